@@ -1,0 +1,70 @@
+import type { Clock, EpochMs } from './clock.ts'
+
+/** A clock that stands still until told to move. */
+export interface TestClock extends Clock {
+  /** Moves time forward and wakes what became due, in order of its deadline. */
+  advance(ms: number): Promise<void>
+  /** Resolves when at least `count` sleepers wait: lets a test arm before it advances. */
+  untilArmed(count?: number): Promise<void>
+}
+
+interface Sleeper {
+  due: number
+  wake: () => void
+}
+
+/** Opens a test clock that starts at `startMs` (default 2026-01-01T00:00:00Z). */
+export function openTestClock(startMs: EpochMs = 1_767_225_600_000): TestClock {
+  let elapsed = 0
+  const sleepers = new Set<Sleeper>()
+  const armed = new Set<() => void>()
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
+  return {
+    now: () => startMs + elapsed,
+    monotonic: () => elapsed,
+    sleep(ms, options = {}) {
+      const { signal } = options
+      return new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason as Error)
+        const sleeper: Sleeper = {
+          due: elapsed + ms,
+          wake() {
+            sleepers.delete(sleeper)
+            signal?.removeEventListener('abort', abort)
+            resolve()
+          },
+        }
+        const abort = () => {
+          sleepers.delete(sleeper)
+          reject(signal?.reason as Error)
+        }
+        signal?.addEventListener('abort', abort, { once: true })
+        sleepers.add(sleeper)
+        for (const check of armed) check()
+      })
+    },
+    async advance(ms) {
+      const target = elapsed + ms
+      for (;;) {
+        const next = [...sleepers].sort((a, b) => a.due - b.due)[0]
+        if (!next || next.due > target) break
+        elapsed = Math.max(elapsed, next.due)
+        next.wake()
+        await settle()
+      }
+      elapsed = target
+      await settle()
+    },
+    async untilArmed(count = 1) {
+      if (sleepers.size >= count) return
+      await new Promise<void>((resolve) => {
+        const check = () => {
+          if (sleepers.size < count) return
+          armed.delete(check)
+          resolve()
+        }
+        armed.add(check)
+      })
+    },
+  }
+}

@@ -1,0 +1,7 @@
+/**
+ * How long-lived things start and stop: services that run until aborted, run together, and fall together.
+ * It does not install signal handlers for libraries: only programs call `runProgram`.
+ */
+export { runProgram, runTogether, untilAborted } from './lifecycle.ts'
+export { openReadiness } from './readiness.ts'
+export type { Readiness } from './readiness.ts'

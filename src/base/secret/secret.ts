@@ -1,0 +1,43 @@
+import { timingSafeEqual, createHash } from 'node:crypto'
+import { inspect } from 'node:util'
+
+/** Secret bytes. Only `reveal` and `revealText` give them out, and those words are easy to search for. */
+export class Secret {
+  readonly #bytes: Buffer
+
+  private constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  /** Wraps a text (stored as UTF-8) or a copy of the bytes. */
+  static of(value: string | Uint8Array): Secret {
+    return new Secret(typeof value === 'string' ? Buffer.from(value, 'utf8') : Buffer.from(value))
+  }
+
+  reveal(): Buffer {
+    return this.#bytes
+  }
+
+  /** The bytes as UTF-8 text. The text lives until V8 collects it: call late, keep briefly. */
+  revealText(): string {
+    return this.#bytes.toString('utf8')
+  }
+
+  /** Constant-time equality. */
+  equals(other: Secret): boolean {
+    const digest = (secret: Secret) => createHash('sha256').update(secret.#bytes).digest()
+    return timingSafeEqual(digest(this), digest(other))
+  }
+
+  toString(): string {
+    return '[secret]'
+  }
+
+  toJSON(): string {
+    return '[secret]'
+  }
+
+  [inspect.custom](): string {
+    return '[secret]'
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * Settings of the programs: flags win over environment, over file, over default; merged once and frozen.
+ * Unknown keys in a file are refused with their name. Secrets never travel this way: settings name files.
+ */
+export { resolveSettings } from './settings.ts'
+export type { SettingSpec, SettingsOf } from './settings.ts'

@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import { Fault } from '#base/errors'
+
+/** One setting: `parse` turns the text or YAML value into the typed one and throws `TypeError` when it cannot. */
+export interface SettingSpec<T> {
+  parse(value: unknown): T
+  default: T
+}
+
+export type SettingsOf<Specs> = {
+  readonly [K in keyof Specs]: Specs[K] extends SettingSpec<infer T> ? T : never
+}
+
+/** `publicUrl` -> `TIDEWAY_PUBLIC_URL`. */
+function environmentName(key: string): string {
+  return `TIDEWAY_${key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
+function readFile(path: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = parse(readFileSync(path, 'utf8')) ?? {}
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', `settings file ${path}: ${(error as Error).message}`, { cause: error })
+  }
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new Fault('SETTING_INVALID', `settings file ${path}: a mapping is expected`)
+  }
+  return value as Record<string, unknown>
+}
+
+/**
+ * Merges the layers. `flags` holds what the command line gave (undefined = not given).
+ * @throws Fault SETTING_INVALID naming the key and the layer it came from.
+ */
+export function resolveSettings<Specs extends Record<string, SettingSpec<unknown>>>(
+  specs: Specs,
+  layers: { flags?: Readonly<Record<string, unknown>>; env?: NodeJS.ProcessEnv; file?: string | undefined },
+): SettingsOf<Specs> {
+  const { flags = {}, env = {} } = layers
+  const fromFile = layers.file === undefined ? {} : readFile(layers.file)
+  for (const key of Object.keys(fromFile)) {
+    if (!Object.hasOwn(specs, key)) {
+      throw new Fault('SETTING_INVALID', `settings file ${layers.file}: unknown key ${JSON.stringify(key)}`, {
+        hint: `known keys: ${Object.keys(specs).sort().join(', ')}`,
+      })
+    }
+  }
+  const result: Record<string, unknown> = {}
+  for (const [key, spec] of Object.entries(specs)) {
+    const candidates: [string, unknown][] = [
+      ['flag', flags[key]],
+      [`environment variable ${environmentName(key)}`, env[environmentName(key)]],
+      [`settings file ${layers.file}`, fromFile[key]],
+    ]
+    const given = candidates.find(([, value]) => value !== undefined)
+    if (!given) {
+      result[key] = spec.default
+      continue
+    }
+    try {
+      result[key] = spec.parse(given[1])
+    } catch (error) {
+      throw new Fault('SETTING_INVALID', `${given[0]}: ${key}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+  return Object.freeze(result) as SettingsOf<Specs>
+}
