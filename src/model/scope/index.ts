@@ -15,3 +15,4 @@ export type {
   ServiceAddress,
 } from './scope.ts'
 export { applyScopeUpdate, captureLevels, credentialKey, emptyScope, satisfiesCapture } from './scope.ts'
+export { decodeScopeUpdate, encodeScopeUpdate } from './codec.ts'

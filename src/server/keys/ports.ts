@@ -1,0 +1,19 @@
+import type { KeyObject } from 'node:crypto'
+import type { Secret } from '#base/secret'
+
+/**
+ * Keeps secrets of the control plane sealed at rest (AES-256-GCM under the sealing key, the name as associated
+ * data) in the store. Names are paths such as `exchange/aws-prod/spiffe://...`.
+ */
+export interface Custody {
+  /** Throws Fault SEALING_KEY_WRONG or STORE_CORRUPT when the blob does not open. */
+  load(name: string): Promise<Secret | undefined>
+  save(name: string, secret: Secret): Promise<void>
+  /** Creates only: returns what is there when another got there first. */
+  saveNew(name: string, secret: Secret): Promise<Secret>
+  remove(name: string): Promise<void>
+  /** Names under a prefix, in order. */
+  names(prefix: string): Promise<readonly string[]>
+  /** A private key (PKCS#8 inside), created by `create` on first use. */
+  privateKey(name: string, create: () => KeyObject): Promise<KeyObject>
+}

@@ -1,0 +1,52 @@
+/** A key of the store, such as `/registry/core.riptides.io/services/riptides-system/aws`. */
+export type StoreKey = string
+
+export interface StoreEntry {
+  readonly key: StoreKey
+  readonly value: Uint8Array
+  /** Revision of the transaction that wrote it last. */
+  readonly modRevision: number
+  readonly createRevision: number
+}
+
+export type StoreOperation =
+  | { readonly type: 'put'; readonly key: StoreKey; readonly value: Uint8Array }
+  | { readonly type: 'delete'; readonly key: StoreKey }
+
+/** Holds when the key's modRevision equals `modRevision` (0: the key does not exist). */
+export interface StoreCompare {
+  readonly key: StoreKey
+  readonly modRevision: number
+}
+
+export type StoreEvent =
+  | { readonly type: 'put'; readonly entry: StoreEntry; readonly previous?: StoreEntry }
+  | {
+      readonly type: 'delete'
+      readonly key: StoreKey
+      readonly revision: number
+      readonly previous: StoreEntry
+    }
+
+/**
+ * An ordered, revisioned key-value store: the one contract under everything the control plane keeps.
+ * Every committed transaction has a revision, one above the last; a returned write is on disk.
+ */
+export interface Store extends AsyncDisposable {
+  get(key: StoreKey): Promise<StoreEntry | undefined>
+  /** Entries whose key starts with `prefix`, in key order, with the revision they were read at. */
+  list(prefix: StoreKey): Promise<{ entries: readonly StoreEntry[]; revision: number }>
+  /** All compares hold: all operations are applied atomically. Else nothing is, and `conflict` names the first key. */
+  transaction(
+    compares: readonly StoreCompare[],
+    operations: readonly StoreOperation[],
+  ): Promise<{ ok: true; revision: number } | { ok: false; conflict: StoreKey }>
+  /**
+   * Events under `prefix` with a revision above `afterRevision`, in order, none missing or doubled; ends on abort.
+   * @throws Fault STORE_REVISION_GONE when those revisions are no longer kept.
+   */
+  watch(
+    prefix: StoreKey,
+    options: { afterRevision: number; signal: AbortSignal },
+  ): AsyncIterable<readonly StoreEvent[]>
+}
