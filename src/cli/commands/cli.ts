@@ -1,0 +1,13 @@
+import type { Clock } from '#base/clock'
+import type { Terminal } from '#cli/output'
+
+/** What every command gets instead of reaching for the process. */
+export interface Cli {
+  readonly terminal: Terminal
+  readonly env: NodeJS.ProcessEnv
+  readonly clock: Clock
+  /** Aborts on Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal
+  /** A command whose work is done but not in the way of a fault (such as `run`) leaves its exit code here. */
+  setExitCode(code: number): void
+}

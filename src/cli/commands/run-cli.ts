@@ -1,0 +1,67 @@
+import { Command, CommanderError } from 'commander'
+import { systemClock } from '#base/clock'
+import { isFault } from '#base/errors'
+import { runProgram } from '#base/lifecycle'
+import { exitCodeOf, openTerminal, renderFault } from '#cli/output'
+import type { Cli } from './cli.ts'
+import { versionText } from './version.ts'
+import { commandFactories } from './all.ts'
+
+const usageError = 2
+
+/** Runs the command line `argv` (without node and script) and returns the exit code; never throws. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const terminal = openTerminal()
+  let exitCode = 0
+  try {
+    await runProgram(async ({ signal }) => {
+      const cli: Cli = {
+        terminal,
+        env: process.env,
+        clock: systemClock,
+        signal,
+        setExitCode: (code) => {
+          exitCode = code
+        },
+      }
+      await rootCommand(cli).parseAsync([...argv], { from: 'user' })
+    })
+    return exitCode
+  } catch (error) {
+    // commander has printed its own message, and reports --help and --version this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageError
+    terminal.say(renderFault(error))
+    return isFault(error) ? exitCodeOf(error) : 1
+  }
+}
+
+function rootCommand(cli: Cli): Command {
+  const root = new Command('tideway')
+    .description('Gives Linux processes access to AWS and other services without ever holding a secret.')
+    .version(versionText(), '--version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand(false)
+    .showHelpAfterError('(run with --help for usage)')
+    .enablePositionalOptions()
+    .configureOutput({ writeOut: cli.terminal.print, writeErr: cli.terminal.say })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Start here:
+  tideway dev --demo       see it work on this machine, then clean up
+  tideway dev              the same stack, left running to play with
+  tideway ctl get all      what is declared, and in which state
+
+Each command explains itself: tideway COMMAND --help`,
+    )
+  for (const create of commandFactories) root.addCommand(inherit(create(cli), root))
+  return root
+}
+
+/** Subcommands made elsewhere take over how errors are shown and how the program ends. */
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent)
+  for (const child of command.commands) inherit(child, command)
+  return command
+}

@@ -1,0 +1,59 @@
+import { Agent, request } from 'node:https'
+import { Readable } from 'node:stream'
+import { Fault } from '#base/errors'
+
+type Fetch = typeof globalThis.fetch
+
+const remedies: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "is the server running? 'tideway context current' shows which one is asked",
+  ENOTFOUND: 'the host name cannot be resolved',
+  SELF_SIGNED_CERT_IN_CHAIN: "the server's CA is not the one of this context: add the context again",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the server's CA is not the one of this context: add the context again",
+  CERT_HAS_EXPIRED: "the server's certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name than this URL",
+}
+
+/**
+ * A `fetch` that trusts exactly `caPem` (or the public CAs when absent), over kept-alive connections that do not
+ * hold the process. The global `fetch` cannot be given a CA without replacing its dispatcher.
+ * @throws Fault SERVER_UNREACHABLE with what to do about it.
+ */
+export function openFetch({ caPem }: { caPem?: string | undefined }): Fetch {
+  const agent = new Agent({ keepAlive: true, ...(caPem !== undefined && { ca: caPem }) })
+  return async (input, init = {}) => {
+    const url = new URL(input instanceof Request ? input.url : input)
+    const { method = 'GET', body, signal } = init
+    const headers = Object.fromEntries(new Headers(init.headers))
+    return await new Promise<Response>((resolve, reject) => {
+      const outgoing = request(url, { agent, method, headers, ...(signal && { signal }) }, (incoming) => {
+        const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
+          values.map((value): [string, string] => [name, value]),
+        )
+        const status = incoming.statusCode ?? 500
+        const empty = status === 204 || status === 304 || method === 'HEAD'
+        if (empty) incoming.resume()
+        resolve(
+          new Response(empty ? null : (Readable.toWeb(incoming) as ReadableStream<Uint8Array>), {
+            status,
+            headers: fields,
+          }),
+        )
+      })
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        if (signal?.aborted) return reject(signal.reason as Error)
+        const hint = remedies[error.code ?? '']
+        reject(
+          new Fault(
+            'SERVER_UNREACHABLE',
+            `${url.origin}: ${error.message || (error.code ?? 'connection failed')}`,
+            {
+              cause: error,
+              ...(hint !== undefined && { hint }),
+            },
+          ),
+        )
+      })
+      outgoing.end(typeof body === 'string' || body instanceof Uint8Array ? body : undefined)
+    })
+  }
+}

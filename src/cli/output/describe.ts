@@ -1,0 +1,66 @@
+/** `credentialSource` -> `Credential Source`, `workloadID` -> `Workload ID`; keys that are not names stay as they are. */
+function labelOf(key: string): string {
+  if (!/^[a-z][A-Za-z0-9]*$/.test(key)) return key
+  const words = key.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+  return words[0]!.toUpperCase() + words.slice(1)
+}
+
+function lines(value: unknown, indent: string): string[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((item) => {
+      if (typeof item !== 'object' || item === null) return [`${indent}- ${String(item)}`]
+      const [first = '', ...rest] = lines(item, `${indent}  `)
+      return [`${indent}- ${first.trimStart()}`, ...rest]
+    })
+  }
+  const entries = Object.entries(value as Record<string, unknown>).filter(([, item]) => item !== undefined)
+  const width = Math.max(0, ...entries.map(([key]) => labelOf(key).length)) + 2
+  return entries.flatMap(([key, item]) => {
+    const label = `${labelOf(key)}:`
+    if (typeof item !== 'object' || item === null) return [`${indent}${label.padEnd(width)}${String(item)}`]
+    const nested = lines(item, `${indent}  `)
+    return nested.length === 0 ? [`${indent}${label.padEnd(width)}<none>`] : [`${indent}${label}`, ...nested]
+  })
+}
+
+interface Describable {
+  apiVersion: string
+  kind: string
+  metadata: Record<string, unknown>
+  spec?: unknown
+  status?: object | undefined
+}
+
+/** An object for people: its name and STATE first, then everything it holds. */
+export function describeObject({ apiVersion, kind, metadata, spec, status, ...rest }: Describable): string {
+  const { name, namespace, labels, annotations, ...bookkeeping } = metadata
+  const { state, message, updateAt, ...moreStatus } = (status ?? {}) as Record<string, unknown>
+  const head: [string, unknown][] = [
+    ['NAME', name],
+    ['NAMESPACE', namespace],
+    ['KIND', `${kind} (${apiVersion})`],
+    ['STATE', state],
+    ['MESSAGE', message],
+    ['UPDATED', updateAt],
+  ]
+  const sections: [string, unknown][] = [
+    ['LABELS', labels],
+    ['ANNOTATIONS', annotations],
+    ['SPEC', spec],
+    ['STATUS', Object.keys(moreStatus).length > 0 ? moreStatus : undefined],
+    ...Object.entries(rest).map(([key, value]): [string, unknown] => [key.toUpperCase(), value]),
+    ['METADATA', bookkeeping],
+  ]
+  return [
+    ...head
+      .filter(([, value]) => value !== undefined)
+      .map(([label, value]) => `${`${label}:`.padEnd(12)}${String(value)}`),
+    ...sections
+      .filter(([, value]) => value !== undefined)
+      .flatMap(([label, value]) =>
+        typeof value === 'object' && value !== null
+          ? ['', `${label}:`, ...lines(value, '  ')]
+          : ['', `${label}: ${String(value)}`],
+      ),
+  ].join('\n')
+}

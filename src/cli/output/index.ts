@@ -1,0 +1,10 @@
+/**
+ * How the CLI speaks: data on standard output, talk on standard error, one renderer for faults.
+ * It knows nothing of commands and fetches nothing.
+ */
+export { openTerminal } from './terminal.ts'
+export type { Terminal } from './terminal.ts'
+export { renderFault, exitCodeOf } from './fault.ts'
+export { formatAge, formatTable } from './table.ts'
+export { evaluateJsonPath } from './jsonpath.ts'
+export { describeObject } from './describe.ts'

@@ -1,0 +1,17 @@
+/** Where a command writes: `print` is data (standard output), `say` is talk (standard error). */
+export interface Terminal {
+  print(text: string): void
+  say(text: string): void
+}
+
+export function openTerminal(): Terminal {
+  // A reader that goes away (`| head`) ends the program quietly, as shell users expect.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0)
+    throw error
+  })
+  return {
+    print: (text) => void process.stdout.write(text.endsWith('\n') ? text : `${text}\n`),
+    say: (text) => void process.stderr.write(text.endsWith('\n') ? text : `${text}\n`),
+  }
+}
