@@ -1,0 +1,49 @@
+/** Memory outside the JavaScript heap, at a fixed address that the kernel may read and write. */
+export interface Memory {
+  readonly address: bigint
+  readonly bytes: Buffer
+}
+
+/**
+ * The whole of what we ask from foreign code: one function and memory. Every argument is an integer (number,
+ * flag, descriptor or address), so that there is one signature to get right.
+ */
+export interface Native {
+  readonly name: 'node:ffi' | 'koffi'
+  /** syscall(2). Gives the result, or minus the error number. */
+  call(number: number, ...args: readonly (number | bigint)[]): number
+  /**
+   * Zeroed memory. It is never given back, because a view of unmapped memory crashes the process on use:
+   * allocate at start and reuse.
+   * @throws RangeError when the system has no memory left
+   */
+  allocate(length: number): Memory
+}
+
+const PROT_READ_WRITE = 3
+const MAP_PRIVATE_ANONYMOUS = 0x22
+const pageBytes = 4096n
+
+/** What an implementation has to bring; the rest is common. */
+export interface ForeignCalls {
+  readonly name: Native['name']
+  /** syscall(2) with six 64-bit arguments: the result as it comes, -1 on error. */
+  readonly syscall: (number: number, args: readonly (number | bigint)[]) => bigint
+  readonly errno: () => number
+  readonly view: (address: bigint, length: number) => Buffer
+}
+
+export function nativeFrom({ name, syscall, errno, view }: ForeignCalls, mmap: number): Native {
+  return {
+    name,
+    call(number, ...args) {
+      const result = Number(syscall(number, args))
+      return result === -1 ? -errno() : result
+    },
+    allocate(length) {
+      const address = syscall(mmap, [0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0])
+      if (address < pageBytes) throw new RangeError(`mmap of ${length} bytes failed with error ${errno()}`)
+      return { address, bytes: view(address, length) }
+    },
+  }
+}
