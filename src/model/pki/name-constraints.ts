@@ -1,0 +1,84 @@
+import {
+  GeneralName,
+  GeneralSubtree,
+  GeneralSubtrees,
+  NameConstraints as EncodedConstraints,
+} from '@peculiar/asn1-x509'
+import { generalName, hostName, isIpAddress, type SubjectName } from './names.ts'
+
+/** A subtree base; IP addresses carry a prefix length, a DNS name with a leading dot means names below it only. */
+export type Subtree = SubjectName | { readonly type: 'email'; readonly value: string }
+
+/** RFC 5280 section 4.2.1.10. A name type that `permitted` does not mention is limited by `excluded` alone. */
+export interface NameConstraints {
+  readonly permitted: readonly Subtree[]
+  readonly excluded: readonly Subtree[]
+}
+
+/** RFC 2606 section 2: a name that nobody has. */
+const nowhere = 'invalid'
+
+/** Every dNSName under `host` or equal to it is what a constraint permits; `*.` widens to the same subtree. */
+function dnsBase(host: string): string {
+  return hostName(host.startsWith('*.') ? host.slice(2) : host).value
+}
+
+/**
+ * Constraints that let a CA certify `hosts` (DNS names, `*.` standing for one label, IP addresses) and as
+ * little else as X.509 can express, in the four name types that every verifier knows: Go and webpki refuse a
+ * critical constraint on any other type outright.
+ *
+ * A dNSName constraint also permits every name below it (RFC 5280 section 4.2.1.10). Those are excluded by a
+ * leading dot where no other host needs them; OpenSSL, Go, NSS and webpki honour that, and GnuTLS and Java,
+ * for which the form has no meaning, keep permitting them. A `*.` host permits its base name and deeper names.
+ * @throws TypeError when a host is neither a DNS name nor an IP address
+ */
+export function hostConstraints(hosts: readonly string[]): NameConstraints {
+  const addresses = hosts.filter(isIpAddress).map((host) => hostName(host).value)
+  const names = hosts.filter((host) => !isIpAddress(host))
+  const bases = [...new Set(names.map(dnsBase))].sort()
+  const wild = new Set(names.filter((host) => host.startsWith('*.')).map(dnsBase))
+  const sealed = bases.filter((base) => !wild.has(base) && !bases.some((other) => other.endsWith(`.${base}`)))
+  const v4 = addresses.filter((address) => !address.includes(':'))
+  const v6 = addresses.filter((address) => address.includes(':'))
+  // SECURITY: a type that is not mentioned is unconstrained, so each has an entry: where nothing is bound, one
+  // reserved name that is permitted and excluded at once, which leaves nothing.
+  return {
+    permitted: [
+      ...(bases.length > 0 ? bases : [nowhere]).map((value) => ({ type: 'dns', value }) as const),
+      ...[...v4.map((address) => `${address}/32`), ...v6.map((address) => `${address}/128`)].map(
+        (value) => ({ type: 'ip', value }) as const,
+      ),
+      { type: 'email', value: nowhere },
+      { type: 'uri', value: nowhere },
+    ],
+    excluded: [
+      ...(bases.length > 0 ? sealed.map((base) => `.${base}`) : [nowhere]).map(
+        (value) => ({ type: 'dns', value }) as const,
+      ),
+      ...(v4.length > 0 ? [] : [{ type: 'ip', value: '0.0.0.0/0' } as const]),
+      ...(v6.length > 0 ? [] : [{ type: 'ip', value: '::/0' } as const]),
+      { type: 'email', value: nowhere },
+      { type: 'uri', value: nowhere },
+    ],
+  }
+}
+
+function subtrees(list: readonly Subtree[]): GeneralSubtrees {
+  return new GeneralSubtrees(
+    list.map(
+      (subtree) =>
+        new GeneralSubtree({
+          base:
+            subtree.type === 'email' ? new GeneralName({ rfc822Name: subtree.value }) : generalName(subtree),
+        }),
+    ),
+  )
+}
+
+export function encodeNameConstraints({ permitted, excluded }: NameConstraints): EncodedConstraints {
+  return new EncodedConstraints({
+    ...(permitted.length > 0 && { permittedSubtrees: subtrees(permitted) }),
+    ...(excluded.length > 0 && { excludedSubtrees: subtrees(excluded) }),
+  })
+}
