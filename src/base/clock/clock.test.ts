@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { backoffMs, jittered, openTestClock, systemClock } from '#base/clock'
+
+test('the test clock wakes sleepers in the order of their deadlines, and only those that are due', async () => {
+  const clock = openTestClock()
+  const woken: string[] = []
+  const sleeper = async (name: string, ms: number) => {
+    await clock.sleep(ms)
+    woken.push(name)
+  }
+  const sleepers = [sleeper('late', 300), sleeper('early', 100), sleeper('never', 10_000)]
+  await clock.untilArmed(3)
+  await clock.advance(300)
+  assert.deepEqual(woken, ['early', 'late'])
+  await clock.advance(10_000)
+  await Promise.all(sleepers)
+})
+
+for (const [name, clock] of [
+  ['system', systemClock],
+  ['test', openTestClock()],
+] as const) {
+  test(`aborting ends a sleep on the ${name} clock with the signal's reason`, async () => {
+    const controller = new AbortController()
+    const sleep = clock.sleep(60_000, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await assert.rejects(sleep, (error: Error) => error.message === 'enough' || error.cause instanceof Error)
+  })
+}
+
+test('back-off doubles up to its ceiling and never leaves the upper half of it', () => {
+  for (const random of [() => 0, () => 0.999]) {
+    const delays = [0, 1, 2, 50].map((attempt) => backoffMs(attempt, { baseMs: 100, maxMs: 350, random }))
+    const ceilings = [100, 200, 350, 350]
+    delays.forEach((delay, at) => assert.ok(delay >= ceilings[at]! / 2 && delay <= ceilings[at]!))
+  }
+})
+
+test('jitter only ever shortens', () => {
+  assert.equal(
+    jittered(100, 0.1, () => 0),
+    100,
+  )
+  assert.equal(
+    jittered(100, 0.1, () => 1),
+    90,
+  )
+})
