@@ -57,6 +57,11 @@ export const faultCatalogue = {
   UPSTREAM_UNVERIFIED: { kind: 'unavailable', publicText: 'the upstream certificate was refused' },
   UPSTREAM_UNREACHABLE: { kind: 'unavailable', publicText: 'the upstream cannot be reached' },
   CREDENTIAL_UNAVAILABLE: { kind: 'unavailable', publicText: 'no credential is available yet' },
+  BINDING_AMBIGUOUS: { kind: 'conflict', publicText: 'several credential bindings name this host' },
+  CAPTURE_INSUFFICIENT: {
+    kind: 'forbidden',
+    publicText: 'the binding demands a stronger capture level than this connection has',
+  },
   REQUEST_REFUSED: { kind: 'forbidden', publicText: 'the request was refused' },
   AUDIT_UNAVAILABLE: { kind: 'unavailable', publicText: 'the audit record could not be written' },
   DAEMON_UNREACHABLE: { kind: 'unavailable', publicText: 'the daemon cannot be reached' },
