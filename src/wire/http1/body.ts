@@ -1,0 +1,52 @@
+import { Buffer } from 'node:buffer'
+import { openChunkedScanner } from './chunked.ts'
+import type { Framing } from './head.ts'
+
+/** `consumed` bytes of the chunk belong to the body; `done` when the body ends with them. */
+export interface Scan {
+  readonly consumed: number
+  readonly done: boolean
+}
+
+/** Finds the end of a body that passes through untouched. */
+export interface BodyScanner {
+  /** True as soon as the body is complete: at once for an empty one, never for `until-close`. */
+  readonly done: boolean
+  /**
+   * Looks at the next bytes of the connection. `onPayload` gets the payload among them as views of `chunk`
+   * (without the framing of chunked bodies). @throws Fault WIRE_MALFORMED
+   */
+  scan(chunk: Buffer, onPayload?: (payload: Buffer) => void): Scan
+}
+
+/** A scanner for one body. It keeps no bytes but unfinished trailers (16 KiB at most). */
+export function openBodyScanner(framing: Framing): BodyScanner {
+  if (framing.kind === 'chunked') return openChunkedScanner()
+  if (framing.kind === 'length') return openLengthScanner(framing.bytes)
+  return openLengthScanner(framing.kind === 'none' ? 0 : Infinity)
+}
+
+function openLengthScanner(bytes: number): BodyScanner {
+  let remaining = bytes
+  return {
+    get done() {
+      return remaining === 0
+    },
+    scan(chunk, onPayload) {
+      const consumed = Math.min(remaining, chunk.length)
+      if (consumed > 0) onPayload?.(consumed === chunk.length ? chunk : chunk.subarray(0, consumed))
+      remaining -= consumed
+      return { consumed, done: remaining === 0 }
+    },
+  }
+}
+
+/**
+ * The payload of a whole chunked body at the start of `buffer`, and the bytes it takes there; undefined while
+ * its end is missing. @throws Fault WIRE_MALFORMED
+ */
+export function decodeChunked(buffer: Buffer): { payload: Buffer; length: number } | undefined {
+  const parts: Buffer[] = []
+  const { consumed, done } = openChunkedScanner().scan(buffer, (part) => parts.push(part))
+  return done ? { payload: Buffer.concat(parts), length: consumed } : undefined
+}

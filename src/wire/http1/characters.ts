@@ -1,0 +1,36 @@
+export const HTAB = 0x09
+export const LF = 0x0a
+export const CR = 0x0d
+export const SP = 0x20
+
+/** A table that answers for every byte whether `belongs` holds, so that scanning costs one load a byte. */
+function classOf(belongs: (code: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, code) => (belongs(code) ? 1 : 0))
+}
+
+/** RFC 9110 section 5.6.2: token characters. */
+export const tokenCharacters = classOf((code) =>
+  /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)),
+)
+
+/** RFC 9110 section 5.5: horizontal tab, space, visible characters and bytes above ASCII. */
+export const valueCharacters = classOf((code) => code === HTAB || (code >= SP && code !== 0x7f))
+
+/**
+ * Visible ASCII without `#`, which never belongs on the wire, and `\`, which some servers take for `/`
+ * (RFC 3986 allows neither).
+ */
+export const targetCharacters = classOf((code) => code > SP && code < 0x7f && code !== 0x23 && code !== 0x5c)
+
+/** Whether `text` from `start` to `end` consists of characters of `table` only; above latin1 nothing belongs. */
+export function consistsOf(table: Uint8Array, text: string, start = 0, end = text.length): boolean {
+  for (let at = start; at < end; at += 1) {
+    if (table[text.charCodeAt(at)] !== 1) return false
+  }
+  return true
+}
+
+/** A non-empty token. */
+export function isToken(text: string): boolean {
+  return text.length > 0 && consistsOf(tokenCharacters, text)
+}

@@ -1,0 +1,129 @@
+import type { Buffer } from 'node:buffer'
+import { Fault } from '#base/errors'
+import type { BodyScanner } from './body.ts'
+import { CR, LF, valueCharacters } from './characters.ts'
+import { parseFields } from './fields.ts'
+
+/** Leading zeros count: a size line is never longer than any real size needs. */
+const maxSizeDigits = 16
+/** Over all chunks of a body: extensions carry nothing that we know of, so a flood of them is an attack. */
+const maxExtensionBytes = 16 * 1024
+const maxTrailerBytes = 16 * 1024
+const maxTrailers = 64
+
+type State = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'trailer' | 'done'
+
+/** RFC 9110 section 6.5.1: what frames, routes or authenticates a message must not come behind it. */
+const forbiddenTrailers = new Set([
+  'authorization',
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'expect',
+  'host',
+  'set-cookie',
+  'te',
+  'trailer',
+  'transfer-encoding',
+])
+
+function malformed(reason: string): never {
+  throw new Fault('WIRE_MALFORMED', `chunked body: ${reason}`)
+}
+
+/** Scans a chunked body (RFC 9112 section 7.1), strict where parsers are known to differ. */
+export function openChunkedScanner(): BodyScanner {
+  let state: State = 'size'
+  let size = 0
+  let digits = 0
+  let extensionBytes = 0
+  let trailer = ''
+
+  /** Takes one byte of a size line. */
+  function takeSize(byte: number): void {
+    const digit = hexDigit(byte)
+    if (digit >= 0) {
+      digits += 1
+      size = size * 16 + digit
+      if (digits > maxSizeDigits || size > Number.MAX_SAFE_INTEGER) malformed('size too large')
+      return
+    }
+    if (digits === 0) malformed('size is not hexadecimal')
+    if (byte === CR) state = 'size-lf'
+    else if (byte === 0x3b) state = 'extension'
+    else malformed('size is not hexadecimal')
+  }
+
+  function takeExtension(byte: number): void {
+    extensionBytes += 1
+    if (extensionBytes > maxExtensionBytes) malformed('too many extensions')
+    if (byte === CR) state = 'size-lf'
+    else if (valueCharacters[byte] !== 1) malformed('control character in an extension')
+  }
+
+  function takeTrailer(byte: number): void {
+    if (byte === LF && !trailer.endsWith('\r')) malformed('bare LF in the trailers')
+    if (byte !== LF && trailer.endsWith('\r')) malformed('bare CR in the trailers')
+    trailer += String.fromCharCode(byte)
+    if (trailer.length > maxTrailerBytes) malformed('trailers too large')
+    if (trailer !== '\r\n' && !trailer.endsWith('\r\n\r\n')) return
+    const fields = parseFields(trailer, 0, trailer.length - 2, maxTrailers)
+    if (typeof fields === 'string') malformed(`trailers: ${fields}`)
+    const forbidden = fields.headers.find(({ name }) => forbiddenTrailers.has(name))
+    if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)
+    state = 'done'
+  }
+
+  function take(byte: number): void {
+    switch (state) {
+      case 'size':
+        return takeSize(byte)
+      case 'extension':
+        return takeExtension(byte)
+      case 'size-lf':
+        if (byte !== LF) malformed('bare CR in a size line')
+        state = size === 0 ? 'trailer' : 'data'
+        return
+      case 'data-cr':
+        if (byte !== CR) malformed('chunk longer than its size')
+        state = 'data-lf'
+        return
+      case 'data-lf':
+        if (byte !== LF) malformed('chunk longer than its size')
+        state = 'size'
+        digits = 0
+        return
+      case 'trailer':
+        return takeTrailer(byte)
+    }
+  }
+
+  return {
+    get done() {
+      return state === 'done'
+    },
+    scan(chunk: Buffer, onPayload) {
+      let at = 0
+      while (at < chunk.length && state !== 'done') {
+        if (state === 'data') {
+          const end = Math.min(chunk.length, at + size)
+          onPayload?.(chunk.subarray(at, end))
+          size -= end - at
+          at = end
+          if (size === 0) state = 'data-cr'
+        } else {
+          take(chunk[at]!)
+          at += 1
+        }
+      }
+      return { consumed: at, done: state === 'done' }
+    },
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+}
