@@ -1,0 +1,57 @@
+/**
+ * The resource kinds: one schema each, which is JSON Schema and static type at once, with their rules, names
+ * and columns. Pure: it neither stores objects nor decides what they cause. The daemon never imports it.
+ */
+export { isIpAddress } from './address.ts'
+export {
+  bindingSpecOf,
+  type CredentialBinding,
+  type CredentialBindingSpec,
+  type WorkloadCredential,
+} from './credential-binding.ts'
+export {
+  sourceType,
+  type AwsSource,
+  type CredentialSource,
+  type CredentialSourceSpec,
+} from './credential-source.ts'
+export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
+export { fieldErrorsOf, invalidResource, type FieldError } from './field-error.ts'
+export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
+export { defaultNamespace, type DraftMeta, type ObjectMeta } from './object-meta.ts'
+export {
+  definitionOf,
+  findKind,
+  kindAt,
+  kindNamed,
+  kinds,
+  type Kind,
+  type Resource,
+  type ResourceOf,
+} from './registry.ts'
+export { parseSeconds } from './schema.ts'
+export type { Secret } from './secret.ts'
+export {
+  assumableByAnyLocalUser,
+  normalizeSelectors,
+  unfilterableSelectors,
+  type Selector,
+} from './selector.ts'
+export { scopedService, serviceAddresses, type Service, type ServiceSpec } from './service.ts'
+export { formatTime, withCondition, withoutCondition, type CommonStatus, type Condition } from './status.ts'
+export {
+  expectResource,
+  parseResource,
+  resourceWarnings,
+  subjectOf,
+  unsupportedFields,
+  withoutNulls,
+  type Parsed,
+  type ResourceDraft,
+} from './validate.ts'
+export {
+  scopeOf,
+  type WorkloadIdentity,
+  type WorkloadIdentitySpec,
+  type WorkloadScope,
+} from './workload-identity.ts'

@@ -1,0 +1,48 @@
+import { Type, type TObject, type TProperties } from 'typebox'
+
+/** An object of exactly these properties: anything else is refused with its path. */
+export function closed<P extends TProperties>(properties: P, description: string): TObject<P> {
+  return Type.Object(properties, { additionalProperties: false, description })
+}
+
+/** An object whose fields are another system's affair: kept as written. */
+export function open(description: string) {
+  return Type.Record(Type.String(), Type.Unknown(), {
+    description,
+    'x-kubernetes-preserve-unknown-fields': true,
+  })
+}
+
+export function text(description: string, options: { minLength?: number; maxLength?: number } = {}) {
+  return Type.String({ minLength: 1, maxLength: 2048, description, ...options })
+}
+
+export function flag(description: string) {
+  return Type.Boolean({ description })
+}
+
+export function list<T extends Type.TSchema>(items: T, description: string, { minItems = 0 } = {}) {
+  return Type.Array(items, { description, minItems, maxItems: 1000 })
+}
+
+export function stringMap(description: string) {
+  return Type.Record(Type.String(), Type.String({ maxLength: 4096 }), { description })
+}
+
+export function choice<const V extends readonly [string, ...string[]]>(values: V, description: string) {
+  return Type.Enum([...values] as unknown as V, { type: 'string', description })
+}
+
+export function dateTime(description: string) {
+  return Type.String({ format: 'date-time', description })
+}
+
+/** A duration in whole seconds, written `3600s`. */
+export function seconds(description: string) {
+  return Type.String({ pattern: '^\\d{1,9}s$', description: `${description} Whole seconds, such as 3600s.` })
+}
+
+/** `3600s` -> 3600; the text has passed validation. */
+export function parseSeconds(duration: string): number {
+  return Number(duration.slice(0, -1))
+}

@@ -1,0 +1,65 @@
+import { Type, type Static } from 'typebox'
+import { at, invalid, malformed, type FieldError } from './field-error.ts'
+import { ageColumn, type KindDefinition } from './kind.ts'
+import { objectMeta, type ObjectMeta } from './object-meta.ts'
+import { flag, text } from './schema.ts'
+
+const schema = Type.Object(
+  {
+    apiVersion: Type.Literal('v1', { description: 'API version.' }),
+    kind: Type.Literal('Secret', { description: 'Kind of the object.' }),
+    metadata: objectMeta,
+    type: Type.Optional(text('Type of the Secret; Opaque unless given.')),
+    immutable: Type.Optional(flag('Whether the values may change no more.')),
+    data: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        writeOnly: true,
+        description: 'Values in base64. Kept sealed and never given back.',
+      }),
+    ),
+    stringData: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        writeOnly: true,
+        description: 'Values as text; joins `data`. Never given back.',
+      }),
+    ),
+  },
+  { additionalProperties: false, description: 'Values that only the control plane reads.' },
+)
+
+export type Secret = Omit<Static<typeof schema>, 'metadata' | 'apiVersion'> & {
+  apiVersion: string
+  metadata: ObjectMeta
+}
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+function check({ data = {}, stringData = {} }: Secret): FieldError[] {
+  return [
+    ...Object.entries(data).flatMap(([key, value]) =>
+      base64.test(value) ? [] : [malformed(at('data', key), 'must be base64')],
+    ),
+    ...['data', 'stringData'].flatMap((field) =>
+      Object.keys(field === 'data' ? data : stringData)
+        .filter((key) => !/^[-._a-zA-Z0-9]{1,253}$/.test(key))
+        .map((key) => invalid(at(field, key), key, "a key is made of letters, digits, '-', '_' and '.'")),
+    ),
+  ]
+}
+
+export const secret = {
+  kind: 'Secret',
+  group: '',
+  version: 'v1',
+  apiVersion: 'v1',
+  plural: 'secrets',
+  singular: 'secret',
+  shortNames: [],
+  aliases: [],
+  description: 'Values that only the control plane reads.',
+  schema,
+  columns: [{ name: 'TYPE', path: '.type', type: 'string', description: 'Type of the Secret.' }, ageColumn],
+  check,
+  warn: () => [],
+  unsupported: ({ immutable }: Secret) => (immutable ? ['immutable'] : []),
+} as const satisfies KindDefinition<'Secret'>
