@@ -1,0 +1,101 @@
+import { encodePath, recodePath, recodeQuery } from './encoding.ts'
+
+export interface NameValue {
+  /** Lower-case. */
+  readonly name: string
+  readonly value: string
+}
+
+/**
+ * How a path enters the signature. `normalized`: dot segments and empty segments removed, then encoded once more
+ * (so twice in all): every service but S3. `unnormalized`: only encoded once more. `as-key`: S3, where a path
+ * is a key and stands encoded once.
+ */
+export type PathRule = 'normalized' | 'unnormalized' | 'as-key'
+
+/** The parts of a canonical request, each in canonical form already. */
+export interface CanonicalParts {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  /** Sorted, names unique. */
+  readonly headers: readonly NameValue[]
+  readonly payloadHash: string
+}
+
+/** The canonical request and the list of header names it covers (SigV4, "Create a canonical request"). */
+export function canonicalRequest({ method, path, query, headers, payloadHash }: CanonicalParts): {
+  text: string
+  signedHeaders: string
+} {
+  let lines = ''
+  let signedHeaders = ''
+  for (const { name, value } of headers) {
+    lines += `${name}:${value}\n`
+    signedHeaders += signedHeaders === '' ? name : `;${name}`
+  }
+  return { text: `${method}\n${path}\n${query}\n${lines}\n${signedHeaders}\n${payloadHash}`, signedHeaders }
+}
+
+/** The canonical form of a path as sent; an empty one counts as `/`. */
+export function canonicalPath(path: string, rule: PathRule): string {
+  if (path === '') return '/'
+  if (rule === 'as-key') return recodePath(path)
+  return encodePath(rule === 'normalized' ? withoutDotSegments(path) : path)
+}
+
+/** RFC 3986 section 5.2.4, with runs of slashes taken as one. */
+export function withoutDotSegments(path: string): string {
+  if (!path.includes('/.') && !path.includes('//')) return path
+  const kept: string[] = []
+  for (const segment of path.split('/')) {
+    if (segment === '..') kept.pop()
+    else if (segment !== '' && segment !== '.') kept.push(segment)
+  }
+  const closing = kept.length > 0 && /\/\.{0,2}$/.test(path) ? '/' : ''
+  return `/${kept.join('/')}${closing}`
+}
+
+/** The canonical form of a query as sent, without its `?`: recoded, sorted by name and then by value. */
+export function canonicalQuery(query: string): string {
+  if (query === '') return ''
+  return query
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const [name, value] = splitPair(pair)
+      return { name: recodeQuery(name), value: recodeQuery(value) }
+    })
+    .sort((one, other) => compare(one.name, other.name) || compare(one.value, other.value))
+    .map(({ name, value }) => `${name}=${value}`)
+    .join('&')
+}
+
+/** `name=value` at its first `=`; without one the value is empty. */
+export function splitPair(pair: string): [name: string, value: string] {
+  const equals = pair.indexOf('=')
+  return equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)]
+}
+
+/** Headers to sign in canonical form: sorted by name, same names joined in order, runs of white space as one. */
+export function canonicalHeaders(headers: NameValue[]): NameValue[] {
+  const sorted = headers.sort((one, other) => compare(one.name, other.name))
+  const merged: NameValue[] = []
+  for (const { name, value } of sorted) {
+    const last = merged.at(-1)
+    if (last?.name === name) merged[merged.length - 1] = { name, value: `${last.value},${compact(value)}` }
+    else merged.push({ name, value: compact(value) })
+  }
+  return merged
+}
+
+const needsCompacting = /^\s|\s$|\s\s|[^\S ]/
+
+function compact(value: string): string {
+  return needsCompacting.test(value) ? value.trim().replace(/\s+/g, ' ') : value
+}
+
+function compare(one: string, other: string): number {
+  if (one === other) return 0
+  return one < other ? -1 : 1
+}

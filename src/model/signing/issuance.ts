@@ -1,0 +1,162 @@
+import { Buffer } from 'node:buffer'
+import { splitPair, withoutDotSegments, type NameValue } from './canonical.ts'
+import { decodeBytes } from './encoding.ts'
+import { isS3 } from './service.ts'
+
+export interface IssuanceRequest {
+  readonly method: string
+  readonly path: string
+  /** Without its `?`. */
+  readonly query: string
+  readonly headers: readonly NameValue[]
+  /** The body as text, where `issuanceNeedsBody` asks for it. */
+  readonly bodyText?: string
+}
+
+/** Calls of STS that return no credential; all others count as issuance, so that new ones do. */
+const harmlessSts = lowerCaseSet(['DecodeAuthorizationMessage', 'GetAccessKeyInfo', 'GetCallerIdentity'])
+
+/** Actions that return credentials, by the names that the query and JSON protocols carry. */
+const issuingActions: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries({
+    'cognito-identity': ['GetCredentialsForIdentity', 'GetOpenIdToken', 'GetOpenIdTokenForDeveloperIdentity'],
+    ecr: ['GetAuthorizationToken'],
+    'ecr-public': ['GetAuthorizationToken'],
+    elasticmapreduce: ['GetClusterSessionCredentials'],
+    gamelift: ['GetComputeAccess', 'GetComputeAuthToken', 'GetInstanceAccess', 'RequestUploadCredentials'],
+    iam: [
+      'CreateAccessKey',
+      'CreateServiceSpecificCredential',
+      'CreateVirtualMFADevice',
+      'ResetServiceSpecificCredential',
+    ],
+    lightsail: [
+      'CreateBucketAccessKey',
+      'CreateContainerServiceRegistryLogin',
+      'CreateKeyPair',
+      'DownloadDefaultKeyPair',
+      'GetInstanceAccessDetails',
+      'GetRelationalDatabaseMasterUserPassword',
+    ],
+    redshift: ['GetClusterCredentials', 'GetClusterCredentialsWithIAM', 'GetIdentityCenterAuthToken'],
+    'redshift-serverless': ['GetCredentials', 'GetIdentityCenterAuthToken'],
+  }).map(([service, actions]) => [service, lowerCaseSet(actions)]),
+)
+
+/** Compared without case: a name that a service might still take must not slip through. */
+function lowerCaseSet(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.map((name) => name.toLowerCase()))
+}
+
+/** Paths of REST calls that return credentials. */
+const issuingPaths: ReadonlyMap<string, RegExp> = new Map([
+  ['airflow', /^\/(?:clitoken|webtoken)\//],
+  ['awsssoportal', /^\/federation\/credentials/],
+  ['bedrock-agentcore', /^\/identities\//],
+  ['codeartifact', /^\/v1\/authorization-token/],
+  ['datazone', /\/credentials$/],
+  ['deadline', /\/(?:read|user|queue|fleet)-roles$/],
+  ['eks-auth', /\/assume-role-for-pod-identity$/],
+  ['emr-containers', /\/credentials$/],
+  ['finspace-api', /^\/credentials\//],
+  ['lakeformation', /^\/(?:GetTemporary\w*Credentials|AssumeDecoratedRoleWithSAML)/],
+  ['rolesanywhere', /^\/sessions/],
+  ['sso-oauth', /^\/token/],
+])
+
+/** S3's own calls that return credentials: CreateSession by its query, access grants by path. */
+const s3GrantPath = /^\/v20180820\/accessgrantsinstance\/dataaccess/
+
+/** Services whose calls are named in a form body (the query protocol). */
+const queryServices = new Set(['iam', 'redshift', 'sts'])
+
+/**
+ * Whether the body has to be read before `isCredentialIssuance` can tell. For S3 too, where the path names no
+ * bucket: Ceph RGW and others serve STS and IAM there.
+ */
+export function issuanceNeedsBody(
+  service: string,
+  { method, path }: Pick<IssuanceRequest, 'method' | 'path'>,
+): boolean {
+  return method === 'POST' && (queryServices.has(service) || (isS3(service) && plainPath(path) === '/'))
+}
+
+/**
+ * Whether a call returns credentials, which would outlive and escape every control here (security rule 15).
+ * SECURITY: fails closed: a body that is needed and cannot be read counts as issuance, and every name of an
+ * action counts wherever it stands, so that a second one cannot hide behind a harmless first.
+ */
+export function isCredentialIssuance(service: string, request: IssuanceRequest): boolean {
+  const needsBody = issuanceNeedsBody(service, request)
+  if (needsBody && (request.bodyText === undefined || isEncoded(request))) return true
+  if (needsBody && queryServices.has(service) && !isForm(request)) return true
+  const path = plainPath(request.path)
+  const parameters = [...parametersOf(request.query), ...parametersOf(needsBody ? request.bodyText! : '')]
+  const actions = [...actionsOf(parameters), ...targetsOf(request.headers), ...operationOf(path)]
+  if (service === 'sts') return actions.length === 0 || !actions.every((action) => harmlessSts.has(action))
+  if (isS3(service)) {
+    const createsSession = request.method === 'GET' && parameters.some(({ name }) => name === 'session')
+    return createsSession || s3GrantPath.test(path) || actions.some((action) => issuesAnywhere(action))
+  }
+  const issuing = issuingActions.get(service)
+  if (issuing !== undefined && actions.some((action) => issuing.has(action))) return true
+  return issuingPaths.get(service)?.test(path) ?? false
+}
+
+/** For endpoints that serve STS and IAM beside S3: harmless actions of STS and anything but issuance of IAM. */
+function issuesAnywhere(action: string): boolean {
+  const sts = /^(?:assume|get.*token)/.test(action)
+  return sts || issuingActions.get('iam')!.has(action)
+}
+
+interface Parameter {
+  /** Lower-case. */
+  readonly name: string
+  readonly value: string
+}
+
+function parametersOf(form: string): Parameter[] {
+  if (form === '') return []
+  return form.split(/[&;]/).map((pair) => {
+    const [name, value] = splitPair(pair)
+    return { name: decoded(name).toLowerCase(), value: decoded(value) }
+  })
+}
+
+function actionsOf(parameters: readonly Parameter[]): string[] {
+  return parameters.filter(({ name }) => name === 'action').map(({ value }) => value.toLowerCase())
+}
+
+/** `X-Amz-Target: Prefix.Action` of the JSON protocols. */
+function targetsOf(headers: readonly NameValue[]): string[] {
+  return headers
+    .filter(({ name }) => name === 'x-amz-target')
+    .map(({ value }) => value.slice(value.lastIndexOf('.') + 1).toLowerCase())
+}
+
+/** `/service/NAME/operation/ACTION` of the RPC v2 protocol. */
+function operationOf(path: string): string[] {
+  const operation = /\/operation\/(\w+)$/.exec(path)?.[1]
+  return operation === undefined ? [] : [operation.toLowerCase()]
+}
+
+function isEncoded({ headers }: IssuanceRequest): boolean {
+  return headers.some(({ name, value }) => name === 'content-encoding' && value.toLowerCase() !== 'identity')
+}
+
+function isForm({ headers, bodyText }: IssuanceRequest): boolean {
+  const types = headers.filter(({ name }) => name === 'content-type')
+  return (
+    bodyText === '' ||
+    (types.length === 1 && /^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(types[0]!.value))
+  )
+}
+
+/** A path as a server may come to see it: decoded, without dot segments and doubled slashes. */
+function plainPath(path: string): string {
+  return withoutDotSegments(decoded(path))
+}
+
+function decoded(text: string): string {
+  return Buffer.from(decodeBytes(text.replaceAll('+', ' '))).toString('latin1')
+}
