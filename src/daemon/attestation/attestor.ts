@@ -17,3 +17,28 @@ export interface Attestor extends AsyncDisposable {
    */
   attest(pid: number, startTicks: bigint): Promise<Attestation | undefined>
 }
+
+export interface SocketAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** One TCP connection as its client sees it, in the network namespace of process `namespacePid`. */
+export interface ClientConnection {
+  readonly namespacePid: number
+  readonly client: SocketAddress
+  readonly server: SocketAddress
+}
+
+/** An attestor that can also find processes, where no kernel program says who they are. */
+export interface ProcessAttestor extends Attestor {
+  /**
+   * The process that holds the client's socket; undefined when none is found, or when several that are not
+   * images of the same program and user share it: then nobody can say whose bytes they are.
+   */
+  findOwner(connection: ClientConnection): Promise<ProcessPin | undefined>
+  /** Start time of the process that has this pid now. */
+  startOf(pid: number): Promise<bigint | undefined>
+  /** Names the selector keys in use: hashes, environment and ancestors are read only when asked for. */
+  collect(keys: readonly string[]): Promise<void>
+}

@@ -1,0 +1,167 @@
+import { open, readFile, readlink, stat, type FileHandle } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { Fault } from '#base/errors'
+import type { ProcessPin } from '#model/identity'
+import {
+  findMountDevice,
+  kernelDevice,
+  parseCgroup,
+  parseIds,
+  parseStat,
+  type CgroupPaths,
+  type StatFields,
+} from './proc-text.ts'
+
+// O_PATH (open(2)), which node:fs does not name: a descriptor that needs no permission to read.
+const openPath = 0o10000000
+const deletedSuffix = ' (deleted)'
+
+/** Error codes with which /proc says that the process has gone. */
+export function isGone(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOENT' || code === 'ESRCH'
+}
+
+/** The executable of a process, held open so that it stays the same file. */
+export interface Executable {
+  /** Path as the process's /proc entry shows it: a claim until compared with the host's own file (security rule 9). */
+  readonly path: string
+  /** `st_dev`, for comparison with other files. */
+  readonly statDevice: bigint
+  readonly kernelDevice: number
+  readonly inode: bigint
+  readonly sizeBytes: bigint
+  readonly changedNs: bigint
+  /** A path under /proc/self that opens this very file. */
+  readonly link: string
+}
+
+/**
+ * One process, held by a descriptor of its /proc directory: all reads are of that process and fail once it is
+ * gone, whoever has its number by then (security rule 8).
+ */
+export class ProcessDirectory implements AsyncDisposable {
+  readonly pid: number
+  readonly stat: StatFields
+  readonly #directory: FileHandle
+
+  private constructor(pid: number, stat: StatFields, directory: FileHandle) {
+    this.pid = pid
+    this.stat = stat
+    this.#directory = directory
+  }
+
+  /** Undefined when there is no such process. */
+  static async open(pid: number): Promise<ProcessDirectory | undefined> {
+    let directory: FileHandle
+    try {
+      directory = await open(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY)
+    } catch (error) {
+      if (isGone(error)) return undefined
+      throw error
+    }
+    try {
+      const fields = parseStat(await readFile(`/proc/self/fd/${directory.fd}/stat`, 'latin1'))
+      if (fields) return new ProcessDirectory(pid, fields, directory)
+    } catch (error) {
+      if (!isGone(error)) throw error
+    }
+    await directory.close()
+    return undefined
+  }
+
+  path(name: string): string {
+    return `/proc/self/fd/${this.#directory.fd}/${name}`
+  }
+
+  /** A file of the directory as text, at most `limit` bytes of it: the process decides how long it is. */
+  async read(name: string, limit = 65_536): Promise<string> {
+    await using file = await open(this.path(name), 'r')
+    const bytes = Buffer.alloc(limit)
+    let length = 0
+    while (length < limit) {
+      const { bytesRead } = await file.read(bytes, length, limit - length)
+      if (bytesRead === 0) break
+      length += bytesRead
+    }
+    return bytes.toString('utf8', 0, length)
+  }
+
+  async openExecutable(): Promise<Executable & AsyncDisposable> {
+    const link = await readlink(this.path('exe'))
+    const file = await open(this.path('exe'), openPath)
+    try {
+      const { dev, ino, size, ctimeNs } = await file.stat({ bigint: true })
+      const mountId = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1'))?.[1]
+      const mounts = mountId === undefined ? '' : await readFile(this.path('mountinfo'), 'utf8')
+      return {
+        path: link.endsWith(deletedSuffix) ? link.slice(0, -deletedSuffix.length) : link,
+        statDevice: dev,
+        // Some file systems (btrfs, overlayfs) show stat(2) another device than the kernel itself uses.
+        kernelDevice: (mountId && findMountDevice(mounts, mountId)) || kernelDevice(dev),
+        inode: ino,
+        sizeBytes: size,
+        changedNs: ctimeNs,
+        link: `/proc/self/fd/${file.fd}`,
+        [Symbol.asyncDispose]: () => file.close(),
+      }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  async cgroup(): Promise<CgroupPaths> {
+    return parseCgroup(await this.read('cgroup'))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#directory.close()
+  }
+}
+
+export interface PinnedProcess {
+  readonly pin: ProcessPin
+  readonly cgroup: CgroupPaths
+  /** Undefined when real, effective and saved id differ: then it is not plainly anyone's (security rule 10). */
+  readonly plainUid: number | undefined
+  readonly plainGid: number | undefined
+}
+
+function plain(ids: readonly number[]): number | undefined {
+  return ids.every((id) => id === ids[0]) ? ids[0] : undefined
+}
+
+/** Reads the pin. @throws Fault ATTESTATION_FAILED when /proc shows something it never should */
+export async function readPin(
+  directory: ProcessDirectory,
+  executable: Executable,
+  cgroupMount: string | undefined,
+): Promise<PinnedProcess> {
+  const status = await directory.read('status')
+  const uids = parseIds(status, 'Uid')
+  const gids = parseIds(status, 'Gid')
+  if (!uids || !gids) throw new Fault('ATTESTATION_FAILED', `/proc/${directory.pid}/status shows no ids`)
+  const cgroup = await directory.cgroup()
+  const cgroupId =
+    cgroupMount !== undefined && cgroup.unified !== undefined
+      ? await stat(cgroupMount + cgroup.unified, { bigint: true }).then(
+          ({ ino }) => ino,
+          () => 0n,
+        )
+      : 0n
+  return {
+    pin: {
+      pid: directory.pid,
+      startTicks: directory.stat.startTicks,
+      exeDevice: executable.kernelDevice,
+      exeInode: executable.inode,
+      uid: uids[0]!,
+      gid: gids[0]!,
+      cgroupId,
+    },
+    cgroup,
+    plainUid: plain(uids),
+    plainGid: plain(gids),
+  }
+}

@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { Fault } from '#base/errors'
+import type { Attestation, ProcessAttestor } from './attestor.ts'
+import { collectAttributes } from './attributes.ts'
+import { BinaryHashes } from './binary-hash.ts'
+import { samePin } from './pin.ts'
+import { findCgroupMount } from './proc-text.ts'
+import { isGone, readPin, ProcessDirectory } from './process-directory.ts'
+import { findSocketOwner } from './socket-owner.ts'
+
+const maxAttempts = 3
+
+/** One reading; 'changed' when the process executed something else or changed its ids meanwhile. */
+async function readOnce(
+  directory: ProcessDirectory,
+  wanted: ReadonlySet<string>,
+  hashes: BinaryHashes,
+  cgroupMount: string | undefined,
+): Promise<Attestation | 'changed'> {
+  await using executable = await directory.openExecutable()
+  const process = await readPin(directory, executable, cgroupMount)
+  const attributes = await collectAttributes({ directory, executable, process }, wanted, hashes)
+  await using executableNow = await directory.openExecutable()
+  const now = await readPin(directory, executableNow, cgroupMount)
+  if (!samePin(process.pin, now.pin)) return 'changed'
+  return { pin: process.pin, executable: executable.path, attributes }
+}
+
+/** Opens an attestor that reads /proc itself, with whatever rights this process has. */
+export function openProcessReader(): ProcessAttestor {
+  const hashes = new BinaryHashes()
+  const cgroupMount = findCgroupMount(readFileSync('/proc/self/mountinfo', 'utf8'))
+  let wanted: ReadonlySet<string> = new Set()
+  return {
+    async attest(pid, startTicks) {
+      await using directory = await ProcessDirectory.open(pid)
+      if (!directory || directory.stat.startTicks !== startTicks) return undefined
+      try {
+        for (let attempt = 0; attempt < maxAttempts; attempt++) {
+          const attestation = await readOnce(directory, wanted, hashes, cgroupMount)
+          if (attestation !== 'changed') return attestation
+        }
+      } catch (error) {
+        if (isGone(error)) return undefined
+        throw new Fault('ATTESTATION_FAILED', `process ${pid} cannot be read: ${(error as Error).message}`, {
+          cause: error,
+        })
+      }
+      throw new Fault('ATTESTATION_FAILED', `process ${pid} changes faster than it can be read`)
+    },
+    async findOwner(connection) {
+      return await findSocketOwner(connection, cgroupMount)
+    },
+    async startOf(pid) {
+      await using directory = await ProcessDirectory.open(pid)
+      return directory?.stat.startTicks
+    },
+    async collect(keys) {
+      wanted = new Set(keys)
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}

@@ -1,0 +1,68 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { Fault } from '#base/errors'
+
+export interface ChildPrivileges {
+  readonly uid: number
+  readonly gid: number
+  /** Lower-case names without `cap_`, such as `sys_ptrace`; all others leave every set. */
+  readonly capabilities: readonly string[]
+}
+
+const setprivPaths = ['/usr/bin/setpriv', '/bin/setpriv']
+
+function findSetpriv(): string {
+  for (const path of setprivPaths) {
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      continue
+    }
+  }
+  throw new Fault('PLATFORM_UNSUPPORTED', `setpriv is missing at ${setprivPaths.join(' and ')}`, {
+    hint: 'install util-linux',
+  })
+}
+
+function privilegeArguments({ uid, gid, capabilities }: ChildPrivileges): string[] {
+  const kept = ['-all', ...capabilities.map((name) => `+${name}`)].join(',')
+  return [
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    '--clear-groups',
+    `--bounding-set=${kept}`,
+    `--inh-caps=${kept}`,
+    `--ambient-caps=${kept}`,
+  ]
+}
+
+/**
+ * Starts a module of ours in a child process with an IPC channel, through setpriv(1): it dies with us, gains
+ * nothing by executing set-user-ID programs, and has exactly the privileges given (ours if none are).
+ * @throws Fault PLATFORM_UNSUPPORTED
+ */
+export function startChild(module: URL, { privileges }: { privileges?: ChildPrivileges } = {}): ChildProcess {
+  // SECURITY: capabilities belong to threads, so they are set before the runtime has any. No inspector by
+  // SIGUSR1, and nothing of our environment that could load code (security rule 21).
+  return spawn(
+    findSetpriv(),
+    [
+      '--pdeathsig=KILL',
+      '--no-new-privs',
+      ...(privileges ? privilegeArguments(privileges) : []),
+      '--',
+      process.execPath,
+      '--disable-sigusr1',
+      '--disable-warning=ExperimentalWarning',
+      fileURLToPath(module),
+    ],
+    {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+    },
+  )
+}
