@@ -24,11 +24,13 @@ export function isIpAddress(host: string): boolean {
   )
 }
 
-/** Whether `host` is a DNS name as a certificate may hold it: labels of letters, digits, `-` and `_`. */
+/** Whether `host` is a DNS name as a certificate may hold it: labels of letters, digits, `-` and `_`, the last not a number. */
 export function isDnsName(host: string): boolean {
+  const labels = host.split('.')
   return (
     host.length <= maxDnsNameLength &&
-    host.split('.').every((label) => /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/.test(label))
+    !/^[0-9]+$/.test(labels.at(-1)!) &&
+    labels.every((label) => /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/.test(label))
   )
 }
 

@@ -48,6 +48,10 @@ export function parseCertificateRequest(der: Uint8Array): { publicKey: KeyObject
   } catch (error) {
     throw new Fault('CERTIFICATE_INVALID', 'certificate request cannot be read', { cause: error })
   }
+  // SECURITY: the decoder is lenient (BER); only the one DER form of a request is taken.
+  if (!Buffer.from(AsnConvert.serialize(request)).equals(der)) {
+    throw new Fault('CERTIFICATE_INVALID', 'certificate request is not in DER')
+  }
   const { certificationRequestInfoRaw: raw, signatureAlgorithm: algorithm, signature } = request
   if (!raw || !verifyWith(publicKey, algorithm.algorithm, new Uint8Array(raw), new Uint8Array(signature))) {
     throw new Fault('CERTIFICATE_INVALID', 'signature of the certificate request is wrong')

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
+import { describe, it } from 'node:test'
+import * as fc from 'fast-check'
+import { isFault } from '#base/errors'
+import { makeInterceptChain, makeKey, without } from './fixture.ts'
+import {
+  certificatesToPem,
+  createCertificateRequest,
+  createRootCertificate,
+  createSelfSignedCertificate,
+  issueCertificate,
+  parseCertificateRequest,
+  parsePemCertificates,
+  spiffeIdOf,
+  type SubjectName,
+} from './index.ts'
+
+const at = 1_767_225_600_000
+const profile = { serial: randomBytes(16), notBefore: at, notAfter: at + 60_000 }
+const invalid = (error: unknown) => isFault(error, 'CERTIFICATE_INVALID')
+const keys: Record<string, KeyObject> = {
+  'P-256': makeKey(),
+  'P-384': generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey,
+  RSA: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey,
+}
+
+describe('certificates', () => {
+  it('hold what their profile says, whatever kind of key signs', () => {
+    for (const key of Object.values(keys)) {
+      const certificate = createRootCertificate(key, { ...profile, commonName: 'root' })
+      assert.ok(certificate.ca)
+      assert.ok(certificate.verify(createPublicKey(key)))
+      assert.equal(certificate.subject, 'CN=root')
+      assert.equal(certificate.validFromDate.getTime(), at)
+      assert.equal(certificate.validToDate.getTime(), at + 60_000)
+    }
+  })
+
+  it('outlive 2049, when the encoding of times changes', () => {
+    const notAfter = Date.UTC(2050, 0, 1)
+    const certificate = createSelfSignedCertificate(makeKey(), { ...profile, notAfter, commonName: 'x' })
+    assert.equal(certificate.validToDate.getTime(), notAfter)
+  })
+
+  it('have a positive serial number of minimal length, whatever the random octets', () => {
+    const key = makeKey()
+    const serials = fc.uint8Array({ minLength: 8, maxLength: 20 })
+    fc.assert(
+      fc.property(serials, (serial) => {
+        const certificate = createSelfSignedCertificate(key, { ...profile, serial, commonName: 'x' })
+        assert.match(certificate.serialNumber, /^[4-7]/)
+        assert.equal(certificate.serialNumber.length, serial.length * 2)
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('are not signed with weak or unknown keys', () => {
+    const weak = [
+      generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey,
+      generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey,
+      generateKeyPairSync('ed25519').privateKey,
+    ]
+    for (const key of weak) {
+      assert.throws(() => createRootCertificate(key, { ...profile, commonName: 'root' }), invalid)
+    }
+  })
+
+  it('survive the way through PEM, in order', () => {
+    const { root, intermediate } = makeInterceptChain(['a.example'], at)
+    const pem = `comment\n${certificatesToPem([intermediate, root])}\n# end`
+    assert.deepEqual(
+      parsePemCertificates(pem).map(({ fingerprint256 }) => fingerprint256),
+      [intermediate.fingerprint256, root.fingerprint256],
+    )
+    assert.throws(() => parsePemCertificates('nothing here'), invalid)
+  })
+})
+
+describe('certificate requests', () => {
+  it('prove the possession of the key', () => {
+    for (const key of Object.values(keys)) {
+      const { publicKey } = parseCertificateRequest(createCertificateRequest(key))
+      assert.ok(publicKey.equals(createPublicKey(key)))
+    }
+  })
+
+  it('are understood by openssl, and openssl is understood', { skip: without('openssl') }, () => {
+    const key = makeKey()
+    const verified = execFileSync('openssl', ['req', '-inform', 'DER', '-verify', '-noout'], {
+      input: createCertificateRequest(key),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    assert.equal(verified.toString(), '')
+    const [curve, name] = ['ec_paramgen_curve:P-256', 'subjectAltName=DNS:any']
+    const options = ['-nodes', '-keyout', '/dev/null', '-subj', '/CN=any', '-addext', name, '-outform', 'DER']
+    const der = execFileSync('openssl', ['req', '-new', '-newkey', 'ec', '-pkeyopt', curve, ...options], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    assert.equal(parseCertificateRequest(der).publicKey.asymmetricKeyType, 'ec')
+  })
+
+  it('are refused when any byte was changed', () => {
+    const request = createCertificateRequest(makeKey())
+    fc.assert(
+      fc.property(fc.nat(request.length - 1), fc.integer({ min: 1, max: 255 }), (index, change) => {
+        const altered = Buffer.from(request)
+        altered[index]! ^= change
+        assert.throws(() => parseCertificateRequest(altered), invalid)
+      }),
+    )
+  })
+
+  it('are refused when they are noise or too long', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        assert.throws(() => parseCertificateRequest(bytes), invalid)
+      }),
+    )
+    assert.throws(() => parseCertificateRequest(new Uint8Array(10_000)), invalid)
+  })
+})
+
+describe('the SPIFFE ID of a certificate', () => {
+  const key = makeKey()
+  const signer = { key, certificate: createRootCertificate(key, { ...profile, commonName: 'root' }) }
+  const naming = (names: SubjectName[]) =>
+    issueCertificate(signer, createPublicKey(makeKey()), { ...profile, names })
+  const id = 'spiffe://example.org/a/b'
+
+  it('is its one URI name', () => {
+    assert.equal(spiffeIdOf(naming([{ type: 'uri', value: id }])), id)
+    assert.equal(
+      spiffeIdOf(
+        naming([
+          { type: 'dns', value: 'a.example' },
+          { type: 'uri', value: id },
+        ]),
+      ),
+      id,
+    )
+  })
+
+  it('is not read from a certificate with none, two, another scheme, or of a CA', () => {
+    assert.throws(() => spiffeIdOf(naming([])), invalid)
+    assert.throws(
+      () =>
+        spiffeIdOf(
+          naming([
+            { type: 'uri', value: id },
+            { type: 'uri', value: `${id}/c` },
+          ]),
+        ),
+      invalid,
+    )
+    assert.throws(
+      () => spiffeIdOf(naming([{ type: 'uri', value: 'https://example.org/a/b' }])),
+      (error) => isFault(error, 'IDENTITY_INVALID'),
+    )
+    // A DNS name cannot pass for a URI name, however it is written.
+    assert.throws(() => spiffeIdOf(naming([{ type: 'dns', value: `x, URI:${id}` }])), invalid)
+    const authority = createRootCertificate(makeKey(), {
+      ...profile,
+      commonName: 'root',
+      names: [{ type: 'uri', value: id }],
+    })
+    assert.throws(() => spiffeIdOf(authority), invalid)
+  })
+})

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import type { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { connect, createServer, type Server } from 'node:tls'
+import { promisify } from 'node:util'
+import { makeInterceptChain, without } from './fixture.ts'
+import { certificatesToPem, type SubjectName } from './index.ts'
+
+const run = promisify(execFile)
+const at = Date.now()
+const bound = ['api.example.com', '*.s3.example.org', '10.0.0.1', '127.0.0.1']
+const chain = makeInterceptChain(bound, at)
+const allowed = ['api.example.com', 'bucket.s3.example.org', '10.0.0.1']
+const foreign = ['evil.example', 'x.api.example.com', 'example.com', 'notapi.example.com', '10.0.0.2', '::1']
+
+const clients = {
+  'python3 ssl': (port: number, host: string, ca: string) =>
+    run('python3', [
+      '-c',
+      `import socket, ssl, sys
+ca, port, host = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.verify_flags |= ssl.VERIFY_X509_STRICT
+context.wrap_socket(socket.create_connection(('127.0.0.1', int(port))), server_hostname=host).close()`,
+      ca,
+      String(port),
+      host,
+    ]),
+  curl: (port: number, host: string, ca: string) =>
+    run('curl', [
+      '--silent',
+      '--show-error',
+      '--noproxy',
+      '*',
+      '--cacert',
+      ca,
+      '--connect-to',
+      `::127.0.0.1:${port}`,
+      `https://${host.includes(':') ? `[${host}]` : host}/`,
+    ]),
+  'node:tls': async (port: number, host: string) => {
+    const socket = connect({
+      port,
+      host: '127.0.0.1',
+      ca: chain.rootPem,
+      ...(/^[a-z]/.test(host) && { servername: host }),
+    })
+    socket.on('error', () => {})
+    // Without a name in SNI the socket checks the address that it dialled.
+    await Promise.race([
+      once(socket, 'secureConnect'),
+      once(socket, 'error').then(([error]) => Promise.reject(error as Error)),
+    ])
+    socket.destroy()
+  },
+}
+
+describe('an intercept chain as others verify it', () => {
+  let folder: string
+  let server: Server
+  let presented: X509Certificate
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tideway-pki-'))
+    await writeFile(join(folder, 'root.pem'), chain.rootPem)
+    await writeFile(join(folder, 'intermediate.pem'), chain.intermediatePem)
+    server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.end('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n')
+    })
+    server.on('tlsClientError', () => {})
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+  })
+  after(async () => {
+    server.close()
+    await rm(folder, { recursive: true })
+  })
+
+  function present(leaf: X509Certificate): number {
+    presented = leaf
+    server.setSecureContext({
+      key: chain.leafKeyPem,
+      cert: certificatesToPem([presented, chain.intermediate]),
+    })
+    return (server.address() as AddressInfo).port
+  }
+  async function opensslVerify(leaf: X509Certificate): Promise<string> {
+    const file = join(folder, 'leaf.pem')
+    await writeFile(file, leaf.toString())
+    const options = ['-x509_strict', '-purpose', 'sslserver', '-CAfile', join(folder, 'root.pem')]
+    const { stdout } = await run('openssl', [
+      'verify',
+      ...options,
+      '-untrusted',
+      join(folder, 'intermediate.pem'),
+      file,
+    ])
+    return stdout
+  }
+
+  it(
+    'is accepted by openssl for bound hosts and refused for every other',
+    { skip: without('openssl') },
+    async () => {
+      for (const host of allowed) assert.match(await opensslVerify(chain.leaf(host)), /: OK/)
+      for (const host of foreign) {
+        await assert.rejects(opensslVerify(chain.leaf(host)), /(permitted|excluded) subtree violation/, host)
+      }
+    },
+  )
+
+  it(
+    'cannot certify other types of names, nor smuggle one beside a bound host',
+    { skip: without('openssl') },
+    async () => {
+      const names: SubjectName[] = [
+        { type: 'uri', value: 'spiffe://example.org/server' },
+        { type: 'uri', value: 'https://invalid/' },
+        { type: 'dns', value: 'evil.example' },
+        { type: 'ip', value: '192.0.2.1' },
+      ]
+      for (const name of names) {
+        const leaf = chain.leafNaming([{ type: 'dns', value: 'api.example.com' }, name])
+        await assert.rejects(opensslVerify(leaf), /subtree violation/, name.value)
+      }
+    },
+  )
+
+  it('certifies nothing at all when nothing is bound', { skip: without('openssl') }, async () => {
+    const empty = makeInterceptChain([], at)
+    await writeFile(join(folder, 'empty-root.pem'), empty.rootPem)
+    await writeFile(join(folder, 'empty.pem'), empty.intermediatePem)
+    for (const host of ['api.example.com', 'invalid', '10.0.0.1', '::1']) {
+      const file = join(folder, 'empty-leaf.pem')
+      await writeFile(file, empty.leaf(host).toString())
+      await assert.rejects(
+        run('openssl', [
+          'verify',
+          '-CAfile',
+          join(folder, 'empty-root.pem'),
+          '-untrusted',
+          join(folder, 'empty.pem'),
+          file,
+        ]),
+        /subtree violation/,
+        host,
+      )
+    }
+  })
+
+  for (const [name, handshake] of Object.entries(clients)) {
+    it(
+      `is accepted by ${name} for bound hosts and refused for every other`,
+      { skip: name !== 'node:tls' && without(name.split(' ')[0]!) },
+      async () => {
+        const ca = join(folder, 'root.pem')
+        const reachable =
+          name === 'node:tls' ? [...allowed.filter((host) => /^[a-z]/.test(host)), '127.0.0.1'] : allowed
+        for (const host of reachable) await handshake(present(chain.leaf(host)), host, ca)
+        for (const host of foreign) {
+          await assert.rejects(
+            async () => handshake(present(chain.leaf(host)), host, ca),
+            /subtree violation/,
+            host,
+          )
+        }
+      },
+    )
+  }
+
+  it('makes a leaf with exactly one name', () => {
+    assert.equal(chain.leaf('api.example.com').subjectAltName, 'DNS:api.example.com')
+    assert.equal(chain.leaf('10.0.0.1').subjectAltName, 'IP Address:10.0.0.1')
+    assert.throws(() => chain.leaf('a.example, DNS:b.example'), TypeError)
+  })
+})
