@@ -1,0 +1,96 @@
+import { Fault } from '#base/errors'
+import { openBell } from '#base/lifecycle'
+import type { Store, StoreEvent, StoreKey } from './ports.ts'
+
+/** Events after a revision, with the revision up to which they are complete. */
+export interface Changes {
+  readonly events: readonly StoreEvent[]
+  readonly revision: number
+}
+
+/** The recent events of a store in memory, from which watches are served. */
+export interface ChangeFeed {
+  /** Revision of the newest change. */
+  readonly revision: number
+  append(revision: number, events: readonly StoreEvent[]): void
+  watch: Store['watch']
+  /** Ends every watch with Fault STORE_UNAVAILABLE. */
+  close(): void
+}
+
+export function revisionGone(afterRevision: number): Fault {
+  return new Fault('STORE_REVISION_GONE', `changes after revision ${afterRevision} are no longer kept`)
+}
+
+export function storeClosed(): Fault {
+  return new Fault('STORE_UNAVAILABLE', 'the store is closed')
+}
+
+/** The key that an event is about. */
+export function eventKey(event: StoreEvent): StoreKey {
+  return event.type === 'put' ? event.entry.key : event.key
+}
+
+/**
+ * Keeps the events of the newest `keep` revisions. Watches that start further back are answered by `older`,
+ * which throws STORE_REVISION_GONE when it does not have them either.
+ */
+export function openChangeFeed({
+  revision: startRevision,
+  keep,
+  older,
+}: {
+  revision: number
+  keep: number
+  older: (prefix: StoreKey, afterRevision: number) => Promise<Changes>
+}): ChangeFeed {
+  const bell = openBell()
+  let recent: Changes[] = []
+  /** Every change above this revision is in `recent`. */
+  let floor = startRevision
+  let head = startRevision
+  let closed = false
+
+  function recentAfter(prefix: StoreKey, afterRevision: number): Changes {
+    // Revisions in `recent` are consecutive, so that the index follows from the revision.
+    const events = recent
+      .slice(afterRevision - floor)
+      .flatMap(({ events }) => events)
+      .filter((event) => eventKey(event).startsWith(prefix))
+    return { events, revision: head }
+  }
+
+  return {
+    get revision() {
+      return head
+    },
+    append(revision, events) {
+      recent.push({ events, revision })
+      head = revision
+      // Trimmed in chunks: one copy for every `keep` appends.
+      if (recent.length >= 2 * keep) {
+        recent = recent.slice(-keep)
+        floor = head - keep
+      }
+      bell.ring()
+    },
+    async *watch(prefix, { afterRevision, signal }) {
+      // A revision from another history, such as before a restore: the watcher must list anew.
+      if (afterRevision > head) throw revisionGone(afterRevision)
+      let seen = afterRevision
+      while (!signal.aborted) {
+        if (closed) throw storeClosed()
+        const { rings } = bell
+        const { events, revision } = seen < floor ? await older(prefix, seen) : recentAfter(prefix, seen)
+        const behind = revision < head
+        seen = revision
+        if (events.length > 0) yield events
+        else if (!behind) await bell.after(rings, signal)
+      }
+    },
+    close() {
+      closed = true
+      bell.ring()
+    },
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * Everything the control plane keeps: an ordered, revisioned key-value store, and on top of it the typed objects
+ * of the resource kinds. A write that returned is on disk. It does not decide what objects cause
+ * (`#server/reconcile`) nor who may write them (`#server/api`).
+ */
+export { openMemoryStore } from './memory-store.ts'
+export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
+export type { Sealer } from './resource-record.ts'
+export { openResourceCache } from './resource-cache.ts'
+export type { ResourceCache } from './resource-cache.ts'
+export { openResources } from './resources.ts'
+export type {
+  Admission,
+  Preconditions,
+  ResourceEvent,
+  Resources,
+  StatusOf,
+  WriteOptions,
+} from './resources.ts'

@@ -1,0 +1,63 @@
+import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
+import type { Store, StoreEntry, StoreEvent, StoreKey } from './ports.ts'
+
+/** A store that forgets everything at the end: for tests. Keeps changes of at least `keepRevisions` revisions. */
+export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: number } = {}): Store {
+  const entries = new Map<StoreKey, StoreEntry>()
+  const feed = openChangeFeed({
+    revision: 0,
+    keep: keepRevisions,
+    older: (_, afterRevision) => Promise.reject(revisionGone(afterRevision)),
+  })
+  let closed = false
+  const checkOpen = () => {
+    if (closed) throw storeClosed()
+  }
+  return {
+    async get(key) {
+      checkOpen()
+      return entries.get(key)
+    },
+    async list(prefix) {
+      checkOpen()
+      const found = [...entries.values()]
+        .filter(({ key }) => key.startsWith(prefix))
+        .sort((a, b) => (a.key < b.key ? -1 : 1))
+      return { entries: found, revision: feed.revision }
+    },
+    async transaction(compares, operations) {
+      checkOpen()
+      const broken = compares.find(
+        ({ key, modRevision }) => (entries.get(key)?.modRevision ?? 0) !== modRevision,
+      )
+      if (broken) return { ok: false, conflict: broken.key }
+      const revision = feed.revision + 1
+      const events: StoreEvent[] = []
+      for (const operation of operations) {
+        const { key } = operation
+        const previous = entries.get(key)
+        if (operation.type === 'put') {
+          const entry: StoreEntry = {
+            key,
+            value: Uint8Array.from(operation.value),
+            modRevision: revision,
+            createRevision: previous?.createRevision ?? revision,
+          }
+          entries.set(key, entry)
+          events.push({ type: 'put', entry, ...(previous && { previous }) })
+        } else if (previous) {
+          entries.delete(key)
+          events.push({ type: 'delete', key, revision, previous })
+        }
+      }
+      if (events.length === 0) return { ok: true, revision: feed.revision }
+      feed.append(revision, events)
+      return { ok: true, revision }
+    },
+    watch: feed.watch,
+    async [Symbol.asyncDispose]() {
+      closed = true
+      feed.close()
+    },
+  }
+}

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import { Fault } from '#base/errors'
+import { Secret } from '#base/secret'
+import { definitionOf, type Kind, type Resource, type ResourceDraft } from '#model/resource'
+import type { StoreEntry, StoreKey } from './ports.ts'
+
+/** Seals bytes under a name that is needed to open them again (`#server/keys`). */
+export interface Sealer {
+  seal(name: string, plaintext: Uint8Array): Uint8Array
+  /** @throws Fault STORE_CORRUPT, SEALING_KEY_WRONG */
+  unseal(name: string, sealed: Uint8Array): Uint8Array
+}
+
+/** What an object holds but never gives back (security rule 23). */
+export interface Hidden {
+  /** SHA-256 of a join token, in hex. */
+  readonly tokenHash?: string
+  /** Values of a Secret, sealed: base64 of the sealed JSON of a map of base64 texts. */
+  readonly sealedData?: string
+}
+
+/** A stored object: its `metadata.resourceVersion` is the entry's revision and is not in the bytes. */
+export interface ResourceRecord {
+  readonly object: Resource
+  readonly hidden: Hidden
+  /** Revision to compare with when it is replaced. */
+  readonly modRevision: number
+}
+
+export const registryPrefix = '/registry/'
+
+export function kindPrefix(kind: Kind, namespace?: string): StoreKey {
+  const { group, plural } = definitionOf(kind)
+  return `${registryPrefix}${group || 'core'}/${plural}/${namespace === undefined ? '' : `${namespace}/`}`
+}
+
+export function resourceKey(kind: Kind, namespace: string, name: string): StoreKey {
+  return kindPrefix(kind, namespace) + name
+}
+
+export function encodeRecord(object: Resource, hidden: Hidden): Uint8Array {
+  const { resourceVersion: _, ...metadata } = object.metadata
+  return Buffer.from(JSON.stringify({ object: { ...object, metadata }, hidden }))
+}
+
+/** `revision` replaces the entry's own, for an object that is seen as it was deleted. @throws Fault STORE_CORRUPT */
+export function decodeRecord(entry: StoreEntry, revision = entry.modRevision): ResourceRecord {
+  try {
+    const { object, hidden } = JSON.parse(Buffer.from(entry.value).toString()) as Omit<
+      ResourceRecord,
+      'modRevision'
+    >
+    const metadata = { ...object.metadata, resourceVersion: String(revision) }
+    return { object: { ...object, metadata }, hidden, modRevision: entry.modRevision }
+  } catch (error) {
+    throw new Fault('STORE_CORRUPT', `the record ${entry.key} cannot be read`, { cause: error })
+  }
+}
+
+export function hashToken(token: Secret): string {
+  return createHash('sha256').update(token.reveal()).digest('hex')
+}
+
+const sealName = (uid: string) => `resource/${uid}`
+
+/** The values of a Secret, keyed by name. */
+export function openData(sealer: Sealer, uid: string, { sealedData }: Hidden): Record<string, string> {
+  if (sealedData === undefined) return {}
+  const plaintext = sealer.unseal(sealName(uid), Buffer.from(sealedData, 'base64'))
+  return JSON.parse(Buffer.from(plaintext).toString()) as Record<string, string>
+}
+
+/**
+ * Takes what is write-only out of a draft: the draft without it, and what to hide in its place. A write-only
+ * field that the draft leaves out keeps its value; one that says the same leaves `hidden` as it was.
+ */
+export function conceal(
+  draft: ResourceDraft,
+  uid: string,
+  before: Hidden,
+  sealer: Sealer,
+): { draft: ResourceDraft; hidden: Hidden } {
+  if (draft.kind === 'JoinToken') {
+    const { token, ...spec } = draft.spec
+    const tokenHash = token === undefined ? before.tokenHash : hashToken(Secret.of(token))
+    const hidden = tokenHash === before.tokenHash ? before : { tokenHash: tokenHash! }
+    return { draft: withoutLastApplied({ ...draft, spec }), hidden }
+  }
+  if (draft.kind === 'Secret') {
+    const { data, stringData, ...rest } = draft
+    const concealed = withoutLastApplied(rest)
+    if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
+    const known = openData(sealer, uid, before)
+    const texts = Object.entries(stringData ?? {}).map(([key, text]) => [
+      key,
+      Buffer.from(text).toString('base64'),
+    ])
+    const next = { ...(data ?? known), ...(Object.fromEntries(texts) as Record<string, string>) }
+    if (before.sealedData !== undefined && sameData(known, next)) return { draft: concealed, hidden: before }
+    const sealed = sealer.seal(sealName(uid), Buffer.from(JSON.stringify(next)))
+    return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }
+  }
+  return { draft, hidden: before }
+}
+
+function sameData(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
+}
+
+// SECURITY: client-side apply copies the whole manifest, secrets included, into this annotation (rule 23).
+function withoutLastApplied<D extends ResourceDraft>(draft: D): D {
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...annotations } =
+    draft.metadata.annotations ?? {}
+  return { ...draft, metadata: { ...draft.metadata, annotations } }
+}
