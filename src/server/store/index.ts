@@ -6,6 +6,7 @@
 export { openMemoryStore } from './memory-store.ts'
 export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
 export type { Sealer } from './resource-record.ts'
+export { openSqliteStore } from './sqlite-store.ts'
 export { openResourceCache } from './resource-cache.ts'
 export type { ResourceCache } from './resource-cache.ts'
 export { openResources } from './resources.ts'

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Store, StoreEvent } from './ports.ts'
+
+const bytes = (text: string) => Buffer.from(text)
+const textOf = (value: Uint8Array | undefined) => value && Buffer.from(value).toString()
+const put = (key: string, text: string) => ({ type: 'put', key, value: bytes(text) }) as const
+const remove = (key: string) => ({ type: 'delete', key }) as const
+
+function describe(event: StoreEvent): string {
+  if (event.type === 'delete') return `-${event.key}@${event.revision}(${textOf(event.previous.value)})`
+  const { key, value, modRevision } = event.entry
+  const previous = event.previous ? `(${textOf(event.previous.value)})` : ''
+  return `${key}=${textOf(value)}@${modRevision}${previous}`
+}
+
+/** The first `count` events of a watch. */
+async function take(store: Store, prefix: string, afterRevision: number, count: number): Promise<string[]> {
+  const stop = new AbortController()
+  const seen: string[] = []
+  for await (const events of store.watch(prefix, { afterRevision, signal: stop.signal })) {
+    seen.push(...events.map(describe))
+    if (seen.length >= count) break
+  }
+  return seen
+}
+
+/**
+ * What every store does. `open` gives an empty one that keeps the changes of `keepRevisions` revisions, give or
+ * take as many.
+ */
+export function testStore(name: string, open: (options: { keepRevisions: number }) => Promise<Store>): void {
+  const check = (behaviour: string, body: (store: Store) => Promise<void>): void => {
+    void test(`${name}: ${behaviour}`, async () => {
+      await using store = await open({ keepRevisions: 20 })
+      await body(store)
+    })
+  }
+
+  check('gives back what was put, with the revisions that wrote it', async (store) => {
+    assert.deepEqual(await store.transaction([], [put('/a', '1')]), { ok: true, revision: 1 })
+    assert.deepEqual(await store.transaction([], [put('/a', '2')]), { ok: true, revision: 2 })
+    const entry = await store.get('/a')
+    assert.equal(textOf(entry?.value), '2')
+    assert.deepEqual([entry?.createRevision, entry?.modRevision], [1, 2])
+    assert.equal(await store.get('/b'), undefined)
+  })
+
+  check('keeps empty and binary values', async (store) => {
+    await store.transaction([], [{ type: 'put', key: '/a', value: new Uint8Array() }])
+    await store.transaction([], [{ type: 'put', key: '/b', value: Uint8Array.of(0, 255, 128) }])
+    assert.deepEqual([...(await store.get('/a'))!.value], [])
+    assert.deepEqual([...(await store.get('/b'))!.value], [0, 255, 128])
+  })
+
+  check('lists a prefix in key order at one revision', async (store) => {
+    await store.transaction([], [put('/p/b', '1'), put('/p/a', '2'), put('/q/a', '3'), put('/p', '4')])
+    const { entries, revision } = await store.list('/p/')
+    assert.deepEqual(
+      entries.map(({ key }) => key),
+      ['/p/a', '/p/b'],
+    )
+    assert.equal(revision, 1)
+    assert.equal((await store.list('')).entries.length, 4)
+  })
+
+  check('applies a transaction only when every compare holds, and names the key at fault', async (store) => {
+    await store.transaction([], [put('/a', '1')])
+    const compares = [
+      { key: '/a', modRevision: 1 },
+      { key: '/b', modRevision: 0 },
+    ]
+    assert.equal((await store.transaction(compares, [put('/a', '2'), put('/b', '2')])).ok, true)
+    assert.deepEqual(await store.transaction(compares, [put('/a', '3'), put('/c', '3')]), {
+      ok: false,
+      conflict: '/a',
+    })
+    assert.equal(textOf((await store.get('/a'))?.value), '2')
+    assert.equal(await store.get('/c'), undefined)
+    assert.deepEqual(await store.transaction([{ key: '/b', modRevision: 0 }], []), {
+      ok: false,
+      conflict: '/b',
+    })
+  })
+
+  check('gives one of many racing writers the key', async (store) => {
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        store.transaction([{ key: '/lock', modRevision: 0 }], [put('/lock', String(index))]),
+      ),
+    )
+    assert.equal(results.filter(({ ok }) => ok).length, 1)
+  })
+
+  check('counts a transaction that changes nothing as none', async (store) => {
+    await store.transaction([], [put('/a', '1')])
+    assert.deepEqual(await store.transaction([], [remove('/missing')]), { ok: true, revision: 1 })
+    assert.deepEqual(await store.transaction([], []), { ok: true, revision: 1 })
+    assert.deepEqual(await store.transaction([], [put('/a', '2')]), { ok: true, revision: 2 })
+  })
+
+  check('forgets a deleted key, whose next creation is a new one', async (store) => {
+    await store.transaction([], [put('/a', '1')])
+    await store.transaction([], [remove('/a')])
+    assert.equal(await store.get('/a'), undefined)
+    await store.transaction([{ key: '/a', modRevision: 0 }], [put('/a', '2')])
+    assert.equal((await store.get('/a'))?.createRevision, 3)
+  })
+
+  check('replays the changes after a revision in order, with what was there before', async (store) => {
+    await store.transaction([], [put('/w/a', '1'), put('/x', '1')])
+    await store.transaction([], [put('/w/a', '2'), put('/w/b', '2')])
+    await store.transaction([], [remove('/w/a')])
+    assert.deepEqual(await take(store, '/w/', 0, 4), ['/w/a=1@1', '/w/a=2@2(1)', '/w/b=2@2', '-/w/a@3(2)'])
+    assert.deepEqual(await take(store, '/w/', 2, 1), ['-/w/a@3(2)'])
+  })
+
+  check('sends changes as they happen, none missing or doubled, to every watch', async (store) => {
+    const watches = [take(store, '/w/', 0, 200), take(store, '/w/', 0, 200)]
+    for (let batch = 0; batch < 20; batch++) {
+      await Promise.all(
+        Array.from({ length: 10 }, (_, index) => store.transaction([], [put(`/w/${batch}-${index}`, 'x')])),
+      )
+    }
+    for (const seen of await Promise.all(watches)) {
+      assert.deepEqual(
+        seen.map((text) => Number(text.split('@')[1])),
+        Array.from({ length: 200 }, (_, index) => index + 1),
+      )
+    }
+  })
+
+  check('never splits the changes of one transaction', async (store) => {
+    const operations = Array.from({ length: 1500 }, (_, index) => put(`/w/${index}`, 'x'))
+    await store.transaction([], operations)
+    const { signal } = new AbortController()
+    for await (const events of store.watch('/w/', { afterRevision: 0, signal })) {
+      assert.equal(events.length, 1500)
+      break
+    }
+  })
+
+  check('ends a watch on abort', async (store) => {
+    const stop = new AbortController()
+    const ended = (async () => {
+      for await (const _ of store.watch('/', { afterRevision: 0, signal: stop.signal }));
+    })()
+    stop.abort()
+    await ended
+  })
+
+  check('says so when the changes asked for are no longer kept', async (store) => {
+    for (let count = 0; count < 100; count++) await store.transaction([], [put('/a', String(count))])
+    await assert.rejects(take(store, '/', 1, 1), { code: 'STORE_REVISION_GONE' })
+    assert.deepEqual(await take(store, '/', 99, 1), ['/a=99@100(98)'])
+  })
+
+  check('says so when the revision asked for is yet to come', async (store) => {
+    await assert.rejects(take(store, '/', 7, 1), { code: 'STORE_REVISION_GONE' })
+  })
+
+  void test(`${name}: ends watches and refuses requests once closed`, async () => {
+    const store = await open({ keepRevisions: 20 })
+    const watch = assert.rejects(take(store, '/', 0, 1), { code: 'STORE_UNAVAILABLE' })
+    await store[Symbol.asyncDispose]()
+    await watch
+    await assert.rejects(store.get('/a'), { code: 'STORE_UNAVAILABLE' })
+  })
+}

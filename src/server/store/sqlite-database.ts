@@ -1,0 +1,289 @@
+import { chmodSync, closeSync, openSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { Fault, isFault } from '#base/errors'
+import type { Changes } from './change-feed.ts'
+import { migrations } from './migrations.ts'
+import type { StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
+
+/** 'Tdwy': marks a file as ours, so that no other program's database is migrated by mistake. */
+const applicationId = 0x54647779
+// What one answer to a watch that lags holds at most; a transaction is never split.
+const changesPerRead = 1000
+
+export type Request =
+  | { readonly type: 'get'; readonly key: StoreKey }
+  | { readonly type: 'list'; readonly prefix: StoreKey }
+  | { readonly type: 'changes'; readonly prefix: StoreKey; readonly afterRevision: number }
+  | {
+      readonly type: 'transaction'
+      readonly compares: readonly StoreCompare[]
+      readonly operations: readonly StoreOperation[]
+    }
+
+export type Reply =
+  | { readonly type: 'entry'; readonly entry: StoreEntry | undefined }
+  | { readonly type: 'entries'; readonly entries: readonly StoreEntry[]; readonly revision: number }
+  | { readonly type: 'changes'; readonly changes: Changes }
+  | { readonly type: 'gone' }
+  | { readonly type: 'committed'; readonly revision: number; readonly events: readonly StoreEvent[] }
+  | { readonly type: 'conflict'; readonly key: StoreKey }
+
+/** The database file, synchronously: lives in the worker. */
+export interface SqliteDatabase {
+  readonly revision: number
+  /** Answers requests in order; what they write is committed, together, before it returns. @throws Fault STORE_* */
+  execute(requests: readonly Request[]): Reply[]
+  close(): void
+}
+
+interface Row {
+  readonly key: string
+  readonly value: Uint8Array
+  readonly modRevision: number
+  readonly createRevision: number
+}
+
+interface ChangeRow {
+  readonly revision: number
+  readonly key: string
+  readonly value: Uint8Array | null
+  readonly createRevision: number
+  readonly previousValue: Uint8Array | null
+  readonly previousModRevision: number | null
+}
+
+/** Every key with a prefix is below the prefix followed by the last code point. */
+const prefixEnd = (prefix: string) => `${prefix}\u{10ffff}`
+
+function describeFailure(path: string, error: unknown): Fault {
+  if (isFault(error)) return error
+  const { message, errcode } = error as Error & { errcode?: number }
+  // Primary result codes of SQLite: CORRUPT 11, NOTADB 26, BUSY 5.
+  switch ((errcode ?? 0) & 0xff) {
+    case 11:
+    case 26:
+      return new Fault('STORE_CORRUPT', `${path} is damaged: ${message}`, {
+        hint: 'restore it from a backup; the file has not been changed',
+        cause: error,
+      })
+    case 5:
+      return new Fault('STORE_UNAVAILABLE', `${path} is in use by another process`, {
+        hint: 'one server at a time may use a SQLite store',
+        cause: error,
+      })
+    default:
+      return new Fault('STORE_UNAVAILABLE', `${path}: ${message}`, { cause: error })
+  }
+}
+
+/** Creates the file for its owner only; SQLite gives the write-ahead log the same mode. */
+function restrictFile(path: string): void {
+  closeSync(openSync(path, 'a', 0o600))
+  chmodSync(path, 0o600)
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+}
+
+function prepareFile(database: DatabaseSync, path: string): void {
+  // Exclusive: a second server on the same file fails here and not at its first write.
+  database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0')
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT')
+  const version = pragma(database, 'user_version')
+  const application = pragma(database, 'application_id')
+  const empty = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined
+  if (application !== applicationId && !(application === 0 && empty)) {
+    throw new Fault('STORE_CORRUPT', `${path} is a database of another program`)
+  }
+  if (version > migrations.length) {
+    throw new Fault(
+      'STORE_CORRUPT',
+      `${path} was written by a newer version (schema ${version}, this version knows ${migrations.length})`,
+      { hint: 'start the newer version again, or restore a backup made by this one' },
+    )
+  }
+  const [check] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
+  if (check?.quick_check !== 'ok')
+    throw new Fault('STORE_CORRUPT', `${path} is damaged: ${check?.quick_check}`)
+  for (const [index, migration] of migrations.slice(version).entries()) {
+    database.exec(
+      `BEGIN IMMEDIATE; ${migration}; PRAGMA user_version = ${version + index + 1}; ` +
+        `PRAGMA application_id = ${applicationId}; COMMIT`,
+    )
+  }
+}
+
+/**
+ * Opens the file, creating it (mode 0600) and bringing its schema up to date. Changes of the newest
+ * `keepRevisions` revisions at least are kept for watches.
+ * @throws Fault STORE_CORRUPT when it is damaged, another program's, or a newer version's; STORE_UNAVAILABLE
+ */
+export function openSqliteDatabase({
+  path,
+  keepRevisions,
+}: {
+  path: string
+  keepRevisions: number
+}): SqliteDatabase {
+  let database: DatabaseSync
+  try {
+    restrictFile(path)
+    database = new DatabaseSync(path)
+  } catch (error) {
+    throw describeFailure(path, error)
+  }
+  try {
+    prepareFile(database, path)
+  } catch (error) {
+    database.close()
+    throw describeFailure(path, error)
+  }
+
+  const columns = 'key, value, mod_revision AS modRevision, create_revision AS createRevision'
+  const selectOne = database.prepare(`SELECT ${columns} FROM entries WHERE key = ?`)
+  const selectRange = database.prepare(
+    `SELECT ${columns} FROM entries WHERE key >= ? AND key < ? ORDER BY key`,
+  )
+  const upsert = database.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)')
+  const remove = database.prepare('DELETE FROM entries WHERE key = ?')
+  const insertChange = database.prepare('INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)')
+  const selectChanges = database.prepare(
+    `SELECT revision, key, value, create_revision AS createRevision, previous_value AS previousValue,
+       previous_mod_revision AS previousModRevision
+     FROM changes WHERE revision > ? AND key >= ? AND key < ? ORDER BY revision, position LIMIT ${changesPerRead}`,
+  )
+  const selectRevision = database.prepare(
+    `SELECT revision, key, value, create_revision AS createRevision, previous_value AS previousValue,
+       previous_mod_revision AS previousModRevision
+     FROM changes WHERE revision = ? AND key >= ? AND key < ? ORDER BY position`,
+  )
+  const compact = database.prepare('DELETE FROM changes WHERE revision <= ?')
+  const saveCounters = database.prepare('UPDATE counters SET head = ?, floor = ?')
+
+  let { head, floor } = database.prepare('SELECT head, floor FROM counters').get() as {
+    head: number
+    floor: number
+  }
+
+  function get(key: StoreKey): StoreEntry | undefined {
+    const row = selectOne.get(key) as Row | undefined
+    return row && { ...row }
+  }
+
+  function put(key: StoreKey, value: Uint8Array, revision: number): StoreEvent {
+    const previous = get(key)
+    const entry: StoreEntry = {
+      key,
+      value,
+      modRevision: revision,
+      createRevision: previous?.createRevision ?? revision,
+    }
+    upsert.run(key, value, revision, entry.createRevision)
+    return { type: 'put', entry, ...(previous && { previous }) }
+  }
+
+  function transact({ compares, operations }: Extract<Request, { type: 'transaction' }>): Reply {
+    const broken = compares.find(({ key, modRevision }) => (get(key)?.modRevision ?? 0) !== modRevision)
+    if (broken) return { type: 'conflict', key: broken.key }
+    const revision = head + 1
+    const events: StoreEvent[] = []
+    for (const operation of operations) {
+      if (operation.type === 'put') events.push(put(operation.key, operation.value, revision))
+      else {
+        const previous = get(operation.key)
+        if (!previous) continue
+        remove.run(operation.key)
+        events.push({ type: 'delete', key: operation.key, revision, previous })
+      }
+    }
+    if (events.length === 0) return { type: 'committed', revision: head, events }
+    for (const [position, event] of events.entries()) recordChange(revision, position, event)
+    head = revision
+    return { type: 'committed', revision, events }
+  }
+
+  function recordChange(revision: number, position: number, event: StoreEvent): void {
+    const { previous } = event
+    const entry = event.type === 'put' ? event.entry : undefined
+    insertChange.run(
+      revision,
+      position,
+      event.type === 'put' ? event.entry.key : event.key,
+      entry?.value ?? null,
+      (entry ?? event.previous!).createRevision,
+      previous?.value ?? null,
+      previous?.modRevision ?? null,
+    )
+  }
+
+  function changesAfter(prefix: StoreKey, afterRevision: number): Changes {
+    const end = prefixEnd(prefix)
+    const rows = selectChanges.all(afterRevision, prefix, end) as unknown as ChangeRow[]
+    if (rows.length < changesPerRead) return { events: rows.map(toEvent), revision: head }
+    // Cut at a transaction's border; one that is longer than a read is read alone, whole.
+    const last = rows.at(-1)!.revision
+    const whole = rows.filter(({ revision }) => revision < last)
+    if (whole.length > 0) return { events: whole.map(toEvent), revision: last - 1 }
+    const alone = selectRevision.all(last, prefix, end) as unknown as ChangeRow[]
+    return { events: alone.map(toEvent), revision: last }
+  }
+
+  function answer(request: Request): Reply {
+    switch (request.type) {
+      case 'get':
+        return { type: 'entry', entry: get(request.key) }
+      case 'list': {
+        const rows = selectRange.all(request.prefix, prefixEnd(request.prefix)) as unknown as Row[]
+        return { type: 'entries', entries: rows.map((row) => ({ ...row })), revision: head }
+      }
+      case 'changes':
+        if (request.afterRevision < floor) return { type: 'gone' }
+        return { type: 'changes', changes: changesAfter(request.prefix, request.afterRevision) }
+      default:
+        return transact(request)
+    }
+  }
+
+  return {
+    get revision() {
+      return head
+    },
+    execute(requests) {
+      const before = { head, floor }
+      try {
+        database.exec('BEGIN')
+        const replies = requests.map(answer)
+        if (head !== before.head) {
+          // Compacted in chunks: one range delete for every `keepRevisions` revisions.
+          if (head - floor >= 2 * keepRevisions) {
+            floor = head - keepRevisions
+            compact.run(floor)
+          }
+          saveCounters.run(head, floor)
+        }
+        database.exec('COMMIT')
+        return replies
+      } catch (error) {
+        ;({ head, floor } = before)
+        if (database.isTransaction) database.exec('ROLLBACK')
+        throw describeFailure(path, error)
+      }
+    },
+    close: () => database.close(),
+  }
+}
+
+function toEvent(row: ChangeRow): StoreEvent {
+  const { revision, key, value, createRevision, previousValue, previousModRevision } = row
+  const previous: StoreEntry | undefined =
+    previousValue === null
+      ? undefined
+      : { key, value: previousValue, modRevision: previousModRevision!, createRevision }
+  if (value === null) return { type: 'delete', key, revision, previous: previous! }
+  return {
+    type: 'put',
+    entry: { key, value, modRevision: revision, createRevision },
+    ...(previous && { previous }),
+  }
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { testStore } from './contract.ts'
+import { openMemoryStore } from './memory-store.ts'
+import { openSqliteStore } from './sqlite-store.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'tideway-store-'))
+after(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newPath = () => join(folder, `${files++}`, 'tideway.db')
+
+testStore('memory', async (options) => openMemoryStore(options))
+testStore('sqlite', (options) => openSqliteStore({ ...options, path: newPath() }))
+
+const put = (key: string, text: string) => ({ type: 'put', key, value: Buffer.from(text) }) as const
+
+test('sqlite: keeps everything over a restart, the change log included', async () => {
+  const path = newPath()
+  {
+    await using store = await openSqliteStore({ path })
+    await store.transaction([], [put('/a', '1')])
+    await store.transaction([], [put('/a', '2')])
+  }
+  await using store = await openSqliteStore({ path })
+  assert.equal((await store.get('/a'))?.modRevision, 2)
+  for await (const events of store.watch('/', { afterRevision: 1, signal: new AbortController().signal })) {
+    assert.equal(events.length, 1)
+    break
+  }
+  assert.deepEqual(await store.transaction([], [put('/b', '1')]), { ok: true, revision: 3 })
+})
+
+test('sqlite: the files can be read by their owner only', async () => {
+  const path = newPath()
+  await using store = await openSqliteStore({ path })
+  await store.transaction([], [put('/a', '1')])
+  for (const file of [path, `${path}-wal`]) assert.equal(statSync(file).mode & 0o777, 0o600, file)
+  assert.equal(statSync(join(path, '..')).mode & 0o777, 0o700)
+})
+
+test('sqlite: takes back the rights that others have to an existing file', async () => {
+  const path = newPath()
+  await (await openSqliteStore({ path }))[Symbol.asyncDispose]()
+  chmodSync(path, 0o644)
+  await using _ = await openSqliteStore({ path })
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+})
+
+test('sqlite: a second server on the same file is refused', async () => {
+  const path = newPath()
+  await using _ = await openSqliteStore({ path })
+  await assert.rejects(openSqliteStore({ path }), {
+    code: 'STORE_UNAVAILABLE',
+    message: /in use by another process/,
+  })
+})
+
+test('sqlite: a file that is no database is refused and left as it is', async () => {
+  const path = newPath()
+  await (await openSqliteStore({ path }))[Symbol.asyncDispose]()
+  const garbage = 'this is not a database, whatever its name says. '.repeat(200)
+  writeFileSync(path, garbage)
+  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT', message: /damaged/ })
+  assert.equal(readFileSync(path, 'utf8'), garbage)
+})
+
+test('sqlite: a damaged database is refused', async () => {
+  const path = newPath()
+  {
+    await using store = await openSqliteStore({ path })
+    await store.transaction(
+      [],
+      Array.from({ length: 500 }, (_, index) => put(`/${index}`, 'x'.repeat(500))),
+    )
+  }
+  truncateSync(path, Math.floor(statSync(path).size / 2 / 4096) * 4096)
+  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT' })
+})
+
+test('sqlite: a file of a newer version is refused with the remedy, and left as it is', async () => {
+  const path = newPath()
+  await (await openSqliteStore({ path }))[Symbol.asyncDispose]()
+  const database = new DatabaseSync(path)
+  database.exec('PRAGMA user_version = 999')
+  database.close()
+  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT', message: /newer version.*999/ })
+})
+
+test("sqlite: another program's database is refused", async () => {
+  const path = newPath()
+  await (await openSqliteStore({ path }))[Symbol.asyncDispose]()
+  const database = new DatabaseSync(path)
+  database.exec('PRAGMA application_id = 1')
+  database.close()
+  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT', message: /another program/ })
+})
+
+test('sqlite: a folder that cannot be made is a clear error', async () => {
+  const path = newPath()
+  await (await openSqliteStore({ path }))[Symbol.asyncDispose]()
+  await assert.rejects(openSqliteStore({ path: join(path, 'below', 'db') }), { code: 'STORE_UNAVAILABLE' })
+})
+
+/** Starts the crashing writer, waits for `acknowledgements` of its writes, kills it, and returns the last one. */
+async function writeUntilKilled(path: string, acknowledgements: number): Promise<number> {
+  const writer = fileURLToPath(new URL('./crash-writer.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', writer, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exited = once(child, 'exit')
+  let last = 0
+  for await (const line of createInterface(child.stdout)) {
+    last = Number(line)
+    if (--acknowledgements === 0) child.kill('SIGKILL')
+  }
+  await exited
+  return last
+}
+
+test('sqlite: a writer killed in mid-write loses nothing acknowledged and leaves nothing half-written', async () => {
+  const path = newPath()
+  const rounds = Number(process.env['TIDEWAY_CRASH_ROUNDS'] ?? 12)
+  for (let round = 1; round <= rounds; round++) {
+    const acknowledged = await writeUntilKilled(path, (round * 37) % 101 || 1)
+    await using store = await openSqliteStore({ path })
+    const { entries, revision } = await store.list('/')
+    const counters = new Set(entries.map(({ value }) => Buffer.from(value).readUInt32BE()))
+    // One transaction writes the same number to every key.
+    assert.equal(counters.size, 1, `round ${round}`)
+    assert.equal(entries.length, 20)
+    const [counter] = counters
+    assert.ok(
+      counter! >= acknowledged,
+      `round ${round}: ${acknowledged} was acknowledged, ${counter} is there`,
+    )
+    assert.equal(revision, counter)
+  }
+})
