@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test, type TestContext } from 'node:test'
+import { openTestClock } from '#base/clock'
+import { isFault } from '#base/errors'
+import { silentLog } from '#base/log'
+import type { AuditRecord, RequestStart } from '#model/audit'
+import { openAuditSpool, openSpoolReader, type SpoolOptions, type SpoolReader } from './index.ts'
+
+const clock = openTestClock()
+
+async function openFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tideway-'))
+  t.after(() => rm(folder, { recursive: true }))
+  return folder
+}
+
+function spoolIn(folder: string, options: Partial<SpoolOptions> = {}) {
+  return openAuditSpool({
+    folder,
+    writer: 'worker-0',
+    limitBytes: 1 << 20,
+    whenFull: 'refuse',
+    clock,
+    log: silentLog,
+    newId: () => 'gap',
+    ...options,
+  })
+}
+
+function startOf(id: string, path = '/'): RequestStart {
+  const at = new Date(clock.now()).toISOString()
+  return {
+    type: 'request.start',
+    id,
+    at,
+    pid: 1,
+    uid: 0,
+    method: 'GET',
+    host: 'example.org',
+    port: 443,
+    path,
+    decision: 'injected',
+  }
+}
+
+async function readAll(reader: SpoolReader): Promise<AuditRecord[]> {
+  const records: AuditRecord[] = []
+  for (let batch = await reader.next(1 << 20); batch; batch = await reader.next(1 << 20)) {
+    records.push(...batch.records.map((line) => JSON.parse(line) as AuditRecord))
+    batch.commit()
+  }
+  return records
+}
+
+const reading = (folder: string, writing = true) =>
+  openSpoolReader({ folder, isWriting: () => writing, log: silentLog })
+
+test('a record that was started can be read, and is given again until it is committed', async (t) => {
+  const folder = await openFolder(t)
+  await using spool = spoolIn(folder)
+  await Promise.all([spool.start(startOf('a')), spool.start(startOf('b'))])
+  const reader = reading(folder)
+  const first = await reader.next(1 << 20)
+  assert.equal(first?.records.length, 2)
+  const again = await reader.next(1 << 20)
+  assert.deepEqual(again?.records, first?.records)
+  again?.commit()
+  assert.equal(await reader.next(1 << 20), undefined)
+})
+
+test('a new run ships what an earlier one left, and removes it', async (t) => {
+  const folder = await openFolder(t)
+  {
+    await using spool = spoolIn(folder)
+    await spool.start(startOf('a'))
+  }
+  const reader = reading(folder, false)
+  assert.deepEqual(
+    (await readAll(reader)).map(({ id }) => id),
+    ['a'],
+  )
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('a line cut short by a kill is left out, the records before it are not', async (t) => {
+  const folder = await openFolder(t)
+  {
+    await using spool = spoolIn(folder)
+    await spool.start(startOf('a'))
+  }
+  const [segment] = await readdir(folder)
+  await appendFile(join(folder, segment!), '{"type":"request.start","id":"torn')
+  assert.deepEqual(
+    (await readAll(reading(folder, false))).map(({ id }) => id),
+    ['a'],
+  )
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('a full spool refuses new requests, still takes their ends, and has room again after shipping', async (t) => {
+  const folder = await openFolder(t)
+  const limitBytes = 400_000
+  await using spool = spoolIn(folder, { limitBytes })
+  const path = `/${'x'.repeat(10_000)}`
+  let started = 0
+  await assert.rejects(
+    async () => {
+      for (;;) {
+        await spool.start(startOf(`r${started}`, path))
+        started++
+      }
+    },
+    (error) => isFault(error, 'AUDIT_UNAVAILABLE'),
+  )
+  assert.ok(started >= 38 && started < 40)
+  const at = new Date(clock.now()).toISOString()
+  spool.end({
+    type: 'request.end',
+    id: 'r0',
+    at,
+    status: 200,
+    requestBytes: 0,
+    responseBytes: 0,
+    durationMs: 1,
+  })
+  const reader = reading(folder)
+  assert.equal((await readAll(reader)).length, started + 1)
+  await spool.start(startOf('after', path))
+  assert.deepEqual(
+    (await readAll(reader)).map(({ id }) => id),
+    ['after'],
+  )
+})
+
+test('set to count, a full spool lets requests go and records how many it did not keep', async (t) => {
+  const folder = await openFolder(t)
+  await using spool = spoolIn(folder, { limitBytes: 300_000, whenFull: 'count' })
+  const path = `/${'x'.repeat(100_000)}`
+  for (let i = 0; i < 5; i++) await spool.start(startOf(`r${i}`, path))
+  const reader = reading(folder)
+  assert.equal((await readAll(reader)).length, 2)
+  await spool.start(startOf('after'))
+  const [gap, after] = await readAll(reader)
+  assert.equal(gap?.type === 'change' && gap.message, '3 records were not kept: the spool was full')
+  assert.equal(after?.id, 'after')
+})
+
+test('every record that a writer was told is written survives its SIGKILL', async (t) => {
+  const folder = await openFolder(t)
+  const script = `
+    const { openAuditSpool } = await import('#daemon/audit-spool')
+    const { systemClock } = await import('#base/clock')
+    const { silentLog } = await import('#base/log')
+    const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 30,
+      whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })
+    for (let i = 0; ; i++) {
+      await spool.start({ type: 'request.start', id: String(i), at: 'now', path: '/'.repeat(i % 5000) })
+      process.stdout.write(i + '\\n')
+    }`
+  const writer = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: import.meta.dirname,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let told = ''
+  for await (const chunk of writer.stdout.setEncoding('utf8')) {
+    told += chunk
+    if (told.length > 4_000) writer.kill('SIGKILL')
+  }
+  if (writer.signalCode === null) await once(writer, 'exit')
+  const lastTold = Number(told.trimEnd().split('\n').at(-1))
+  const ids = new Set((await readAll(reading(folder, false))).map(({ id }) => id))
+  for (let i = 0; i <= lastTold; i++) assert.ok(ids.has(String(i)), `record ${i} is missing`)
+})

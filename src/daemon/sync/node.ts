@@ -1,0 +1,159 @@
+import { X509Certificate, type KeyObject } from 'node:crypto'
+import { ConnectError, createClient, type Client } from '@connectrpc/connect'
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import { backoffMs, type Clock } from '#base/clock'
+import { Fault, isFault, toFault } from '#base/errors'
+import type { Log } from '#base/log'
+import type { Secret } from '#base/secret'
+import type { SpiffeId } from '#model/identity'
+import { certificatesToPem, createCertificateRequest, spiffeIdOf } from '#model/pki'
+import { Node as NodeService } from '#wire/proto'
+import { callFault, joinServer, recordOf, recoverSvid } from './enrollment.ts'
+import { fetchPinnedAuthority } from './first-contact.ts'
+import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
+
+/** A connection to the daemon port under the SVID of the moment. */
+export interface NodeConnection {
+  readonly client: Client<typeof NodeService>
+  /** Drops the connection and what runs on it. */
+  close(): void
+}
+
+/** This machine as a member of the trust domain. */
+export interface Node {
+  readonly spiffeId: SpiffeId
+  readonly daemonName: string
+  /** Root of the intercept CA: it goes into the trust bundle of workloads. */
+  readonly interceptRoot: X509Certificate
+  /** Connects as this node; the server must prove its own SPIFFE ID. */
+  connect(): NodeConnection
+  /** Gets a new SVID by proof of the key when the present one has expired. @throws Fault */
+  ensureSvid(): Promise<void>
+  /** Renews the SVID at half of its life, until abort. */
+  run(options: { signal: AbortSignal }): Promise<void>
+}
+
+export interface NodeSettings {
+  readonly stateDir: string
+  /** Needed to join; later the address joined is known. */
+  readonly server?: URL | undefined
+  readonly caHash?: string | undefined
+  /** Called only when the node has not joined yet. */
+  readonly readJoinToken?: (() => Promise<Secret>) | undefined
+  readonly hostname: string
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: () => number
+}
+
+const retry = { baseMs: 1_000, maxMs: 60_000 }
+const pingMs = 5_000
+
+async function join(settings: NodeSettings, key: KeyObject): Promise<NodeRecord> {
+  const { server, caHash, readJoinToken, hostname, version, log } = settings
+  if (!server || !readJoinToken) {
+    throw new Fault('SETTING_INVALID', `this node has not joined a server yet (${settings.stateDir})`, {
+      hint: 'give --server and --join-token-file (`tideway node token create` on the server makes a token)',
+    })
+  }
+  const serverCa = caHash === undefined ? undefined : await fetchPinnedAuthority(server, caHash)
+  const token = await readJoinToken()
+  const record = await joinServer({ server: server.origin, serverCa }, key, { token, hostname, version })
+  log.info('node.joined', { server: record.server, daemon: record.daemonName, spiffeId: record.spiffeId })
+  return record
+}
+
+const halfLife = ([leaf]: readonly X509Certificate[]): number =>
+  (leaf!.validFromDate.getTime() + leaf!.validToDate.getTime()) / 2
+
+/**
+ * Opens the node: joins if it has not yet, else takes up what an earlier run left in the state folder.
+ * @throws Fault SETTING_INVALID, JOIN_REFUSED, SERVER_UNREACHABLE, CERTIFICATE_INVALID
+ */
+export async function openNode(settings: NodeSettings): Promise<Node> {
+  const { stateDir, clock, log, random } = settings
+  const key = await openNodeKey(stateDir)
+  const existing = await readNodeRecord(stateDir)
+  let record = existing ?? (await join(settings, key))
+  if (!existing) await writeNodeRecord(stateDir, record)
+
+  const adopt = async (next: NodeRecord) => {
+    if (next.spiffeId !== record.spiffeId) {
+      throw new Fault(
+        'CERTIFICATE_INVALID',
+        `the server answered for ${next.spiffeId}, not ${record.spiffeId}`,
+      )
+    }
+    await writeNodeRecord(stateDir, next)
+    record = next
+    log.info('svid.renewed', { notAfter: next.svid[0]!.validTo })
+  }
+  const connect = (): NodeConnection => {
+    const { nodeEndpoint, svid, bundle, serverSpiffeId } = record
+    const url = `https://${nodeEndpoint}`
+    const session = new Http2SessionManager(
+      url,
+      { pingIntervalMs: pingMs, pingTimeoutMs: pingMs, pingIdleConnection: true },
+      {
+        key: key.export({ type: 'pkcs8', format: 'pem' }),
+        cert: certificatesToPem(svid),
+        ca: certificatesToPem(bundle),
+        minVersion: 'TLSv1.3',
+        // SECURITY: the peer is known by its SPIFFE ID under the trust domain's own roots, never by its address.
+        checkServerIdentity: (_host, peer) => serverIdentityError(peer.raw, serverSpiffeId),
+      },
+    )
+    const transport = createGrpcTransport({ baseUrl: url, sessionManager: session, readMaxBytes: 64 << 20 })
+    return { client: createClient(NodeService, transport), close: () => session.abort() }
+  }
+  const hasExpired = () => record.svid[0]!.validToDate.getTime() <= clock.now()
+  const ensureSvid = async () => {
+    if (hasExpired()) await adopt(await recoverSvid(record, key, clock.now()))
+  }
+  const renew = async () => {
+    if (hasExpired()) return await ensureSvid()
+    const connection = connect()
+    try {
+      const response = await connection.client.renewSvid({ csrDer: createCertificateRequest(key) })
+      await adopt(recordOf(response, record, key))
+    } catch (error) {
+      throw error instanceof ConnectError ? callFault(error, 'renewing the SVID') : toFault(error)
+    } finally {
+      connection.close()
+    }
+  }
+  return {
+    spiffeId: record.spiffeId,
+    daemonName: record.daemonName,
+    interceptRoot: record.interceptRoot,
+    connect,
+    ensureSvid,
+    async run({ signal }) {
+      let failures = 0
+      while (!signal.aborted) {
+        const due =
+          failures > 0 ? backoffMs(failures, { ...retry, random }) : halfLife(record.svid) - clock.now()
+        // In steps of a minute: wall-clock time may jump.
+        await clock.sleep(Math.min(Math.max(due, 0), 60_000), { signal }).catch(() => {})
+        if (signal.aborted || clock.now() < halfLife(record.svid)) continue
+        try {
+          await renew()
+          failures = 0
+        } catch (error) {
+          failures++
+          log.warn('svid.renewal-failed', { error: isFault(error) ? error.message : error })
+        }
+      }
+    },
+  }
+}
+
+function serverIdentityError(raw: Buffer, expected: SpiffeId): Error | undefined {
+  try {
+    const actual = spiffeIdOf(new X509Certificate(raw))
+    return actual === expected ? undefined : new Error(`the server is ${actual}, not ${expected}`)
+  } catch (error) {
+    return error as Error
+  }
+}

@@ -1,0 +1,48 @@
+import { backoffMs, type Clock } from '#base/clock'
+import { toFault } from '#base/errors'
+import type { Log } from '#base/log'
+import type { SpoolReader } from '#daemon/audit-spool'
+import type { Node } from './node.ts'
+
+const batchBytes = 1 << 20
+const idleMs = 250
+const retry = { baseMs: 500, maxMs: 15_000 }
+
+/** Ships the spool to the server in batches until abort: a batch leaves the spool once the server has it. */
+export async function runShipping({
+  node,
+  reader,
+  clock,
+  log,
+  random,
+  signal,
+}: {
+  node: Node
+  reader: SpoolReader
+  clock: Clock
+  log: Log
+  random: () => number
+  signal: AbortSignal
+}): Promise<void> {
+  let failures = 0
+  let connection = node.connect()
+  while (!signal.aborted) {
+    try {
+      const batch = await reader.next(batchBytes)
+      if (batch) {
+        await connection.client.shipAudit({ recordsJson: [...batch.records] }, { signal })
+        batch.commit()
+        failures = 0
+        continue
+      }
+    } catch (error) {
+      if (signal.aborted) break
+      if (failures++ === 0) log.warn('audit.shipping-failed', { error: toFault(error).message })
+      connection.close()
+      connection = node.connect() // with the SVID of the moment
+    }
+    const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : idleMs
+    await clock.sleep(pause, { signal }).catch(() => {})
+  }
+  connection.close()
+}

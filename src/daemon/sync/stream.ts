@@ -1,0 +1,134 @@
+import { ConnectError } from '@connectrpc/connect'
+import { backoffMs, type Clock } from '#base/clock'
+import { toFault } from '#base/errors'
+import type { Log } from '#base/log'
+import { decodeScopeUpdate, type CaptureLevel, type ScopeUpdate } from '#model/scope'
+import { callFault } from './enrollment.ts'
+import type { Lease } from './lease.ts'
+import type { Node, NodeConnection } from './node.ts'
+import { openOutbox, type Outbox } from './outbox.ts'
+
+/** A condition about a resource in this daemon's scope, for its status. */
+export interface ReportedCondition {
+  readonly subject: string
+  readonly type: string
+  readonly status: 'True' | 'False' | 'Unknown'
+  readonly reason: string
+  readonly message: string
+}
+
+export interface DaemonReport {
+  /** `ok`, or what is wrong. */
+  readonly daemonHealth: string
+  readonly captureHealth: string
+  readonly conditions: readonly ReportedCondition[]
+}
+
+export interface StreamOptions {
+  readonly node: Node
+  readonly lease: Lease
+  readonly introduction: {
+    readonly version: string
+    readonly captureLevel: CaptureLevel
+    readonly captureDetail: string
+    readonly metadata: Readonly<Record<string, string>>
+  }
+  /** Resolves when the update is in effect in every worker; what it throws is reported to the server. */
+  readonly onUpdate: (update: ScopeUpdate) => Promise<void>
+  /** The server refuses this node: its Daemon object has been deleted. */
+  readonly onRefused: () => void
+  readonly report: () => DaemonReport
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: () => number
+}
+
+const reportIntervalMs = 5_000
+const retry = { baseMs: 200, maxMs: 15_000 }
+
+async function reportHealth(
+  outbox: Outbox,
+  { report, clock }: StreamOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const { daemonHealth, captureHealth, conditions } = report()
+    outbox.put({
+      case: 'health',
+      value: { daemonHealth, captureHealth, conditions: conditions.map((c) => ({ ...c })) },
+    })
+    await clock.sleep(reportIntervalMs, { signal }).catch(() => {})
+  }
+}
+
+/** One stream from its introduction to its end. @throws ConnectError */
+async function follow(
+  connection: NodeConnection,
+  options: StreamOptions,
+  signal: AbortSignal,
+  onHeard: () => void,
+): Promise<void> {
+  const { introduction, lease, onUpdate, log } = options
+  const ended = new AbortController()
+  const running = AbortSignal.any([signal, ended.signal])
+  const outbox = openOutbox(running)
+  outbox.put({ case: 'hello', value: { ...introduction } })
+  const reporting = reportHealth(outbox, options, running)
+  try {
+    for await (const { body } of connection.client.sync(outbox.reports(), { signal })) {
+      onHeard()
+      if (body.case === 'lease') lease.extend(body.value.offlineLeaseSeconds)
+      if (body.case !== 'update') continue
+      const { revision } = body.value
+      try {
+        await onUpdate(decodeScopeUpdate(body.value))
+        outbox.put({ case: 'acknowledge', value: { revision } })
+      } catch (error) {
+        const { message } = toFault(error)
+        log.error('scope.not-applied', { revision: Number(revision), error: message })
+        outbox.put({ case: 'acknowledge', value: { revision, error: message } })
+      }
+    }
+  } finally {
+    ended.abort()
+    await reporting
+  }
+}
+
+/** Keeps a stream to the server open until abort: reconnects with back-off, each time from a whole new scope. */
+export async function runStream(
+  options: StreamOptions & {
+    readonly signal: AbortSignal
+    readonly onConnected: (connected: boolean) => void
+  },
+): Promise<void> {
+  const { node, lease, onRefused, onConnected, clock, log, random, signal } = options
+  let failures = 0
+  while (!signal.aborted) {
+    let connection: NodeConnection | undefined
+    let heard = false
+    try {
+      await node.ensureSvid()
+      connection = node.connect()
+      await follow(connection, options, signal, () => {
+        if (!heard) onConnected(true)
+        heard = true
+      })
+      log.info('sync.ended')
+    } catch (error) {
+      if (signal.aborted) break
+      const fault = error instanceof ConnectError ? callFault(error, 'following the server') : toFault(error)
+      log.warn('sync.failed', { error: fault.message, ...(fault.hint && { hint: fault.hint }) })
+      if (fault.code === 'NODE_REFUSED' || fault.code === 'JOIN_REFUSED') {
+        lease.end()
+        onRefused()
+      }
+    } finally {
+      connection?.close()
+    }
+    if (heard) onConnected(false)
+    failures = heard ? 0 : failures + 1
+    const pause = backoffMs(failures, { ...retry, random })
+    await clock.sleep(pause, { signal }).catch(() => {})
+  }
+}
