@@ -77,21 +77,23 @@ export function splitPair(pair: string): [name: string, value: string] {
   return equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)]
 }
 
-/** Headers to sign in canonical form: sorted by name, same names joined in order, runs of white space as one. */
+/** Headers to sign in canonical form: sorted by name, same names joined in order. */
 export function canonicalHeaders(headers: NameValue[]): NameValue[] {
   const sorted = headers.sort((one, other) => compare(one.name, other.name))
   const merged: NameValue[] = []
-  for (const { name, value } of sorted) {
+  for (const header of sorted) {
+    const { name, value } = header
     const last = merged.at(-1)
-    if (last?.name === name) merged[merged.length - 1] = { name, value: `${last.value},${compact(value)}` }
-    else merged.push({ name, value: compact(value) })
+    if (last?.name === name) merged[merged.length - 1] = { name, value: `${last.value},${value}` }
+    else merged.push(header)
   }
   return merged
 }
 
 const needsCompacting = /^\s|\s$|\s\s|[^\S ]/
 
-function compact(value: string): string {
+/** A header value in canonical form: trimmed, runs of white space as one space. */
+export function canonicalValue(value: string): string {
   return needsCompacting.test(value) ? value.trim().replace(/\s+/g, ' ') : value
 }
 

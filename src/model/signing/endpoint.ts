@@ -47,6 +47,8 @@ const globalRegions: ReadonlyMap<string, string> = new Map([
   ['networkmanager', 'us-west-2'],
 ])
 
+const chinaRegions: ReadonlyMap<string, string> = new Map([['route53', 'cn-northwest-1']])
+
 /**
  * The signing scope that the name of an AWS endpoint implies (its port is ignored), for the common ones. Undefined
  * where the name does not tell, also for names under which customers host: load balancers, EC2 hosts, websites.
@@ -68,8 +70,8 @@ function regional(labels: readonly string[]): SigningScope | undefined {
   const before = rest.at(-2)
   if (before !== undefined && regionFirst.has(last) && region.test(before)) return scopeOf([last], before)
   // Older S3 names join both by a dash: `bucket.s3-eu-west-1.amazonaws.com`.
-  const joined = last.startsWith('s3-') ? last.slice('s3-'.length) : ''
-  return region.test(joined) ? { service: 's3', region: joined } : undefined
+  const joined = /^s3-(?:fips-)?(.+)$/.exec(last)?.[1]
+  return joined !== undefined && region.test(joined) ? { service: 's3', region: joined } : undefined
 }
 
 /** `vpce-ID.service.region.vpce` and `bucket.vpce-ID.s3.region.vpce` read like the names without `vpce`. */
@@ -92,17 +94,19 @@ function signingName(label: string): string {
   return label.startsWith('bedrock-') ? 'bedrock' : label
 }
 
-/** `service.amazonaws.com` and buckets without a region. */
+/** Names without a region: `service.amazonaws.com`, and buckets of the partition's first region. */
 function global(labels: readonly string[], suffix: string): SigningScope | undefined {
+  if (!suffix.startsWith('.amazonaws.')) return undefined
   const china = suffix.endsWith('.cn')
-  const service = labels.at(-1)!.replace(/-fips$/, '')
-  if (service === 's3' || service === 's3-external-1') {
+  const last = labels.at(-1)!.replace(/-fips$/, '')
+  if (last === 's3' || last === 's3-external-1') {
     return { service: 's3', region: china ? 'cn-north-1' : 'us-east-1' }
   }
-  if (labels.length > 1 || !suffix.startsWith('.amazonaws.')) {
-    const government = labels.length === 2 && labels[1] === 'us-gov'
-    return government ? { service: signingName(labels[0]!), region: 'us-gov-west-1' } : undefined
+  if (labels.length === 2 && last === 'us-gov') {
+    return { service: signingName(labels[0]!), region: 'us-gov-west-1' }
   }
-  if (china) return { service, region: service === 'route53' ? 'cn-northwest-1' : 'cn-north-1' }
-  return { service: signingName(service), region: globalRegions.get(service) ?? 'us-east-1' }
+  if (labels.length > 1 || region.test(last)) return undefined
+  const partitionRegion = china ? 'cn-north-1' : 'us-east-1'
+  const regions = china ? chinaRegions : globalRegions
+  return { service: signingName(last), region: regions.get(last) ?? partitionRegion }
 }

@@ -7,6 +7,7 @@ import {
   canonicalPath,
   canonicalQuery,
   canonicalRequest,
+  canonicalValue,
   type CanonicalParts,
   type NameValue,
 } from './canonical.ts'
@@ -72,17 +73,17 @@ export function signSigV4(
 ): SignedRequest {
   const { payloadHash } = request
   const s3 = isS3(scope.service)
+  // What we add is canonical already: running over a long session token once more would only cost.
   const added: NameValue[] = [{ name: 'x-amz-date', value: amzDate(at) }]
   const token = credential.sessionToken.revealText()
   if (token !== '') added.push({ name: 'x-amz-security-token', value: token })
 
   const toSign: NameValue[] = [{ name: 'host', value: request.host }]
   let declaredPayload = false
-  for (const header of request.headers) {
-    const { name } = header
+  for (const { name, value } of request.headers) {
     if (name === 'x-amz-content-sha256') declaredPayload = true
     const covered = name === 'content-type' || name.startsWith('x-amz-')
-    if (covered && !authenticationHeaders.includes(name)) toSign.push(header)
+    if (covered && !authenticationHeaders.includes(name)) toSign.push({ name, value: canonicalValue(value) })
   }
   if (s3 || declaredPayload || payloadHash === unsignedPayload || wantsPayloadHeader.has(scope.service)) {
     added.push({ name: 'x-amz-content-sha256', value: payloadHash })

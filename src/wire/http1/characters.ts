@@ -22,15 +22,12 @@ export const valueCharacters = classOf((code) => code === HTAB || (code >= SP &&
  */
 export const targetCharacters = classOf((code) => code > SP && code < 0x7f && code !== 0x23 && code !== 0x5c)
 
-/** Whether `text` from `start` to `end` consists of characters of `table` only; above latin1 nothing belongs. */
-export function consistsOf(table: Uint8Array, text: string, start = 0, end = text.length): boolean {
-  for (let at = start; at < end; at += 1) {
-    if (table[text.charCodeAt(at)] !== 1) return false
-  }
-  return true
-}
-
-/** A non-empty token. */
-export function isToken(text: string): boolean {
-  return text.length > 0 && consistsOf(tokenCharacters, text)
+/**
+ * The first place in `bytes` from `start` on whose byte is not of `table`; the end if there is none. Bytes, not
+ * characters: reading a slice of a string costs several times as much.
+ */
+export function skip(table: Uint8Array, bytes: Uint8Array, start: number): number {
+  let at = start
+  while (at < bytes.length && table[bytes[at]!] === 1) at += 1
+  return at
 }

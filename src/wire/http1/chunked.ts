@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
 import type { BodyScanner } from './body.ts'
 import { CR, LF, valueCharacters } from './characters.ts'
@@ -68,7 +68,11 @@ export function openChunkedScanner(): BodyScanner {
     trailer += String.fromCharCode(byte)
     if (trailer.length > maxTrailerBytes) malformed('trailers too large')
     if (trailer !== '\r\n' && !trailer.endsWith('\r\n\r\n')) return
-    const fields = parseFields(trailer, 0, trailer.length - 2, maxTrailers)
+    const fields = parseFields(Buffer.from(trailer, 'latin1'), trailer, {
+      start: 0,
+      end: trailer.length - 2,
+      maxHeaders: maxTrailers,
+    })
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
     const forbidden = fields.headers.find(({ name }) => forbiddenTrailers.has(name))
     if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)

@@ -1,5 +1,8 @@
-import { consistsOf, CR, HTAB, LF, SP, tokenCharacters, valueCharacters } from './characters.ts'
+import type { Buffer } from 'node:buffer'
+import { CR, HTAB, LF, skip, SP, tokenCharacters, valueCharacters } from './characters.ts'
 import type { Header } from './head.ts'
+
+const COLON = 0x3a
 
 /** The fields of a head, with those that decide over framing and routing picked out on the way. */
 export interface Fields {
@@ -18,10 +21,15 @@ export interface Fields {
 const none: readonly string[] = Object.freeze([])
 
 /**
- * Reads the field lines of `text` from `start` to `end`, where `end` lies behind the CRLF of the last line
- * (RFC 9112 section 5). Answers the reason when they must be refused.
+ * Reads the field lines of a head from `start` to `end`, where `end` lies behind the CRLF of the last line
+ * (RFC 9112 section 5). `text` is the head in latin1: bytes are scanned, strings are cut from it. Answers the
+ * reason when the fields must be refused.
  */
-export function parseFields(text: string, start: number, end: number, maxHeaders: number): Fields | string {
+export function parseFields(
+  bytes: Buffer,
+  text: string,
+  { start, end, maxHeaders }: { start: number; end: number; maxHeaders: number },
+): Fields | string {
   const fields: Fields = {
     headers: [],
     hosts: 0,
@@ -36,22 +44,20 @@ export function parseFields(text: string, start: number, end: number, maxHeaders
   }
   let at = start
   while (at < end) {
-    const nameStart = at
-    while (tokenCharacters[text.charCodeAt(at)] === 1) at += 1
-    if (at === nameStart) return isBlank(text.charCodeAt(at)) ? 'folded header' : 'illegal header name'
-    if (text.charCodeAt(at) !== 0x3a) {
-      return isBlank(text.charCodeAt(at)) ? 'white space in or after a header name' : 'illegal header name'
+    const nameEnd = skip(tokenCharacters, bytes, at)
+    if (nameEnd === at) return isBlank(bytes[at]!) ? 'folded header' : 'illegal header name'
+    if (bytes[nameEnd] !== COLON) {
+      return isBlank(bytes[nameEnd]!) ? 'white space in or after a header name' : 'illegal header name'
     }
-    const nameEnd = at
-    const lineEnd = text.indexOf('\r', at)
-    if (lineEnd < 0 || lineEnd >= end || text.charCodeAt(lineEnd + 1) !== LF) return 'bare CR in a header'
-    let valueStart = at + 1
+    const lineEnd = skip(valueCharacters, bytes, nameEnd + 1)
+    if (bytes[lineEnd] !== CR) return 'control character in a header value'
+    if (bytes[lineEnd + 1] !== LF) return 'bare CR in a header'
+    let valueStart = nameEnd + 1
     let valueEnd = lineEnd
-    while (valueStart < valueEnd && isBlank(text.charCodeAt(valueStart))) valueStart += 1
-    while (valueEnd > valueStart && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd -= 1
-    if (!consistsOf(valueCharacters, text, valueStart, valueEnd)) return 'control character in a header value'
+    while (valueStart < valueEnd && isBlank(bytes[valueStart]!)) valueStart += 1
+    while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd -= 1
     if (fields.headers.length === maxHeaders) return 'too many headers'
-    const rawName = text.slice(nameStart, nameEnd)
+    const rawName = text.slice(at, nameEnd)
     const header = { name: rawName.toLowerCase(), rawName, value: text.slice(valueStart, valueEnd) }
     fields.headers.push(header)
     note(fields, header)

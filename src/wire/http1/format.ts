@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
-import { consistsOf, isToken, targetCharacters, valueCharacters } from './characters.ts'
+import { CR, LF, skip, valueCharacters } from './characters.ts'
 
 /** A header to write: in the case of `rawName` where there is one. */
 export interface HeaderField {
@@ -8,6 +8,9 @@ export interface HeaderField {
   readonly rawName?: string
   readonly value: string
 }
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const writableTarget = /^[!"$-[\]-~]+$/
 
 /** The bytes of a request head. @throws Fault WIRE_MALFORMED when a part would break out of its place */
 export function formatRequestHead({
@@ -19,11 +22,11 @@ export function formatRequestHead({
   target: string
   headers: readonly HeaderField[]
 }): Buffer {
-  if (!isToken(method)) throw new Fault('WIRE_MALFORMED', 'method to write is not a token')
-  if (target === '' || !consistsOf(targetCharacters, target)) {
+  if (!token.test(method)) throw new Fault('WIRE_MALFORMED', 'method to write is not a token')
+  if (!writableTarget.test(target)) {
     throw new Fault('WIRE_MALFORMED', 'illegal character in the target to write')
   }
-  return Buffer.from(`${method} ${target} HTTP/1.1\r\n${formatFields(headers)}\r\n`, 'latin1')
+  return formatHead(`${method} ${target} HTTP/1.1\r\n`, headers)
 }
 
 /** The bytes of a response head. @throws Fault WIRE_MALFORMED when a part would break out of its place */
@@ -39,24 +42,26 @@ export function formatResponseHead({
   if (!Number.isInteger(status) || status < 100 || status > 599) {
     throw new Fault('WIRE_MALFORMED', 'status to write is not between 100 and 599')
   }
-  if (!consistsOf(valueCharacters, reason)) {
-    throw new Fault('WIRE_MALFORMED', 'illegal character in the reason to write')
-  }
-  return Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${formatFields(headers)}\r\n`, 'latin1')
+  return formatHead(`HTTP/1.1 ${status} ${reason}\r\n`, headers)
 }
 
 /**
  * SECURITY: checked although parsed headers cannot hold CR or LF: values that come from elsewhere are written
- * here too, and above latin1 a character such as U+010A would be cut down to a line feed.
+ * here too. The bytes are checked, not the text, as latin1 cuts a character such as U+010A down to a line feed.
  */
-function formatFields(headers: readonly HeaderField[]): string {
-  let text = ''
+function formatHead(startLine: string, headers: readonly HeaderField[]): Buffer {
+  let text = startLine
   for (const { name, rawName = name, value } of headers) {
-    if (!isToken(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
-    if (!consistsOf(valueCharacters, value)) {
-      throw new Fault('WIRE_MALFORMED', `illegal character in the value of ${name} to write`)
-    }
+    if (!token.test(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
     text += `${rawName}: ${value}\r\n`
   }
-  return text
+  const bytes = Buffer.from(`${text}\r\n`, 'latin1')
+  let at = 0
+  for (let lines = headers.length + 2; lines > 0; lines -= 1) {
+    at = skip(valueCharacters, bytes, at)
+    if (bytes[at] !== CR || bytes[at + 1] !== LF) break
+    at += 2
+  }
+  if (at !== bytes.length) throw new Fault('WIRE_MALFORMED', 'control character in a head to write')
+  return bytes
 }

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer'
-import { consistsOf, isToken, LF, targetCharacters, tokenCharacters } from './characters.ts'
+import { CR, LF, skip, SP, targetCharacters, tokenCharacters } from './characters.ts'
 import { isBareLf, parseFields, type Fields } from './fields.ts'
 import { requestFraming, staysOpen } from './framing.ts'
 import {
@@ -35,10 +35,10 @@ export function parseRequestHead(buffer: Buffer, limits: HeadLimits = defaultHea
   const length = end + 4
   if (length > limits.maxBytes) return refused(431, 'request head too large')
   const text = buffer.toString('latin1', 0, length)
-  const lineEnd = text.indexOf('\r\n')
-  const line = parseRequestLine(text.slice(0, lineEnd))
+  const line = parseRequestLine(buffer, text)
   if ('kind' in line) return line
-  const fields = parseFields(text, lineEnd + 2, length - 2, limits.maxHeaders)
+  const range = { start: text.indexOf('\n') + 1, end: length - 2, maxHeaders: limits.maxHeaders }
+  const fields = parseFields(buffer, text, range)
   if (typeof fields === 'string') return refused(fields === 'too many headers' ? 431 : 400, fields)
   const head = assemble(line, fields)
   return 'kind' in head ? head : { kind: 'head', head, length }
@@ -50,34 +50,39 @@ export function parseRequestHead(buffer: Buffer, limits: HeadLimits = defaultHea
  */
 function judgeIncomplete(buffer: Buffer, { maxBytes }: HeadLimits): ParsedRequest {
   if (buffer.length >= maxBytes) return refused(431, 'request head too large')
-  let at = 0
-  while (at < buffer.length && at <= maxMethodBytes && tokenCharacters[buffer[at]!] === 1) at += 1
-  if (at > maxMethodBytes || (at < buffer.length && (at === 0 || buffer[at] !== 0x20))) {
-    return refused(400, 'malformed request line')
-  }
+  const start = buffer.subarray(0, maxMethodBytes + 1)
+  const methodEnd = skip(tokenCharacters, start, 0)
+  const endsWell =
+    methodEnd < start.length ? methodEnd > 0 && start[methodEnd] === SP : methodEnd <= maxMethodBytes
+  if (!endsWell) return refused(400, 'malformed request line')
   const lineFeed = buffer.indexOf(LF)
   if (lineFeed >= 0 && isBareLf(buffer, lineFeed)) return refused(400, 'malformed request line')
   return incomplete
 }
 
-function parseRequestLine(line: string): RequestLine | Refused {
-  const methodEnd = line.indexOf(' ')
-  const targetEnd = line.lastIndexOf(' ')
-  const method = line.slice(0, methodEnd)
-  const target = line.slice(methodEnd + 1, targetEnd)
-  if (methodEnd <= 0 || methodEnd > maxMethodBytes || !isToken(method)) {
+function parseRequestLine(bytes: Buffer, text: string): RequestLine | Refused {
+  const methodEnd = skip(tokenCharacters, bytes, 0)
+  if (methodEnd === 0 || methodEnd > maxMethodBytes || bytes[methodEnd] !== SP) {
     return refused(400, 'malformed request line')
   }
-  const protocol = line.slice(targetEnd + 1)
-  if (protocol !== 'HTTP/1.1' && protocol !== 'HTTP/1.0') {
-    return /^HTTP\/[0-9]\.[0-9]$/.test(protocol)
-      ? refused(505, 'HTTP version not supported')
-      : refused(400, 'malformed request line')
-  }
-  if (!consistsOf(targetCharacters, target)) return refused(400, 'illegal character in the request target')
+  const targetEnd = skip(targetCharacters, bytes, methodEnd + 1)
+  if (bytes[targetEnd] === CR || bytes[targetEnd] === LF) return refused(400, 'malformed request line')
+  if (bytes[targetEnd] !== SP) return refused(400, 'illegal character in the request target')
+  const version = versionAt(text, targetEnd + 1)
+  if (typeof version !== 'string') return version
+  const method = text.slice(0, methodEnd)
+  const target = text.slice(methodEnd + 1, targetEnd)
   const form = targetForm(method, target)
-  if (form === undefined) return refused(400, 'malformed request target')
-  return { method, target, form, version: protocol === 'HTTP/1.1' ? '1.1' : '1.0' }
+  return form === undefined ? refused(400, 'malformed request target') : { method, target, form, version }
+}
+
+function versionAt(text: string, start: number): HttpVersion | Refused {
+  if (text.startsWith('HTTP/1.1\r\n', start)) return '1.1'
+  if (text.startsWith('HTTP/1.0\r\n', start)) return '1.0'
+  const protocol = text.slice(start, text.indexOf('\r\n', start))
+  return /^HTTP\/[0-9](?:\.[0-9])?$/.test(protocol)
+    ? refused(505, 'HTTP version not supported')
+    : refused(400, 'malformed request line')
 }
 
 function assemble(line: RequestLine, fields: Fields): RequestHead | Refused {

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer'
-import { consistsOf, LF, valueCharacters } from './characters.ts'
+import { CR, LF, skip, valueCharacters } from './characters.ts'
 import { isBareLf, parseFields } from './fields.ts'
 import { responseFraming, staysOpen } from './framing.ts'
 import {
@@ -25,10 +25,12 @@ export function parseResponseHead(
   const length = end + 4
   if (length > limits.maxBytes) return refused(502, 'response head too large')
   const text = buffer.toString('latin1', 0, length)
-  const lineEnd = text.indexOf('\r\n')
+  const lineEnd = skip(valueCharacters, buffer, 0)
   const line = parseStatusLine(text.slice(0, lineEnd))
-  if (!line) return refused(502, 'malformed status line')
-  const fields = parseFields(text, lineEnd + 2, length - 2, limits.maxHeaders)
+  if (!line || buffer[lineEnd] !== CR || buffer[lineEnd + 1] !== LF)
+    return refused(502, 'malformed status line')
+  const range = { start: lineEnd + 2, end: length - 2, maxHeaders: limits.maxHeaders }
+  const fields = parseFields(buffer, text, range)
   if (typeof fields === 'string') return refused(502, fields)
   const { version, status } = line
   const framing = responseFraming(fields, version, { status, method })
@@ -54,6 +56,6 @@ const statusLine = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: (.*))?$/
 /** RFC 9112 section 4; the space before an empty reason may be missing, as from many servers. */
 function parseStatusLine(line: string): { version: HttpVersion; status: number; reason: string } | undefined {
   const [, minor, status, reason = ''] = statusLine.exec(line) ?? []
-  if (minor === undefined || status === undefined || !consistsOf(valueCharacters, reason)) return undefined
+  if (minor === undefined || status === undefined) return undefined
   return { version: minor === '1' ? '1.1' : '1.0', status: Number(status), reason }
 }
