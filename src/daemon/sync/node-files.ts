@@ -1,7 +1,8 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '#base/errors'
+import { readIfPresent, writeAtomically } from '#base/files'
 import { parseSpiffeId, type SpiffeId } from '#model/identity'
 import { certificatesToPem, parsePemCertificates } from '#model/pki'
 
@@ -21,27 +22,6 @@ export interface NodeRecord {
   /** Roots of the trust domain. */
   readonly bundle: readonly X509Certificate[]
   readonly interceptRoot: X509Certificate
-}
-
-/** Writes a file so that a crash leaves the old one or the new one, whole. */
-export async function writeAtomically(path: string, content: string, mode: number): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  {
-    await using file = await open(temporary, 'w', mode)
-    await file.chmod(mode) // the umask may have taken bits away
-    await file.writeFile(content)
-    await file.sync()
-  }
-  await rename(temporary, path)
-}
-
-async function readIfPresent(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 /** The node key (P-256), created on first use and readable by its owner alone. */
