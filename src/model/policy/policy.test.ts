@@ -138,6 +138,15 @@ test('TLS of an identity without intercept is left alone, its plain text is not'
   assert.equal(ask(scope, { identity: blind, port: 80, tls: false }).action, 'inject')
 })
 
+test('plain text is not signed on port 443, nor for a service with a CA of its own', () => {
+  const tlsOnly = { ...service('own', { host: 'own.test', port: 9000 }), caBundlePem: 'PEM' }
+  const scope = scopeOf([s3, tlsOnly], [binding('b', ['s3', 'own'])])
+  assert.equal(ask(scope, { tls: false }).action, 'splice')
+  assert.equal(ask(scope, { port: 80 }).action, 'splice')
+  assert.equal(ask(scope, { host: 'own.test', port: 9000, tls: false }).action, 'splice')
+  assert.equal(ask(scope, { host: 'own.test', port: 9000 }).action, 'inject')
+})
+
 test('a binding to a service that is not there binds nothing', () => {
   assert.equal(ask(scopeOf([], [binding('b', ['s3'])]), {}).action, 'splice')
 })
@@ -150,6 +159,7 @@ test('ports and hosts are known per identity', () => {
   assert(policy.usesPort(spiffeId, 9000))
   assert(!policy.usesPort(spiffeId, 22))
   assert(!policy.usesPort(parseSpiffeId('spiffe://example.org/other'), 443))
-  assert.deepEqual(policy.hostsOn(spiffeId, 443), ['s3.us-east-1.amazonaws.com'])
-  assert.deepEqual(policy.hostsOn(spiffeId, 9000), [])
+  assert.deepEqual(policy.plainHosts(spiffeId, 80), ['s3.us-east-1.amazonaws.com'])
+  assert.deepEqual(policy.plainHosts(spiffeId, 443), [])
+  assert.deepEqual(policy.plainHosts(spiffeId, 9000), [])
 })

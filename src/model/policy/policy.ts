@@ -44,7 +44,7 @@ export interface Policy {
   /** Whether a Service bound to this identity is reached on this port; else a connection needs no look inside. */
   usesPort(spiffeId: SpiffeId, port: number): boolean
   /** Hosts without wildcard bound to this identity on this port: those that a plain-text address may stand for. */
-  hostsOn(spiffeId: SpiffeId, port: number): readonly string[]
+  plainHosts(spiffeId: SpiffeId, port: number): readonly string[]
 }
 
 interface Entry {
@@ -59,12 +59,15 @@ interface Reach {
   readonly ports: Set<number>
 }
 
+/** What an address without a port stands for. */
 const defaultPorts: readonly number[] = [443, 80]
 const unbound = Object.freeze({ action: 'splice', why: 'unbound' } as const)
 const notIntercepted = Object.freeze({ action: 'splice', why: 'not-intercepted' } as const)
 
-function reaches(entry: Entry, port: number): boolean {
-  return entry.port === undefined ? defaultPorts.includes(port) : entry.port === port
+/** SECURITY: what is meant for TLS (port 443, a CA of its own) is never signed in plain text. */
+function reaches({ service, port: listed }: Entry, { port, tls }: { port: number; tls: boolean }): boolean {
+  if (!tls && (port === 443 || service.caBundlePem !== undefined)) return false
+  return listed === undefined ? port === (tls ? 443 : 80) : port === listed
 }
 
 function compile(scope: Scope): Map<SpiffeId, Reach> {
@@ -120,7 +123,7 @@ export function openPolicy(scope: Scope): Policy {
       const hosts = identities.get(query.identity.spiffeId)?.hosts
       const exact = hosts?.get(query.host) ?? []
       const wide = hosts?.get(wildcardOf(query.host)) ?? []
-      const entries = [...exact, ...wide].filter((entry) => reaches(entry, query.port))
+      const entries = [...exact, ...wide].filter((entry) => reaches(entry, query))
       if (entries.length === 0) return unbound
       if (query.tls && !query.identity.intercept) return notIntercepted
       const refused = refusal(entries, query)
@@ -130,10 +133,11 @@ export function openPolicy(scope: Scope): Policy {
       return { action: 'inject', binding, service, ...(credential && { credential }) }
     },
     usesPort: (spiffeId, port) => identities.get(spiffeId)?.ports.has(port) ?? false,
-    hostsOn(spiffeId, port) {
+    plainHosts(spiffeId, port) {
       const hosts = identities.get(spiffeId)?.hosts ?? new Map<string, Entry[]>()
       return [...hosts]
-        .filter(([host, entries]) => !host.startsWith('*.') && entries.some((entry) => reaches(entry, port)))
+        .filter(([host]) => !host.startsWith('*.'))
+        .filter(([, entries]) => entries.some((entry) => reaches(entry, { port, tls: false })))
         .map(([host]) => host)
     },
   }

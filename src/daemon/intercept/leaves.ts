@@ -1,0 +1,92 @@
+import { generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
+import { createSecureContext, type SecureContext } from 'node:tls'
+import type { Clock, EpochMs } from '#base/clock'
+import { Secret } from '#base/secret'
+import { certificatesToPem, mintLeaf, parseCertificate } from '#model/pki'
+
+/** Key and certificates with which leaves are signed: the intermediate first, then its root. */
+export interface LeafIssuer {
+  readonly key: KeyObject
+  readonly chain: readonly X509Certificate[]
+}
+
+/** The TLS server contexts of intercepted hosts. */
+export interface Leaves {
+  /** Replaces the issuer; what was minted before is forgotten. */
+  setIssuer(issuer: LeafIssuer): void
+  /** The context that serves as `host`; undefined while there is no issuer or its certificate has expired. */
+  contextFor(host: string): SecureContext | undefined
+}
+
+interface Entry {
+  readonly context: SecureContext
+  /** From then on a new leaf is minted. */
+  readonly staleAt: EpochMs
+}
+
+const hour = 3_600_000
+const leafLifeMs = 24 * hour
+/** Clients whose clock is a little behind accept the leaf all the same. */
+const backdatedMs = hour
+
+/**
+ * Opens the cache of at most `maxHosts` contexts (about 20 KiB each); beyond that the least recently used goes.
+ * One key pair serves all leaves of this process and dies with it.
+ *
+ * SECURITY: every context has ticket keys of its own, so a session resumes for its host only. A ticket carries no
+ * identity: that comes from the connection record.
+ */
+export function openLeaves({
+  clock,
+  random,
+  maxHosts = 512,
+}: {
+  clock: Clock
+  random: (size: number) => Buffer
+  maxHosts?: number
+}): Leaves {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const keyPem = Secret.of(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const contexts = new Map<string, Entry>()
+  let issuer: (LeafIssuer & { readonly certificate: X509Certificate }) | undefined
+
+  function mint(host: string, now: EpochMs): Entry | undefined {
+    if (!issuer) return undefined
+    const notAfter = Math.min(now + leafLifeMs, issuer.certificate.validToDate.getTime())
+    if (notAfter <= now) return undefined
+    const leaf = mintLeaf({
+      host,
+      publicKey,
+      authority: issuer,
+      notBefore: now - backdatedMs,
+      notAfter,
+      serial: random(16),
+    })
+    const context = createSecureContext({
+      key: keyPem.reveal(),
+      cert: certificatesToPem([parseCertificate(leaf), issuer.certificate]),
+      minVersion: 'TLSv1.2',
+      sessionIdContext: 'tideway',
+    })
+    return { context, staleAt: now + (notAfter - now) / 2 }
+  }
+
+  return {
+    setIssuer(next) {
+      const [certificate] = next.chain
+      if (!certificate) throw new TypeError('a leaf issuer needs its certificate')
+      issuer = { ...next, certificate }
+      contexts.clear()
+    },
+    contextFor(host) {
+      const now = clock.now()
+      const known = contexts.get(host)
+      contexts.delete(host)
+      const entry = known && now < known.staleAt ? known : mint(host, now)
+      if (!entry) return undefined
+      contexts.set(host, entry)
+      if (contexts.size > maxHosts) contexts.delete(contexts.keys().next().value!)
+      return entry.context
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import type { Socket } from 'node:net'
+import { TLSSocket, type SecureContext } from 'node:tls'
+
+/**
+ * Becomes the TLS server on a socket whose ClientHello is still unread, for HTTP/1.1. Resolves once the handshake
+ * is done. @throws the error of the TLS stack, or the signal's reason; the socket is destroyed then
+ */
+export function terminateTls(socket: Socket, secureContext: SecureContext): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
+    const fail = (error?: Error) => {
+      tls.destroy()
+      reject(error ?? new Error('closed during the TLS handshake'))
+    }
+    const onClose = () => fail()
+    tls.once('error', fail)
+    tls.once('close', onClose)
+    tls.once('secure', () => {
+      tls.off('error', fail)
+      tls.off('close', onClose)
+      resolve(tls)
+    })
+  })
+}

@@ -1,0 +1,50 @@
+import { isIPv6 } from 'node:net'
+import { parseAbsoluteTarget, type RequestHead } from '#wire/http1'
+import type { Refusal } from './refusal.ts'
+import type { Route } from './route.ts'
+
+/** Where a request points within its host, in origin form. */
+export interface Address {
+  readonly path: string
+  /** Without its `?`. */
+  readonly query: string
+}
+
+function refuse(status: number, reason: string): Refusal {
+  return { status, code: 'REQUEST_REFUSED', reason }
+}
+
+/** `host` without its port when that is `port` or absent; undefined for another port. */
+function hostWithoutPort(host: string, port: number): string | undefined {
+  const [, name, given] = /^(.*?)(?::([0-9]+))?$/.exec(host)!
+  return given === undefined || Number(given) === port ? name : undefined
+}
+
+/**
+ * Checks that a request goes to the host that its connection was admitted for, by a method and in a form that
+ * cannot lead it elsewhere (security rules 13 and 15). `alsoMeans` tells whether another name stands for the host
+ * of this plain-text route.
+ */
+export function addressOf(
+  head: RequestHead,
+  { host, port }: Route,
+  alsoMeans: (name: string) => boolean,
+): Address | Refusal {
+  if (head.method === 'TRACE' || head.method === 'CONNECT') {
+    return refuse(403, `method ${head.method} is not sent with a credential`)
+  }
+  if (head.upgrade) return refuse(501, 'a protocol upgrade is not sent with a credential')
+  if (head.host === undefined) return refuse(400, 'the Host header is missing')
+  const named = hostWithoutPort(head.host, port)
+  const expected = isIPv6(host) ? `[${host}]` : host
+  if (named === undefined || (named !== expected && !alsoMeans(named))) {
+    return refuse(421, `the Host header names ${head.host}, this connection is for ${expected} port ${port}`)
+  }
+  // The parser has made sure that an absolute target names the same authority as the Host header.
+  const target = head.form === 'absolute' ? parseAbsoluteTarget(head.target)!.target : head.target
+  if (!target.startsWith('/')) return refuse(400, 'the request target is not a path')
+  const mark = target.indexOf('?')
+  return mark < 0
+    ? { path: target, query: '' }
+    : { path: target.slice(0, mark), query: target.slice(mark + 1) }
+}

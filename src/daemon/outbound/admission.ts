@@ -1,0 +1,162 @@
+import { hash } from 'node:crypto'
+import type { AwsCredential } from '#model/credential'
+import type { Grant } from '#model/policy'
+import {
+  decidePayload,
+  deriveSigningScope,
+  isCredentialIssuance,
+  issuanceNeedsBody,
+  unsignedPayload,
+  type PayloadDecision,
+  type SigningScope,
+} from '#model/signing'
+import { isFault } from '#base/errors'
+import type { RequestHead } from '#wire/http1'
+import { addressOf } from './address.ts'
+import { holdBody } from './body.ts'
+import type { Link } from './link.ts'
+import type { Plane } from './plane.ts'
+import type { Refusal } from './refusal.ts'
+import { queryOf, type Route } from './route.ts'
+import type { Admitted } from './signed-head.ts'
+
+/** A grant whose credential can be used now. */
+export interface UsableGrant extends Grant {
+  readonly aws: AwsCredential
+}
+
+export function isRefusal(value: object): value is Refusal {
+  return 'status' in value
+}
+
+/** What the policy of this moment grants to a route: asked before every request, and again before it leaves. */
+export function grantFor(plane: Plane, route: Route): UsableGrant | Refusal {
+  if (!plane.leaseHolds()) {
+    return {
+      status: 503,
+      code: 'CREDENTIAL_UNAVAILABLE',
+      reason:
+        'the daemon has not heard from its control plane for longer than the offline lease: see `tideway ctl get daemons`',
+    }
+  }
+  const decision = plane.policy.decide(queryOf(route))
+  if (decision.action === 'refuse') return { status: 403, code: decision.code, reason: decision.reason }
+  if (decision.action === 'splice') {
+    const reason = `no binding of ${route.identity.name} names ${route.host} any more: open a new connection`
+    return { status: 403, code: 'REQUEST_REFUSED', reason, closes: true }
+  }
+  const { binding, credential } = decision
+  const expired = credential !== undefined && credential.credential.expiresAt <= plane.clock.now()
+  if (!credential || expired) {
+    const what = expired ? 'the credential has expired' : 'there is no credential yet'
+    return {
+      status: 503,
+      code: 'CREDENTIAL_UNAVAILABLE',
+      reason: `${what} for binding ${binding.name} from source ${binding.sourceName}: see \`tideway ctl describe credentialbinding ${binding.name}\``,
+    }
+  }
+  return { ...decision, aws: credential.credential }
+}
+
+/** The scope that the Service declares, completed from what the host name implies. */
+function scopeFor({ service }: Grant, host: string): SigningScope | Refusal {
+  const derived = deriveSigningScope(host)
+  const name = service.signing?.service ?? derived?.service
+  const region = service.signing?.region ?? derived?.region
+  if (name !== undefined && region !== undefined) return { service: name, region }
+  return {
+    status: 501,
+    code: 'SIGNING_UNSUPPORTED',
+    reason: `the name ${host} does not tell service and region: set spec.signing of Service ${service.name}`,
+  }
+}
+
+/** Whether a plain-text request may name `name` though its connection was admitted for another host. */
+function sharesBinding(plane: Plane, route: Route, grant: Grant, name: string): boolean {
+  if (route.tls) return false
+  const other = plane.policy.decide({ ...queryOf(route), host: name })
+  return (
+    other.action === 'inject' &&
+    other.binding.name === grant.binding.name &&
+    other.service.name === grant.service.name
+  )
+}
+
+function unsupported(status: number, reason: string): Refusal {
+  return { status, code: 'SIGNING_UNSUPPORTED', reason }
+}
+
+/** Reads the body whole, after the go-ahead to a client that waits for one. */
+async function hold(
+  plane: Plane,
+  client: Link,
+  head: RequestHead,
+  { limit, overflow }: { limit: number; overflow: string },
+): Promise<Buffer | Refusal> {
+  if (head.expectContinue) void client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'))
+  try {
+    const body = await holdBody(client, head.framing, { limit, budget: plane.budget })
+    if (body.kind === 'held') return body.payload
+    if (body.kind === 'too-large') return { ...unsupported(413, overflow), closes: true }
+    if (body.kind === 'gone')
+      return { status: 400, code: 'WIRE_MALFORMED', reason: 'the body is incomplete', closes: true }
+    return {
+      status: 503,
+      code: 'WIRE_TOO_LARGE',
+      reason: 'the daemon holds too many bodies at once',
+      closes: true,
+    }
+  } catch (error) {
+    if (!isFault(error)) throw error
+    return { status: 400, code: error.code, reason: error.message, closes: true }
+  }
+}
+
+/**
+ * Decides whether and how a request is signed; reads its body where the signature or the decision needs it. Bytes
+ * of a body that is returned are taken from the plane's budget.
+ */
+export async function admit(
+  plane: Plane,
+  client: Link,
+  { head, route, grant }: { head: RequestHead; route: Route; grant: Grant },
+): Promise<Admitted | Refusal> {
+  const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
+  if (isRefusal(address)) return address
+  const scope = scopeFor(grant, route.host)
+  if (isRefusal(scope)) return scope
+  const bufferLimit = plane.limits.maxBufferedBody
+  const payload = decidePayload(head.headers, head.framing, scope.service, { bufferLimit })
+  if (payload.mode === 'refuse') return unsupported(501, payload.reason)
+
+  const call = { method: head.method, ...address, headers: head.headers }
+  const asksBody = !grant.binding.allowCredentialIssuance && issuanceNeedsBody(scope.service, call)
+  let body: Buffer | undefined
+  if (payload.mode === 'buffer' || asksBody) {
+    const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
+    const held = await hold(
+      plane,
+      client,
+      head,
+      payload.mode === 'buffer' ? payload : { limit: bufferLimit, overflow },
+    )
+    if (!Buffer.isBuffer(held)) return held
+    body = held
+  }
+  const bodyText = asksBody ? body?.toString('latin1') : undefined
+  const issues = isCredentialIssuance(scope.service, bodyText === undefined ? call : { ...call, bodyText })
+  if (issues && !grant.binding.allowCredentialIssuance) {
+    plane.budget.give(body?.length ?? 0)
+    return {
+      status: 403,
+      code: 'REQUEST_REFUSED',
+      reason: `the call would return credentials: set spec.allowCredentialIssuance of binding ${grant.binding.name} to allow it`,
+    }
+  }
+  return { head, address, scope, payloadHash: hashOf(payload, body), ...(body && { body }) }
+}
+
+function hashOf(payload: PayloadDecision, body: Buffer | undefined): string {
+  if (payload.mode === 'declared-hash') return payload.hash
+  return payload.mode === 'unsigned' ? unsignedPayload : hash('sha256', body!)
+}

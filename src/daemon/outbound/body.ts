@@ -1,0 +1,49 @@
+import { openBodyScanner, type Framing } from '#wire/http1'
+import type { Budget } from './bounds.ts'
+import type { Link } from './link.ts'
+
+export type HeldBody =
+  | { readonly kind: 'held'; readonly payload: Buffer }
+  /** `too-large`: over `limit`. `exhausted`: all requests together hold too much. `gone`: the client left. */
+  | { readonly kind: 'too-large' | 'exhausted' | 'gone' }
+
+/**
+ * Reads a whole body (its payload, without chunk framing). What was held stays taken from `budget`; give back
+ * `payload.length` after use. @throws Fault WIRE_MALFORMED
+ */
+export async function holdBody(
+  client: Link,
+  framing: Framing,
+  { limit, budget }: { limit: number; budget: Budget },
+): Promise<HeldBody> {
+  const scanner = openBodyScanner(framing)
+  const parts: Buffer[] = []
+  let size = 0
+  let failure: 'too-large' | 'exhausted' | undefined
+
+  function keep(part: Buffer): void {
+    if (size + part.length > limit) failure ??= 'too-large'
+    else if (!budget.take(part.length)) failure ??= 'exhausted'
+    if (failure) return
+    size += part.length
+    parts.push(part)
+  }
+
+  try {
+    while (!scanner.done) {
+      const { consumed } = scanner.scan(client.held, keep)
+      client.take(consumed)
+      if (failure) break
+      if (!scanner.done && !(await client.fill())) {
+        budget.give(size)
+        return { kind: 'gone' }
+      }
+    }
+  } catch (error) {
+    budget.give(size)
+    throw error
+  }
+  if (!failure) return { kind: 'held', payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
+  budget.give(size)
+  return { kind: failure }
+}

@@ -1,0 +1,177 @@
+import type { Socket } from 'node:net'
+import type { Clock } from '#base/clock'
+import type { Log } from '#base/log'
+import type { ConnectionOrigin } from '#daemon/capture'
+import { openLeaves } from '#daemon/intercept'
+import { openPolicy } from '#model/policy'
+import { emptyScope, type Scope } from '#model/scope'
+import { Budget, Counts } from './bounds.ts'
+import { openConditions, type Condition } from './conditions.ts'
+import { openDialler, type Resolve } from './dial.ts'
+import { Intake, type Connection } from './intake.ts'
+import { defaultLimits, type Limits } from './limits.ts'
+import type { Counters, Plane } from './plane.ts'
+import type { AuditSink, ConnectTo, Identifier, LeafAuthority } from './ports.ts'
+import { revocation } from './route.ts'
+import { openTrustSets, type UpstreamTrust } from './trust.ts'
+import { openUpstreams } from './upstreams.ts'
+
+export interface DataPlaneOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly identifier: Identifier
+  readonly audit: AuditSink
+  readonly connectTo: readonly ConnectTo[]
+  readonly upstreamTrust: UpstreamTrust
+  /** Whether credentials may be used now (security rule 20): cheap, asked before every request. */
+  readonly lease: () => boolean
+  /** Cryptographically strong, such as `randomBytes`. */
+  readonly random: (size: number) => Buffer
+  readonly limits?: Partial<Limits>
+  /** Addresses of host names; the system's resolver by default. */
+  readonly resolve?: Resolve
+  /** Told once of each problem that an operator can mend, and of its end. */
+  readonly onCondition?: (condition: Condition) => void
+}
+
+export interface DataPlaneStats extends Readonly<Counters> {
+  readonly connections: number
+  readonly idleUpstreams: number
+}
+
+/** The data plane of one worker. */
+export interface DataPlane extends AsyncDisposable {
+  /** Replaces the scope; `cut` connections had lost what they were granted and have been ended. */
+  apply(scope: Scope): { cut: number }
+  /** Replaces the CA that mints leaves; needed before the first TLS connection of a bound host. */
+  setLeafAuthority(authority: LeafAuthority): void
+  /**
+   * Takes over a connection for good; never throws. `head` holds bytes already read from it. Sockets should come
+   * from a server with `allowHalfOpen` and `pauseOnConnect`.
+   */
+  accept(socket: Socket, origin: ConnectionOrigin, head?: Buffer): void
+  stats(): DataPlaneStats
+}
+
+const sweepMs = 1000
+
+/**
+ * Opens a data plane with an empty scope: until the first `apply` everything is spliced. Over its bounds on
+ * connections a new one is reset. Disposal ends every connection at once.
+ */
+export function openDataPlane(options: DataPlaneOptions): DataPlane {
+  const { clock, log, identifier, audit, lease, random, onCondition = () => {} } = options
+  const limits: Limits = { ...defaultLimits, ...options.limits }
+  const dialler = openDialler({
+    clock,
+    connectTo: options.connectTo,
+    resolve: options.resolve,
+    timeoutMs: limits.dialMs,
+  })
+  const upstreams = openUpstreams({ clock, dialler, limits, trustFor: openTrustSets(options.upstreamTrust) })
+  const leaves = openLeaves({ clock, random })
+  const prefix = random(9).toString('base64url')
+  let lastId = 0
+  const counters: Counters = {
+    requests: 0,
+    injected: 0,
+    refused: 0,
+    cut: 0,
+    intercepted: 0,
+    spliced: 0,
+    overflowed: 0,
+  }
+  const plane: Plane = {
+    clock,
+    log,
+    limits,
+    identifier,
+    audit,
+    upstreams,
+    counters,
+    conditions: openConditions({ log, onCondition }),
+    budget: new Budget(limits.maxBufferedTotal),
+    policy: openPolicy(emptyScope),
+    leaseHolds: lease,
+    newId: () => `${prefix}${(lastId += 1).toString(36)}`,
+  }
+  const perUid = new Counts<number>({
+    maxPerKey: limits.maxConnectionsPerUid,
+    maxTotal: limits.maxConnections,
+  })
+  const intake = new Intake({
+    plane,
+    leaves,
+    dialler,
+    perIdentity: new Counts({ maxPerKey: limits.maxConnectionsPerIdentity }),
+  })
+  const connections = new Set<Connection>()
+  const stop = new AbortController()
+
+  function sweep(): void {
+    const now = clock.monotonic()
+    const leased = lease()
+    if (!leased) upstreams.retain(() => false)
+    for (const { session, socket, deadline } of connections) {
+      if (!session && deadline <= now) socket.destroy()
+      else if (session?.grant && !leased) session.cut('the offline lease has ended')
+      else if (session && session.deadline <= now) session.overdue()
+    }
+    upstreams.sweep()
+  }
+
+  async function sweepUntilStopped(): Promise<void> {
+    for (;;) {
+      try {
+        await clock.sleep(sweepMs, { signal: stop.signal, unref: true })
+      } catch {
+        return
+      }
+      sweep()
+    }
+  }
+  void sweepUntilStopped()
+
+  return {
+    apply(scope) {
+      const policy = openPolicy(scope)
+      plane.policy = policy
+      let cut = 0
+      for (const { session } of connections) {
+        const reason = session?.grant && revocation(session.route, session.grant, scope, policy)
+        if (reason === undefined) continue
+        session?.cut(reason)
+        cut += 1
+      }
+      upstreams.retain(({ route, grant }) => revocation(route, grant, scope, policy) === undefined)
+      return { cut }
+    },
+    setLeafAuthority: (authority) => leaves.setIssuer(authority),
+    accept(socket, origin, head) {
+      // Broken sockets are noticed by their `close`; without a listener an error would end the process.
+      socket.on('error', () => {})
+      const { uid } = origin.process
+      if (stop.signal.aborted || !perUid.enter(uid)) {
+        counters.overflowed += 1
+        socket.resetAndDestroy()
+        return
+      }
+      socket.allowHalfOpen = true
+      socket.setNoDelay(true)
+      if (head && head.length > 0) socket.unshift(head)
+      const connection: Connection = { socket, origin, deadline: clock.monotonic() + limits.clientIdleMs }
+      connections.add(connection)
+      socket.once('close', () => {
+        connections.delete(connection)
+        perUid.leave(uid)
+      })
+      void intake.take(connection)
+    },
+    stats: () => ({ ...counters, connections: connections.size, idleUpstreams: upstreams.idle }),
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      upstreams.retain(() => false)
+      for (const { socket } of connections) socket.destroy()
+    },
+  }
+}

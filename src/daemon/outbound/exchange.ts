@@ -1,0 +1,213 @@
+import { isFault } from '#base/errors'
+import {
+  formatResponseHead,
+  openBodyScanner,
+  parseResponseHead,
+  type BodyScanner,
+  type HeaderField,
+  type RequestHead,
+  type ResponseHead,
+} from '#wire/http1'
+import type { Link } from './link.ts'
+import { passesHop } from './signed-head.ts'
+
+/** How one request on one upstream connection went. */
+export type Outcome =
+  /** Upstream ended before a byte of response. `sent`: part of a streamed body is gone with it. */
+  | { readonly kind: 'unanswered'; readonly sent: boolean; readonly reason: string }
+  /** Nothing of a response reached the client: it may still be told. */
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** The response broke off: nothing sensible can follow on the client's connection. */
+  | { readonly kind: 'broken'; readonly status: number; readonly reason: string }
+  | {
+      readonly kind: 'done'
+      readonly status: number
+      readonly upstreamReusable: boolean
+      readonly clientReusable: boolean
+    }
+
+/** A head and the body bytes at hand travel in one write up to here; beyond it copying costs more than a write. */
+const coalesceLimit = 16 * 1024
+/** Interim responses that one request may cause. */
+const maxInterims = 32
+
+interface Options {
+  readonly client: Link
+  readonly upstream: Link
+  readonly head: RequestHead
+  /** The head to send, with the body behind it when that was held. */
+  readonly bytes: Buffer
+  /** The body is streamed from the client. */
+  readonly streams: boolean
+  /** Called on progress: `body` from the client, `response` from upstream. */
+  readonly onProgress: (what: 'body' | 'response') => void
+}
+
+/**
+ * One request and its response between a client and an upstream, both ways at once: the upstream may answer before
+ * the body has ended, and interim responses pass through.
+ */
+export class Exchange {
+  readonly #options: Options
+  readonly #receivedBefore: number
+  #uploaded = true
+  #responded = false
+  #uploadFault: string | undefined
+  /** Some of the streamed body has been taken from the client. */
+  #consumed = false
+  /** Settles when nothing is read from the client any more. */
+  upload: Promise<void> = Promise.resolve()
+  /** The status line has gone to the client. */
+  started = false
+
+  constructor(options: Options) {
+    this.#options = options
+    this.#receivedBefore = options.upstream.received
+  }
+
+  async run(): Promise<Outcome> {
+    const { upstream, bytes, streams, head } = this.#options
+    if (streams) {
+      this.#uploaded = false
+      this.upload = this.#upload(openBodyScanner(head.framing), bytes)
+    } else {
+      const drained = upstream.write(bytes)
+      if (drained) await drained
+    }
+    return this.#relayHeads()
+  }
+
+  /** Sends `first`, then the body as it comes; after the response is complete it only reads and drops. */
+  async #upload(scanner: BodyScanner, first: Buffer): Promise<void> {
+    const { client, upstream, onProgress } = this.#options
+    let unsent: Buffer | undefined = first
+    for (;;) {
+      let bytes: Buffer
+      try {
+        bytes = client.take(scanner.scan(client.held).consumed)
+      } catch (error) {
+        this.#uploadFault = isFault(error) ? error.message : String(error)
+        upstream.destroy()
+        return
+      }
+      if (bytes.length > 0) this.#consumed = true
+      if (scanner.done) this.#uploaded = true
+      if (!this.#responded) {
+        onProgress('body')
+        const drained = writeTogether(upstream, unsent, bytes)
+        unsent = undefined
+        if (drained) await drained
+      }
+      if (scanner.done) return
+      if (!(await client.fill())) {
+        this.#uploadFault = 'the client left before the end of its body'
+        upstream.destroy()
+        return
+      }
+    }
+  }
+
+  async #relayHeads(): Promise<Outcome> {
+    const { client, upstream, head, onProgress } = this.#options
+    for (let interims = 0; interims <= maxInterims;) {
+      const answer = parseResponseHead(upstream.held, head)
+      if (answer.kind === 'incomplete') {
+        if (await upstream.fill()) continue
+        return this.#unanswered()
+      }
+      if (answer.kind === 'refused') return { kind: 'failed', reason: `upstream: ${answer.reason}` }
+      upstream.take(answer.length)
+      onProgress('response')
+      const response = answer.head
+      if (response.status === 101) return { kind: 'failed', reason: 'upstream switched protocols unasked' }
+      if (response.status >= 200) return this.#relayFinal(response)
+      interims += 1
+      if (head.version === '1.1') {
+        const drained = client.write(formatHead(response, []))
+        if (drained) await drained
+      }
+    }
+    return { kind: 'failed', reason: 'upstream sent too many interim responses' }
+  }
+
+  #unanswered(): Outcome {
+    const { upstream } = this.#options
+    if (this.#uploadFault !== undefined) return { kind: 'failed', reason: this.#uploadFault }
+    const reason = upstream.error ? `upstream: ${upstream.error.message}` : 'upstream closed the connection'
+    if (upstream.received > this.#receivedBefore) return { kind: 'failed', reason }
+    return { kind: 'unanswered', sent: this.#consumed, reason }
+  }
+
+  async #relayFinal(response: ResponseHead): Promise<Outcome> {
+    const { client, upstream, head, onProgress } = this.#options
+    const { status, framing } = response
+    const scanner = openBodyScanner(framing)
+    // An HTTP/1.0 client knows no chunks: it gets the payload until close (RFC 9112 section 7.1.2).
+    const dechunks = framing.kind === 'chunked' && head.version === '1.0'
+    const lasts = head.keepAlive && framing.kind !== 'until-close' && !dechunks
+    const added = lasts ? persistence(head) : [{ name: 'Connection', value: 'close' }]
+    let unsent: Buffer | undefined = formatHead(response, added, dechunks)
+    this.started = true
+    for (;;) {
+      let bytes: Buffer
+      try {
+        bytes = takeScanned(upstream, scanner, dechunks)
+      } catch (error) {
+        return this.#broken(status, isFault(error) ? error.message : String(error))
+      }
+      const drained = writeTogether(client, unsent, bytes)
+      unsent = undefined
+      if (drained) await drained
+      if (scanner.done) break
+      if (client.closed) return this.#broken(status, 'the client left before the end of the response')
+      if (await upstream.fill()) onProgress('response')
+      else if (framing.kind === 'until-close' && !upstream.error) break
+      else return this.#broken(status, 'upstream closed the connection before the end of its response')
+    }
+    this.#responded = true
+    // SECURITY: the rest of an unfinished body would be read as the head of somebody's next request.
+    if (!this.#uploaded) upstream.destroy()
+    const complete = this.#uploaded && upstream.held.length === 0
+    return {
+      kind: 'done',
+      status,
+      upstreamReusable: complete && response.keepAlive,
+      clientReusable: this.#uploaded && lasts,
+    }
+  }
+
+  #broken(status: number, reason: string): Outcome {
+    this.#responded = true
+    return { kind: 'broken', status, reason }
+  }
+}
+
+/** Takes what belongs to the body from `held`; the bare payload if `dechunks`. @throws Fault WIRE_MALFORMED */
+function takeScanned(link: Link, scanner: BodyScanner, dechunks: boolean): Buffer {
+  if (!dechunks) return link.take(scanner.scan(link.held).consumed)
+  const payload: Buffer[] = []
+  link.take(scanner.scan(link.held, (part) => payload.push(part)).consumed)
+  return Buffer.concat(payload)
+}
+
+function writeTogether(link: Link, head: Buffer | undefined, body: Buffer): Promise<void> | undefined {
+  if (!head) return body.length > 0 ? link.write(body) : undefined
+  if (body.length === 0) return link.write(head)
+  if (body.length <= coalesceLimit) return link.write(Buffer.concat([head, body]))
+  void link.write(head)
+  return link.write(body)
+}
+
+/** HTTP/1.0 clients stay only when told so. */
+function persistence({ version }: RequestHead): HeaderField[] {
+  return version === '1.0' ? [{ name: 'Connection', value: 'keep-alive' }] : []
+}
+
+function formatHead(response: ResponseHead, added: readonly HeaderField[], dechunks = false): Buffer {
+  const headers: HeaderField[] = response.headers.filter(
+    ({ name }) =>
+      passesHop(name, response.connection) &&
+      !(dechunks && (name === 'transfer-encoding' || name === 'trailer')),
+  )
+  return formatResponseHead({ ...response, headers: [...headers, ...added] })
+}

@@ -1,0 +1,182 @@
+import type { Socket } from 'node:net'
+import { isFault, toFault } from '#base/errors'
+import type { ConnectionOrigin } from '#daemon/capture'
+import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/intercept'
+import type { SpiffeId } from '#model/identity'
+import type { Decision } from '#model/policy'
+import type { Counts } from './bounds.ts'
+import type { Dialler } from './dial.ts'
+import { Link } from './link.ts'
+import type { Plane } from './plane.ts'
+import type { Verdict } from './ports.ts'
+import { queryOf, type Route } from './route.ts'
+import { Session } from './session.ts'
+import { splice } from './splice.ts'
+
+/** One accepted connection, from accept to close. */
+export interface Connection {
+  readonly socket: Socket
+  readonly origin: ConnectionOrigin
+  /** Monotonic time at which it is given up; a session keeps its own. */
+  deadline: number
+  session?: Session
+}
+
+type Identified = Extract<Verdict, { kind: 'identified' }>
+
+/** Brings accepted connections to where they belong: a splice, a session, or their end. */
+export class Intake {
+  readonly #plane: Plane
+  readonly #leaves: Leaves
+  readonly #dialler: Dialler
+  readonly #perIdentity: Counts<SpiffeId>
+
+  constructor(parts: { plane: Plane; leaves: Leaves; dialler: Dialler; perIdentity: Counts<SpiffeId> }) {
+    this.#plane = parts.plane
+    this.#leaves = parts.leaves
+    this.#dialler = parts.dialler
+    this.#perIdentity = parts.perIdentity
+  }
+
+  /** Resolves when the connection is spliced, or its session has ended. Faults end the connection. */
+  async take(connection: Connection): Promise<void> {
+    const { socket, origin } = connection
+    try {
+      const verdict = await this.#plane.identifier.identify(origin)
+      if (socket.destroyed) return
+      if (verdict.kind === 'stranger') await this.#splice(connection)
+      else await this.#takeIdentified(connection, verdict)
+    } catch (error) {
+      socket.resetAndDestroy()
+      if (isFault(error, 'UPSTREAM_UNREACHABLE')) this.#plane.log.debug('outbound.unreachable', { error })
+      else this.#plane.log.warn('outbound.failed', { error, pid: origin.process.pid })
+    }
+  }
+
+  async #takeIdentified(connection: Connection, verdict: Identified): Promise<void> {
+    const { socket } = connection
+    const { spiffeId } = verdict.identity
+    if (!this.#perIdentity.enter(spiffeId)) {
+      this.#plane.counters.overflowed += 1
+      socket.resetAndDestroy()
+      return
+    }
+    socket.once('close', () => this.#perIdentity.leave(spiffeId))
+    if (!this.#plane.policy.usesPort(spiffeId, connection.origin.destination.port)) {
+      return this.#splice(connection)
+    }
+    const { opening, upstream } = await this.#look(connection)
+    const route = await this.#routeOf(connection, verdict, opening)
+    const decision = route && this.#plane.policy.decide(queryOf(route))
+    if (!route || !decision || decision.action === 'splice') return this.#splice(connection, upstream)
+    upstream?.destroy()
+    await this.#serve(connection, route, decision)
+  }
+
+  /**
+   * Waits for the first bytes. When the client says nothing for a while we dial, and whoever speaks first decides:
+   * with a protocol in which the server begins both sides would wait for ever.
+   */
+  async #look({ socket, origin }: Connection): Promise<{ opening: Opening; upstream?: Socket }> {
+    const { clock, limits } = this.#plane
+    const callOff = new AbortController()
+    const wakeUp = new AbortController()
+    const peeked = peekOpening(socket, callOff.signal)
+    const silence = clock.sleep(limits.silenceMs, { signal: wakeUp.signal, unref: true }).then(
+      () => undefined,
+      () => undefined,
+    )
+    const early = await Promise.race([peeked, silence])
+    wakeUp.abort()
+    if (early) return { opening: early }
+    const upstream = await this.#dial(origin).catch(() => undefined)
+    if (!upstream) return { opening: await peeked }
+    const onServer = () => callOff.abort()
+    upstream.once('readable', onServer)
+    const opening = await peeked
+    upstream.off('readable', onServer)
+    return { opening, upstream }
+  }
+
+  async #dial({ destination }: ConnectionOrigin): Promise<Socket> {
+    const { socket } = await this.#dialler.connect(await this.#dialler.targets(destination))
+    return socket
+  }
+
+  async #splice({ socket, origin }: Connection, dialled?: Socket): Promise<void> {
+    const upstream = dialled && !dialled.destroyed ? dialled : await this.#dial(origin)
+    this.#plane.counters.spliced += 1
+    splice(socket, upstream)
+  }
+
+  /** The route that a connection would take if it were intercepted; undefined when it cannot be. */
+  async #routeOf(
+    { origin }: Connection,
+    { identity, executable }: Identified,
+    opening: Opening,
+  ): Promise<Route | undefined> {
+    const { host, address, port } = origin.destination
+    const known = { origin, identity, executable, port }
+    if (opening.kind === 'hello') {
+      // SECURITY: without a server name nothing but the destination itself can be held to its certificate.
+      const claimed = opening.serverName ?? host ?? address
+      return claimed === undefined ? undefined : { ...known, host: claimed.toLowerCase(), tls: true }
+    }
+    if (opening.kind !== 'not-tls') return undefined
+    const plain = host?.toLowerCase() ?? (await this.#plainHost(identity.spiffeId, address!, port))
+    return { ...known, host: plain, tls: false }
+  }
+
+  /** SECURITY: in plain text the address alone tells where bytes go; the Host header decides nothing (rule 13). */
+  async #plainHost(spiffeId: SpiffeId, address: string, port: number): Promise<string> {
+    const hosts = this.#plane.policy.plainHosts(spiffeId, port)
+    if (hosts.includes(address)) return address
+    for (const host of hosts) {
+      const targets = await this.#dialler.resolve(host, port)
+      if (targets.some((target) => target.address === address)) return host
+    }
+    return address
+  }
+
+  async #serve(connection: Connection, route: Route, decision: Decision): Promise<void> {
+    const { counters, clock, limits } = this.#plane
+    connection.deadline = clock.monotonic() + limits.handshakeMs
+    const client = route.tls ? await this.#terminate(connection, route) : connection.socket
+    if (!client) return
+    counters.intercepted += 1
+    const grant = decision.action === 'inject' ? decision : undefined
+    const session = new Session(this.#plane, new Link(client), route, grant)
+    connection.session = session
+    await session.run()
+  }
+
+  async #terminate({ socket }: Connection, route: Route): Promise<Socket | undefined> {
+    const { conditions } = this.#plane
+    const context = this.#leaves.contextFor(route.host)
+    if (!context) {
+      conditions.raise(
+        'daemon',
+        'InterceptReady',
+        'NoIntermediate',
+        'there is no valid intercept certificate',
+      )
+      socket.resetAndDestroy()
+      return undefined
+    }
+    conditions.clear('daemon', 'InterceptReady')
+    const subject = `workloadidentity/${route.identity.name}`
+    try {
+      const tls = await terminateTls(socket, context)
+      conditions.clear(subject, 'InterceptTrusted')
+      return tls
+    } catch (error) {
+      const { message } = toFault(error)
+      if (/alert (unknown ca|bad certificate|certificate unknown)/i.test(message)) {
+        const told = `${route.executable} does not trust the intercept root: see \`tideway trust check\``
+        conditions.raise(subject, 'InterceptTrusted', 'RootNotTrusted', told)
+      }
+      this.#plane.log.debug('outbound.handshake', { host: route.host, reason: message })
+      return undefined
+    }
+  }
+}

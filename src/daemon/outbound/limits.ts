@@ -1,0 +1,50 @@
+/** The bounds of one data plane. Durations in milliseconds; deadlines are checked once a second. */
+export interface Limits {
+  /** Beyond these, a new connection is reset. */
+  readonly maxConnections: number
+  readonly maxConnectionsPerUid: number
+  readonly maxConnectionsPerIdentity: number
+  /** Beyond these, the upstream connection that has been idle longest is closed. */
+  readonly maxIdleUpstreams: number
+  readonly maxIdleUpstreamsPerKey: number
+  /** One body that is held until it is hashed, and all of them together: beyond, the request is refused. */
+  readonly maxBufferedBody: number
+  readonly maxBufferedTotal: number
+  /** How long a client may say nothing before we dial, so that a server may speak first. */
+  readonly silenceMs: number
+  /** From accept to the end of the TLS handshake with the client. */
+  readonly handshakeMs: number
+  /** From the first byte of a request head to its last. */
+  readonly headMs: number
+  /** Between two requests of a client. */
+  readonly clientIdleMs: number
+  /** Without any progress of a request body. */
+  readonly bodyMs: number
+  /** Without any byte from upstream after a request was sent. */
+  readonly responseMs: number
+  /** Until TCP and TLS to an upstream address are up. */
+  readonly dialMs: number
+  /** An unused upstream connection: below what cloud endpoints allow, so that we close first. */
+  readonly upstreamIdleMs: number
+  /** How long the rest of a body is read and dropped after an early response. */
+  readonly lingerMs: number
+}
+
+export const defaultLimits: Limits = Object.freeze({
+  maxConnections: 8192,
+  maxConnectionsPerUid: 4096,
+  maxConnectionsPerIdentity: 4096,
+  maxIdleUpstreams: 1024,
+  maxIdleUpstreamsPerKey: 128,
+  maxBufferedBody: 16 * 1024 * 1024,
+  maxBufferedTotal: 128 * 1024 * 1024,
+  silenceMs: 250,
+  handshakeMs: 10_000,
+  headMs: 30_000,
+  clientIdleMs: 300_000,
+  bodyMs: 60_000,
+  responseMs: 900_000,
+  dialMs: 10_000,
+  upstreamIdleMs: 15_000,
+  lingerMs: 5_000,
+})

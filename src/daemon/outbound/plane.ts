@@ -1,0 +1,39 @@
+import type { Clock } from '#base/clock'
+import type { Log } from '#base/log'
+import type { Policy } from '#model/policy'
+import type { Budget } from './bounds.ts'
+import type { Conditions } from './conditions.ts'
+import type { Limits } from './limits.ts'
+import type { AuditSink, Identifier } from './ports.ts'
+import type { Upstreams } from './upstreams.ts'
+
+/** Since the data plane was opened. */
+export interface Counters {
+  requests: number
+  injected: number
+  refused: number
+  cut: number
+  intercepted: number
+  spliced: number
+  /** Connections reset because a bound was reached. */
+  overflowed: number
+}
+
+/** What the sessions of one data plane share. */
+export interface Plane {
+  readonly clock: Clock
+  readonly log: Log
+  readonly limits: Limits
+  readonly identifier: Identifier
+  readonly audit: AuditSink
+  readonly conditions: Conditions
+  readonly upstreams: Upstreams
+  readonly budget: Budget
+  readonly counters: Counters
+  /** Replaced with every scope: read it anew for every request. */
+  policy: Policy
+  /** Whether the control plane was heard recently enough to use credentials (security rule 20). */
+  leaseHolds(): boolean
+  /** A unique id for an audit record. */
+  newId(): string
+}

@@ -1,0 +1,361 @@
+import type { RequestStart } from '#model/audit'
+import type { Grant } from '#model/policy'
+import { toFault } from '#base/errors'
+import { parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
+import { admit, grantFor, isRefusal, type UsableGrant } from './admission.ts'
+import { Exchange, type Outcome } from './exchange.ts'
+import type { Link } from './link.ts'
+import type { Plane } from './plane.ts'
+import { formatTime, startRecord } from './record.ts'
+import { formatRefusal, type Refusal } from './refusal.ts'
+import type { Route } from './route.ts'
+import { signedHead, type Admitted } from './signed-head.ts'
+import type { Upstream } from './upstreams.ts'
+
+/** RFC 9110 section 9.2.2, less TRACE. */
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+/**
+ * One intercepted connection: reads its requests one after the other, and sends those that the policy of the moment
+ * grants, signed, to the verified host of its route. It ends when the client does, when its identity changes, or
+ * when it is cut.
+ */
+export class Session {
+  route: Route
+  /** Under which the last request went; what `cut` is judged by. */
+  grant: Grant | undefined
+  /** Monotonic time at which `overdue` is to be called. */
+  deadline = Infinity
+  readonly #plane: Plane
+  readonly #client: Link
+  #upstream: Upstream | undefined
+  #exchange: Exchange | undefined
+  #head: RequestHead | undefined
+  #cutReason: string | undefined
+
+  constructor(plane: Plane, client: Link, route: Route, grant: Grant | undefined) {
+    this.#plane = plane
+    this.#client = client
+    this.route = route
+    this.grant = grant
+    client.onClose = () => this.#upstream?.link.destroy()
+  }
+
+  async run(): Promise<void> {
+    while (await this.#next());
+    await this.#close()
+  }
+
+  /** Ends both halves at once, in the middle of whatever is under way. */
+  cut(reason: string): void {
+    if (this.#cutReason !== undefined) return
+    const { clock, audit, counters, log } = this.#plane
+    const { grant, route } = this
+    this.#cutReason = reason
+    counters.cut += 1
+    log.info('outbound.cut', { identity: route.identity.name, host: route.host, reason })
+    this.#client.destroy()
+    this.#upstream?.link.destroy()
+    const record = startRecord(route, {
+      id: this.#plane.newId(),
+      at: clock.now(),
+      method: this.#head?.method,
+      path: this.#head && pathOf(this.#head),
+      grant,
+      decision: 'cut',
+      reason,
+    })
+    audit.start(record).catch((error: unknown) => this.#auditFailed(error))
+  }
+
+  /** Gives up on whoever keeps this session waiting. */
+  overdue(): void {
+    if (this.#upstream && !this.#exchange?.started) this.#upstream.link.destroy()
+    else this.#client.destroy()
+    this.deadline = Infinity
+  }
+
+  #within(ms: number): void {
+    this.deadline = this.#plane.clock.monotonic() + ms
+  }
+
+  /** Serves one request; false when no other can follow. */
+  async #next(): Promise<boolean> {
+    const parsed = await this.#readHead()
+    if (!parsed) return false
+    this.#plane.counters.requests += 1
+    if (parsed.kind === 'refused') {
+      return this.#refuse({ ...parsed, code: 'WIRE_MALFORMED', closes: true })
+    }
+    this.#client.take(parsed.length)
+    this.#head = parsed.head
+    const goesOn = await this.#serve(parsed.head)
+    this.#head = undefined
+    this.#exchange = undefined
+    return goesOn
+  }
+
+  async #readHead(): Promise<Exclude<ParsedRequest, { kind: 'incomplete' }> | undefined> {
+    const { limits } = this.#plane
+    const client = this.#client
+    let begun = client.held.length > 0
+    this.#within(begun ? limits.headMs : limits.clientIdleMs)
+    for (;;) {
+      const parsed = parseRequestHead(client.held)
+      if (parsed.kind !== 'incomplete') return parsed
+      if (!(await client.fill())) return undefined
+      if (!begun) this.#within(limits.headMs)
+      begun = true
+    }
+  }
+
+  async #serve(head: RequestHead): Promise<boolean> {
+    const { limits, budget } = this.#plane
+    if (!(await this.#stillSame())) {
+      const reason = 'the process behind this connection is not the one that opened it'
+      return this.#refuse({ status: 403, code: 'ATTESTATION_FAILED', reason, closes: true })
+    }
+    const grant = grantFor(this.#plane, this.route)
+    if (isRefusal(grant)) return this.#refuse(grant)
+    this.grant = grant
+    this.#within(limits.bodyMs)
+    const admitted = await admit(this.#plane, this.#client, { head, route: this.route, grant })
+    if (isRefusal(admitted)) return this.#refuse(admitted)
+    try {
+      return await this.#forward(admitted)
+    } finally {
+      budget.give(admitted.body?.length ?? 0)
+    }
+  }
+
+  /** SECURITY: an exec or a change of credentials on an open connection makes it somebody else's (rule 10). */
+  async #stillSame(): Promise<boolean> {
+    const { identifier } = this.#plane
+    const { origin, identity } = this.route
+    if (identifier.stillHolds(origin)) return true
+    try {
+      const verdict = await identifier.identify(origin)
+      if (verdict.kind !== 'identified' || verdict.identity.spiffeId !== identity.spiffeId) return false
+      this.route = { ...this.route, identity: verdict.identity, executable: verdict.executable }
+      return true
+    } catch (error) {
+      this.#plane.log.warn('outbound.attestation', { error })
+      return false
+    }
+  }
+
+  async #acquire(grant: Grant, fresh: boolean): Promise<Upstream | Refusal> {
+    const { upstreams, conditions, limits } = this.#plane
+    const subject = `service/${grant.service.name}`
+    this.#within(2 * limits.dialMs + limits.handshakeMs)
+    try {
+      const upstream = await upstreams.acquire({ route: this.route, grant }, { fresh })
+      conditions.clear(subject, 'UpstreamVerified')
+      conditions.clear(subject, 'UpstreamReachable')
+      return upstream
+    } catch (error) {
+      const { code, message } = toFault(error, 'UPSTREAM_UNREACHABLE')
+      const type = code === 'UPSTREAM_UNVERIFIED' ? 'UpstreamVerified' : 'UpstreamReachable'
+      conditions.raise(subject, type, code, message)
+      return { status: 502, code, reason: message }
+    }
+  }
+
+  /** Connects, records, signs, sends: in this order, so that nothing is signed that cannot leave at once. */
+  async #forward(admitted: Admitted): Promise<boolean> {
+    const upstream = await this.#acquire(this.grant!, false)
+    if (isRefusal(upstream)) return this.#refuse(upstream)
+    this.#upstream = upstream
+    const grant = this.#cutReason === undefined ? grantFor(this.#plane, this.route) : undefined
+    if (!grant || isRefusal(grant)) {
+      this.#release(upstream)
+      return grant ? this.#refuse(grant) : false
+    }
+    const record = this.#record(grant)
+    try {
+      await this.#plane.audit.start(record)
+      this.#plane.conditions.clear('daemon', 'AuditAvailable')
+    } catch (error) {
+      this.#auditFailed(error)
+      this.#release(upstream)
+      return this.#answer({
+        status: 503,
+        code: 'AUDIT_UNAVAILABLE',
+        reason: 'the audit record could not be written',
+      })
+    }
+    if (this.#cutReason !== undefined || this.#client.closed) {
+      this.#release(upstream)
+      this.#end(record, {
+        status: 0,
+        reason: this.#cutReason ?? 'the client left before the request was sent',
+      })
+      return false
+    }
+    return this.#send(admitted, grant, upstream, record)
+  }
+
+  async #send(
+    admitted: Admitted,
+    grant: UsableGrant,
+    first: Upstream,
+    record: RequestStart,
+  ): Promise<boolean> {
+    const { clock, counters, limits } = this.#plane
+    const { head, body } = admitted
+    const signed = signedHead(admitted, grant.aws, clock.now())
+    const streams = !body && head.framing.kind !== 'none'
+    const bytes = body ? Buffer.concat([signed, body]) : signed
+    const begun = clock.monotonic()
+    counters.injected += 1
+    let upstream = first
+    for (;;) {
+      const { link } = upstream
+      const before = { sent: link.sent, received: link.received }
+      this.#within(limits.responseMs)
+      this.#exchange = new Exchange({
+        client: this.#client,
+        upstream: link,
+        head,
+        bytes,
+        streams,
+        onProgress: (what) => this.#within(what === 'body' ? limits.bodyMs : limits.responseMs),
+      })
+      const outcome = await this.#exchange.run()
+      this.#upstream = undefined
+      if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
+      else link.destroy()
+      if (this.#mayRetry(outcome, upstream, head, streams)) {
+        const again = await this.#acquire(grant, true)
+        if (!isRefusal(again) && this.#cutReason === undefined) {
+          upstream = again
+          this.#upstream = again
+          continue
+        }
+        if (!isRefusal(again)) again.link.destroy()
+      }
+      this.#end(record, {
+        status: 'status' in outcome ? outcome.status : 0,
+        requestBytes: link.sent - before.sent,
+        responseBytes: link.received - before.received,
+        durationMs: clock.monotonic() - begun,
+        ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
+      })
+      return this.#conclude(outcome)
+    }
+  }
+
+  /** Only what provably did no harm the first time: a kept connection that the upstream had closed meanwhile. */
+  #mayRetry(outcome: Outcome, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
+    return (
+      outcome.kind === 'unanswered' &&
+      upstream.reused &&
+      !streams &&
+      idempotent.has(method) &&
+      this.#cutReason === undefined &&
+      !this.#client.closed
+    )
+  }
+
+  async #conclude(outcome: Outcome): Promise<boolean> {
+    if (outcome.kind === 'done') return outcome.clientReusable
+    if (outcome.kind === 'broken') {
+      this.#client.destroy()
+      return false
+    }
+    return this.#answer({ status: 502, code: 'UPSTREAM_UNREACHABLE', reason: outcome.reason, closes: true })
+  }
+
+  /** An upstream on which nothing was sent. */
+  #release(upstream: Upstream): void {
+    this.#upstream = undefined
+    upstream.release()
+  }
+
+  #record(grant: Grant): RequestStart {
+    const head = this.#head!
+    return startRecord(this.route, {
+      id: this.#plane.newId(),
+      at: this.#plane.clock.now(),
+      method: head.method,
+      path: pathOf(head),
+      grant,
+      decision: 'injected',
+    })
+  }
+
+  #end(
+    { id }: RequestStart,
+    end: {
+      status: number
+      requestBytes?: number
+      responseBytes?: number
+      durationMs?: number
+      reason?: string
+    },
+  ): void {
+    const at = formatTime(this.#plane.clock.now())
+    this.#plane.audit.end({
+      type: 'request.end',
+      id,
+      at,
+      requestBytes: 0,
+      responseBytes: 0,
+      durationMs: 0,
+      ...end,
+    })
+  }
+
+  #auditFailed(error: unknown): void {
+    const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
+    this.#plane.conditions.raise('daemon', 'AuditAvailable', code, message)
+  }
+
+  /** Records the refusal, then answers with it. */
+  async #refuse(refusal: Refusal): Promise<boolean> {
+    const { clock, audit, counters } = this.#plane
+    if (this.#cutReason !== undefined || this.#client.closed) return false
+    counters.refused += 1
+    const record = startRecord(this.route, {
+      id: this.#plane.newId(),
+      at: clock.now(),
+      method: this.#head?.method,
+      path: this.#head && pathOf(this.#head),
+      grant: this.grant,
+      decision: 'refused',
+      reason: `${refusal.code}: ${refusal.reason}`,
+    })
+    try {
+      await audit.start(record)
+    } catch (error) {
+      this.#auditFailed(error)
+    }
+    return this.#answer(refusal)
+  }
+
+  #answer(refusal: Refusal): boolean {
+    const head = this.#head
+    // A body that nobody reads would be taken for the next request.
+    const unread = head !== undefined && head.framing.kind !== 'none'
+    const close = refusal.closes === true || !head?.keepAlive || unread
+    void this.#client.write(formatRefusal(refusal, { head, close }))
+    return !close
+  }
+
+  /** Ends in order: what was written arrives although the client may still be sending (RFC 9112 section 9.6). */
+  async #close(): Promise<void> {
+    const client = this.#client
+    this.#within(this.#plane.limits.lingerMs)
+    client.socket.end()
+    await this.#exchange?.upload
+    do client.take(client.held.length)
+    while (await client.fill())
+    client.socket.destroySoon()
+  }
+}
+
+/** The path of a request without its query. */
+function pathOf({ target }: RequestHead): string {
+  const mark = target.indexOf('?')
+  return mark < 0 ? target : target.slice(0, mark)
+}

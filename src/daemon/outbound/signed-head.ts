@@ -1,0 +1,61 @@
+import type { EpochMs } from '#base/clock'
+import type { AwsCredential } from '#model/credential'
+import { signSigV4, type SigningScope } from '#model/signing'
+import { formatRequestHead, type HeaderField, type RequestHead } from '#wire/http1'
+import type { Address } from './address.ts'
+
+/** A request that may be sent as soon as it is signed. */
+export interface Admitted {
+  readonly head: RequestHead
+  readonly address: Address
+  readonly scope: SigningScope
+  readonly payloadHash: string
+  /** The whole body where it was held to be hashed; otherwise it is streamed. */
+  readonly body?: Buffer
+}
+
+/** Headers that end at this hop (RFC 9110 section 7.6.1), beside those that Connection names. */
+const hopByHop = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'upgrade',
+])
+
+/** Whether a header of a request or a response is passed on. */
+export function passesHop(name: string, connection: readonly string[]): boolean {
+  return !hopByHop.has(name) && !connection.includes(name)
+}
+
+/** The head to send: what the client sent, less what ends here and what authenticated it, plus the signature. */
+export function signedHead(
+  { head, address, scope, payloadHash, body }: Admitted,
+  credential: AwsCredential,
+  at: EpochMs,
+): Buffer {
+  const { method, host = '' } = head
+  const {
+    headers: added,
+    removeHeaders,
+    query,
+  } = signSigV4({ method, host, ...address, headers: head.headers, payloadHash }, credential, scope, at)
+  const headers: HeaderField[] = [{ name: 'Host', value: host }]
+  for (const header of head.headers) {
+    const { name } = header
+    if (name === 'host' || removeHeaders.includes(name) || !passesHop(name, head.connection)) continue
+    if (body && isReplaced(name)) continue
+    headers.push(header)
+  }
+  if (body) headers.push({ name: 'Content-Length', value: String(body.length) })
+  headers.push(...added)
+  const target = query === '' ? address.path : `${address.path}?${query}`
+  return formatRequestHead({ method, target, headers })
+}
+
+/** A body that was held is sent whole: no expectation, no chunks, no trailers. */
+function isReplaced(name: string): boolean {
+  return name === 'content-length' || name === 'transfer-encoding' || name === 'expect' || name === 'trailer'
+}
