@@ -1,0 +1,285 @@
+import { backoffMs, type Clock, type EpochMs } from '#base/clock'
+import { isFault } from '#base/errors'
+import { openBell, type Bell } from '#base/lifecycle'
+import type { Log } from '#base/log'
+import { silentMetrics, type Metrics } from '#base/metrics'
+import { refreshAt, type Credential } from '#model/credential'
+import type { AuditTrail } from '#server/audit'
+import type { Custody } from '#server/keys'
+import type { Exchange, ExchangeTarget } from './aws.ts'
+import type { ExchangeFailure, FailureKind } from './failure.ts'
+import { openGate } from './gate.ts'
+import { decodeCredential, encodeCredential, rightsOf } from './sealed-credential.ts'
+
+/** What there is of one target. Neither credential nor failure: the first exchange is under way. */
+export interface ExchangeState {
+  readonly target: ExchangeTarget
+  /** Valid now. */
+  readonly credential?: Credential
+  /** Why the last exchange failed; absent after one that succeeded. */
+  readonly failure?: ExchangeFailure
+}
+
+/** The credentials of all targets that were asked for. */
+export interface Exchanges extends AsyncDisposable {
+  /**
+   * Names all targets whose credentials are needed, by key. A new one is exchanged (or opened from custody), one
+   * that is no longer named is forgotten at once, in custody too, and so is one whose rights changed.
+   */
+  require(targets: ReadonlyMap<string, ExchangeTarget>): void
+  state(key: string): ExchangeState | undefined
+  /** Rings when the state of any target changed. */
+  readonly changes: Bell
+  /** Exchanges now; resolves with the state afterwards, or undefined for a target that is not required. */
+  rotateNow(key: string): Promise<ExchangeState | undefined>
+}
+
+const retries: Readonly<Record<FailureKind, { baseMs: number; maxMs: number }>> = {
+  throttled: { baseMs: 2_000, maxMs: 120_000 },
+  unavailable: { baseMs: 1_000, maxMs: 60_000 },
+  denied: { baseMs: 2_000, maxMs: 60_000 },
+  malformed: { baseMs: 30_000, maxMs: 600_000 },
+}
+// Long waits are cut, so that a machine that slept or whose clock was set notices soon.
+const maxNapMs = 60_000
+const maxConcurrent = 8
+const sealedPrefix = 'exchange/'
+
+/** Renews one credential for as long as it is required. */
+interface Keeper {
+  target: ExchangeTarget
+  readonly rights: string
+  credential?: Credential | undefined
+  failure?: ExchangeFailure | undefined
+  dueAt: EpochMs
+  failures: number
+  /** Aborted to wake the keeper before its time. */
+  nap: AbortController
+  readonly stop: AbortController
+  rotations: ((state: ExchangeState) => void)[]
+  done: Promise<void>
+}
+
+export interface ExchangesOptions {
+  exchange: Exchange
+  custody: Pick<Custody, 'load' | 'save' | 'remove' | 'names'>
+  audit: Pick<AuditTrail, 'change'>
+  clock: Clock
+  log: Log
+  metrics?: Metrics
+  /** Yields [0, 1). */
+  random: () => number
+}
+
+export async function openExchanges(options: ExchangesOptions): Promise<Exchanges> {
+  const { exchange, custody, audit, clock, log, metrics = silentMetrics, random } = options
+  const changes = openBell()
+  const keepers = new Map<string, Keeper>()
+  /** The end of what is still under way for a key: its next keeper starts after it. */
+  const ending = new Map<string, Promise<void>>()
+  const passGate = openGate(maxConcurrent)
+  /** Sealed at an earlier run; the first `require` says which of them are still needed. */
+  let leftOver: Set<string> | undefined = new Set(await custody.names(sealedPrefix))
+
+  const sealedName = ({ sourceName, spiffeId }: ExchangeTarget) => `${sealedPrefix}${sourceName}/${spiffeId}`
+
+  function changed(): void {
+    metrics.gauge('credentials', [...keepers.values()].filter(({ credential }) => credential).length)
+    changes.ring()
+  }
+
+  const stateOf = ({ target, credential, failure }: Keeper): ExchangeState => ({
+    target,
+    ...(credential && { credential }),
+    ...(failure && { failure }),
+  })
+
+  function forget(name: string): Promise<void> {
+    return custody
+      .remove(name)
+      .catch((error: unknown) => log.error('exchange.forget-failed', { name, error }))
+  }
+
+  async function restore(keeper: Keeper): Promise<void> {
+    const name = sealedName(keeper.target)
+    // One that does not open is no loss: the next exchange replaces it.
+    const sealed = await custody.load(name).catch((error: unknown) => {
+      log.warn('exchange.sealed-credential-lost', { name, error })
+      return undefined
+    })
+    const credential = sealed && decodeCredential(sealed, keeper.rights)
+    if (!credential || credential.expiresAt <= clock.now()) return
+    keeper.credential = credential
+    keeper.dueAt = refreshAt(credential, random)
+    changed()
+  }
+
+  async function record(keeper: Keeper, outcome: 'ok' | 'failed', message: string): Promise<void> {
+    const object = `CredentialSource/${keeper.target.sourceName}`
+    await audit.change({ actor: 'tideway:exchange', verb: 'exchange', object, outcome, message })
+  }
+
+  /** One exchange, to the point where its credential is recorded and sealed. */
+  async function attempt(keeper: Keeper): ReturnType<Exchange> {
+    const { target, stop } = keeper
+    const started = clock.monotonic()
+    const result = await exchange(target, { signal: stop.signal })
+    const source = target.sourceName
+    metrics.observe('exchange_duration_seconds', { source }, (clock.monotonic() - started) / 1000)
+    metrics.count('exchange_attempts', {
+      source,
+      outcome: result.ok ? 'ok' : result.failure.reason,
+    })
+    if (!result.ok) {
+      await record(keeper, 'failed', `${target.spiffeId}: ${result.failure.reason}`)
+      return result
+    }
+    const { accessKeyId, expiresAt } = result.credential
+    const until = new Date(expiresAt).toISOString()
+    // SECURITY: no credential is in use that the trail does not know.
+    await record(keeper, 'ok', `${target.spiffeId}: ${accessKeyId} until ${until}`)
+    stop.signal.throwIfAborted()
+    await custody.save(sealedName(target), encodeCredential(result.credential, keeper.rights))
+    return result
+  }
+
+  async function renew(keeper: Keeper): Promise<void> {
+    const { target, stop } = keeper
+    const result = await passGate(() => attempt(keeper)).catch((error: unknown) => {
+      stop.signal.throwIfAborted()
+      log.error('exchange.broken', { source: target.sourceName, spiffeId: target.spiffeId, error })
+      const message = isFault(error)
+        ? error.message
+        : 'the exchange failed by a defect; see the log of the server'
+      const failure: ExchangeFailure = {
+        kind: 'unavailable',
+        reason: isFault(error) ? 'ServerUnavailable' : 'InternalError',
+        message,
+        needsOperator: false,
+      }
+      return { ok: false as const, failure }
+    })
+    stop.signal.throwIfAborted()
+    if (result.ok) {
+      keeper.credential = result.credential
+      keeper.failure = undefined
+      keeper.failures = 0
+      keeper.dueAt = refreshAt(result.credential, random)
+    } else {
+      const { kind, reason, message } = result.failure
+      if (keeper.failure?.reason !== reason) {
+        log.warn('exchange.failed', { source: target.sourceName, spiffeId: target.spiffeId, reason, message })
+        keeper.failures = 0
+      }
+      keeper.failure = result.failure
+      keeper.dueAt = clock.now() + backoffMs(keeper.failures++, { ...retries[kind], random })
+    }
+    dropExpired(keeper)
+    changed()
+    for (const settle of keeper.rotations.splice(0)) settle(stateOf(keeper))
+  }
+
+  function dropExpired(keeper: Keeper): boolean {
+    if (!keeper.credential || clock.now() < keeper.credential.expiresAt) return false
+    keeper.credential = undefined
+    return true
+  }
+
+  async function keep(keeper: Keeper): Promise<void> {
+    const { signal } = keeper.stop
+    await restore(keeper)
+    while (!signal.aborted) {
+      const now = clock.now()
+      if (dropExpired(keeper)) changed()
+      if (now >= keeper.dueAt || keeper.rotations.length > 0) {
+        await renew(keeper)
+        continue
+      }
+      const wakeAt = Math.min(keeper.dueAt, keeper.credential?.expiresAt ?? Infinity)
+      keeper.nap = new AbortController()
+      await clock
+        .sleep(Math.min(wakeAt - now, maxNapMs), { signal: keeper.nap.signal, unref: true })
+        .catch(() => {})
+    }
+  }
+
+  function start(key: string, target: ExchangeTarget): void {
+    const keeper: Keeper = {
+      target,
+      rights: rightsOf(target),
+      dueAt: 0,
+      failures: 0,
+      nap: new AbortController(),
+      stop: new AbortController(),
+      rotations: [],
+      done: Promise.resolve(),
+    }
+    keepers.set(key, keeper)
+    keeper.done = (ending.get(key) ?? Promise.resolve())
+      .then(() => keep(keeper))
+      .catch((error: unknown) => {
+        if (keeper.stop.signal.aborted) return
+        log.error('exchange.stopped', { key, error })
+      })
+  }
+
+  function halt(keeper: Keeper): Promise<void> {
+    keeper.stop.abort()
+    keeper.nap.abort()
+    for (const settle of keeper.rotations.splice(0)) settle(stateOf(keeper))
+    return keeper.done
+  }
+
+  /** Stops at once and forgets; what is under way for the key comes to nothing. */
+  function end(key: string, keeper: Keeper): void {
+    keepers.delete(key)
+    const ended = halt(keeper)
+      .then(() => forget(sealedName(keeper.target)))
+      .finally(() => {
+        if (ending.get(key) === ended) ending.delete(key)
+      })
+    ending.set(key, ended)
+  }
+
+  return {
+    changes,
+    require(targets) {
+      const before = changes.rings
+      let touched = false
+      for (const [key, keeper] of keepers) {
+        const target = targets.get(key)
+        if (target && rightsOf(target) === keeper.rights) {
+          keeper.target = target
+          continue
+        }
+        end(key, keeper)
+        touched = true
+      }
+      for (const [key, target] of targets) {
+        leftOver?.delete(sealedName(target))
+        if (keepers.has(key)) continue
+        start(key, target)
+        touched = true
+      }
+      for (const name of leftOver ?? []) void forget(name)
+      leftOver = undefined
+      if (touched && changes.rings === before) changed()
+    },
+    state(key) {
+      const keeper = keepers.get(key)
+      return keeper && stateOf(keeper)
+    },
+    rotateNow(key) {
+      const keeper = keepers.get(key)
+      if (!keeper) return Promise.resolve(undefined)
+      return new Promise((resolve) => {
+        keeper.rotations.push(resolve)
+        keeper.nap.abort()
+      })
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...[...keepers.values()].map(halt), ...ending.values()])
+      keepers.clear()
+    },
+  }
+}
