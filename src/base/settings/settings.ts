@@ -6,6 +6,10 @@ import { Fault } from '#base/errors'
 export interface SettingSpec<T> {
   parse(value: unknown): T
   default: T
+  /** What it means, for `--help`: the option is the key in kebab case. */
+  readonly help?: string
+  /** Placeholder of its value in help, such as `FILE`; absent for switches. */
+  readonly placeholder?: string
 }
 
 export type SettingsOf<Specs> = {

@@ -5,7 +5,7 @@ import { runProgram } from '#base/lifecycle'
 import { exitCodeOf, openTerminal, renderFault } from '#cli/output'
 import type { Cli } from './cli.ts'
 import { versionText } from './version.ts'
-import { commandFactories } from './all.ts'
+import { commands } from './all.ts'
 
 const usageError = 2
 
@@ -24,7 +24,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
           exitCode = code
         },
       }
-      await rootCommand(cli).parseAsync([...argv], { from: 'user' })
+      await (await rootCommand(cli, argv[0])).parseAsync([...argv], { from: 'user' })
     })
     return exitCode
   } catch (error) {
@@ -35,7 +35,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   }
 }
 
-function rootCommand(cli: Cli): Command {
+/** The command tree, of which only the branch `wanted` is really made: the others would load whole programs. */
+async function rootCommand(cli: Cli, wanted: string | undefined): Promise<Command> {
   const root = new Command('tideway')
     .description('Gives Linux processes access to AWS and other services without ever holding a secret.')
     .version(versionText(), '--version', 'print the version')
@@ -55,7 +56,11 @@ Start here:
 
 Each command explains itself: tideway COMMAND --help`,
     )
-  for (const create of commandFactories) root.addCommand(inherit(create(cli), root))
+  for (const { name, summary, create } of commands) {
+    const command =
+      name === wanted ? (await create(cli)).summary(summary) : new Command(name).description(summary)
+    root.addCommand(inherit(command, root))
+  }
   return root
 }
 

@@ -1,0 +1,72 @@
+import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+
+/** Where a development stack keeps things and listens. */
+export interface Layout {
+  readonly base: string
+  readonly serverData: string
+  readonly daemonState: string
+  readonly run: string
+  readonly emulatorState: string
+  readonly logs: string
+  readonly contexts: string
+  /** Address and ports, all loopback unless the stack has a network namespace of its own. */
+  readonly api: string
+  readonly node: string
+  readonly health: string
+  readonly proxy: string
+  readonly cloudAddress: string
+  readonly cloudPort: number
+}
+
+/** A TCP port that was free a moment ago on `address`. */
+async function freePort(address: string): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, address, resolve)
+  })
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** `preferred` when it is free, else another one: a development stack must not fail because 8443 is taken. */
+async function portNear(address: string, preferred: number): Promise<number> {
+  const server = createServer()
+  const free = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(preferred, address, () => server.close(() => resolve(true)))
+  })
+  return free ? preferred : await freePort(address)
+}
+
+/**
+ * Plans a stack under `base` and makes its directories. `cloudAddress` and `cloudPort` are where the emulator
+ * listens: 443 on an address of its own in a private network namespace, any loopback port otherwise.
+ */
+export async function planLayout(
+  base: string,
+  cloud: { address: string; port?: number } = { address: '127.0.0.1' },
+): Promise<Layout> {
+  const at = (name: string) => path.join(base, name)
+  for (const name of ['server', 'daemon', 'emulator', 'logs', 'workload'])
+    mkdirSync(at(name), { recursive: true, mode: 0o700 })
+  const loopback = async (preferred: number) => `127.0.0.1:${await portNear('127.0.0.1', preferred)}`
+  return {
+    base,
+    serverData: at('server'),
+    daemonState: at('daemon'),
+    run: at('run'),
+    emulatorState: at('emulator'),
+    logs: at('logs'),
+    contexts: at('contexts.yaml'),
+    api: await loopback(8443),
+    node: await loopback(9443),
+    health: await loopback(8080),
+    proxy: await loopback(15001),
+    cloudAddress: cloud.address,
+    cloudPort: cloud.port ?? (await freePort(cloud.address)),
+  }
+}
