@@ -1,0 +1,150 @@
+import { Fault } from '#base/errors'
+import type { Log } from '#base/log'
+import type { AuditTrail } from '#server/audit'
+import type { TokenIssuer } from '#server/issuer'
+import type { Resources } from '#server/store'
+import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
+import type { AddressInfo } from 'node:net'
+import { discoveryRoutes } from './discovery.ts'
+import { resourceRoutes } from './resource-routes.ts'
+import { failure, statusOf } from './status.ts'
+import { systemRoutes } from './system-routes.ts'
+import type { Authenticator, Principal } from './tokens.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Served to anyone. Everything else needs a bearer token. */
+    public?: boolean
+  }
+  interface FastifyRequest {
+    /** Who asks; undefined on public routes only. */
+    principal: Principal | undefined
+  }
+}
+
+export interface TlsKeyPair {
+  /** PEM, leaf first. */
+  readonly cert: string
+  /** PEM. */
+  readonly key: string
+}
+
+export interface Api extends AsyncDisposable {
+  /** Where it listens: the address asked for, and the port it got. */
+  readonly address: { readonly host: string; readonly port: number }
+  /** Uses another certificate for the connections to come. */
+  setCertificate(pair: TlsKeyPair): void
+}
+
+export interface ApiOptions {
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly tls: TlsKeyPair
+  readonly resources: Resources
+  readonly auth: Authenticator
+  readonly audit: AuditTrail
+  readonly issuer: Pick<TokenIssuer, 'keys' | 'rotate'>
+  readonly log: Log
+  readonly version: string
+  /** Further routes; those with `config.public` are served to anyone. */
+  readonly plugins?: readonly FastifyPluginAsync[]
+}
+
+// The bound of Kubernetes' API servers for what is written in one request.
+const bodyLimit = 1.5 * 1024 * 1024
+
+const securityHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000',
+  'x-content-type-options': 'nosniff',
+}
+
+/** Opens the HTTPS server of the control plane. @throws Fault SETTING_INVALID when it cannot listen or use the key */
+export async function openApi(options: ApiOptions): Promise<Api> {
+  const { auth, log, tls, listen, plugins = [] } = options
+  const stop = new AbortController()
+  const app = fastify({
+    https: { ...tls, minVersion: 'TLSv1.2' },
+    bodyLimit,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 75_000,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 253 },
+    // Kubernetes' clients send what they know; unknown query parameters are ignored, as its servers do.
+    onProtoPoisoning: 'error',
+  })
+
+  app.decorateRequest('principal', undefined)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(securityHeaders)
+    // SECURITY: everything is closed unless its route says otherwise, paths that do not exist included, so that
+    // nobody learns which objects or routes there are.
+    if (request.routeOptions.config?.public === true && !request.is404) return
+    request.principal = await auth.authenticate(request.headers.authorization)
+    if (!request.principal) throw new Fault('API_UNAUTHENTICATED', 'unknown bearer token')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    log.debug('api.request', {
+      method: request.method,
+      route: request.routeOptions.url,
+      principal: request.principal?.name,
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime),
+    })
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const status = statusOf(error, detailsOf(request))
+    if (status.code >= 500)
+      log.error('api.failed', { method: request.method, route: request.routeOptions.url, error })
+    if (status.code === 401) void reply.header('www-authenticate', 'Bearer realm="tideway"')
+    return reply.code(status.code).send(status)
+  })
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send(failure(404, 'NotFound', 'the server could not find the requested resource')),
+  )
+  // Kubernetes' names for JSON; anything else is 415.
+  app.removeContentTypeParser('text/plain')
+  app.addContentTypeParser(
+    'application/merge-patch+json',
+    { parseAs: 'string' },
+    app.getDefaultJsonParser('error', 'error'),
+  )
+
+  for (const path of ['/healthz', '/livez', '/readyz']) {
+    app.get(path, { config: { public: true } }, (_request, reply) => reply.type('text/plain').send('ok'))
+  }
+  for (const plugin of plugins) await app.register(plugin)
+  await app.register(async (scope) => {
+    discoveryRoutes(scope, options)
+    resourceRoutes(scope, { ...options, signal: stop.signal })
+    systemRoutes(scope, { ...options, signal: stop.signal })
+  })
+
+  try {
+    await app.listen(listen)
+  } catch (error) {
+    await app.close()
+    const message = `the API cannot listen on ${listen.host}:${listen.port}: ${(error as Error).message}`
+    throw new Fault('SETTING_INVALID', message, { cause: error })
+  }
+  const { port } = app.server.address() as AddressInfo
+  log.info('api.listening', { host: listen.host, port })
+  return {
+    address: { host: listen.host, port },
+    setCertificate(pair) {
+      app.server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' })
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await app.close()
+    },
+  }
+}
+
+/** What a failure was about, as far as the path says. */
+function detailsOf(request: FastifyRequest) {
+  const { name, group, plural } = (request.params ?? {}) as Partial<Record<string, string>>
+  if (!request.principal || plural === undefined) return {}
+  return { kind: plural, ...(name !== undefined && { name }), ...(group !== undefined && { group }) }
+}
