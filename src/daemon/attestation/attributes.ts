@@ -17,10 +17,10 @@ const maxAncestors = 32
  * Whether the executable is the file that its path names in our own mount namespace.
  * SECURITY: in a mount namespace of their own anyone can bind another file over /usr/bin/curl (security rule 9).
  */
-async function isHostFile({ path, statDevice, inode }: Executable): Promise<boolean> {
+async function isHostFile({ path, stat: own }: Executable): Promise<boolean> {
   try {
     const { dev, ino } = await stat(path, { bigint: true })
-    return dev === statDevice && ino === inode
+    return dev === own.device && ino === own.inode
   } catch {
     return false
   }

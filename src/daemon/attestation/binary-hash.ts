@@ -12,9 +12,9 @@ export class BinaryHashes {
 
   /** `sha256:<hex>`; undefined for a file larger than 1 GiB or that may not be read. */
   async hash(executable: Executable): Promise<string | undefined> {
-    const { statDevice, inode, sizeBytes, changedNs, link } = executable
+    const { stat, sizeBytes, changedNs, link } = executable
     if (sizeBytes > maxBytes) return undefined
-    const key = `${statDevice} ${inode} ${sizeBytes} ${changedNs}`
+    const key = `${stat.device} ${stat.inode} ${sizeBytes} ${changedNs}`
     let digest = this.#known.get(key)
     if (!digest) {
       digest = readHash(link)

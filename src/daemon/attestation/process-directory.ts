@@ -26,10 +26,10 @@ export function isGone(error: unknown): boolean {
 export interface Executable {
   /** Path as the process's /proc entry shows it: a claim until compared with the host's own file (security rule 9). */
   readonly path: string
-  /** `st_dev`, for comparison with other files. */
-  readonly statDevice: bigint
-  readonly kernelDevice: number
-  readonly inode: bigint
+  /** As stat(2) shows it, for comparison with other files. */
+  readonly stat: { readonly device: bigint; readonly inode: bigint }
+  /** As the kernel has it, for pins: overlayfs and btrfs show stat(2) something else. */
+  readonly kernel: { readonly device: number; readonly inode: bigint }
   readonly sizeBytes: bigint
   readonly changedNs: bigint
   /** A path under /proc/self that opens this very file. */
@@ -92,14 +92,15 @@ export class ProcessDirectory implements AsyncDisposable {
     const file = await open(this.path('exe'), openPath)
     try {
       const { dev, ino, size, ctimeNs } = await file.stat({ bigint: true })
-      const mountId = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1'))?.[1]
+      const info = await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1')
+      const mountId = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1]
       const mounts = mountId === undefined ? '' : await readFile(this.path('mountinfo'), 'utf8')
+      const device = mountId === undefined ? undefined : findMountDevice(mounts, mountId)
+      const inode = /^ino:\s*(\d+)$/m.exec(info)?.[1]
       return {
         path: link.endsWith(deletedSuffix) ? link.slice(0, -deletedSuffix.length) : link,
-        statDevice: dev,
-        // Some file systems (btrfs, overlayfs) show stat(2) another device than the kernel itself uses.
-        kernelDevice: (mountId && findMountDevice(mounts, mountId)) || kernelDevice(dev),
-        inode: ino,
+        stat: { device: dev, inode: ino },
+        kernel: { device: device ?? kernelDevice(dev), inode: inode === undefined ? ino : BigInt(inode) },
         sizeBytes: size,
         changedNs: ctimeNs,
         link: `/proc/self/fd/${file.fd}`,
@@ -154,8 +155,8 @@ export async function readPin(
     pin: {
       pid: directory.pid,
       startTicks: directory.stat.startTicks,
-      exeDevice: executable.kernelDevice,
-      exeInode: executable.inode,
+      exeDevice: executable.kernel.device,
+      exeInode: executable.kernel.inode,
       uid: uids[0]!,
       gid: gids[0]!,
       cgroupId,

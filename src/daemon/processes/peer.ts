@@ -11,7 +11,11 @@ export type Answers<P extends Protocol> = {
 /** The other side of a channel. */
 export interface Peer<P extends Protocol> {
   /** @throws Fault DAEMON_UNREACHABLE when the other side is gone or silent; else what it threw */
-  call<K extends keyof P & string>(method: K, request: P[K]['request']): Promise<P[K]['response']>
+  call<K extends keyof P & string>(
+    method: K,
+    request: P[K]['request'],
+    options?: { readonly timeoutMs?: number },
+  ): Promise<P[K]['response']>
 }
 
 /** A `ChildProcess`, or `process` in a child. */
@@ -50,7 +54,7 @@ function faultFields(error: unknown): NonNullable<Answer['fault']> {
 
 /**
  * Opens typed calls over an IPC channel with advanced serialisation; both sides may call. At most `maxPending`
- * calls wait at once (more are refused), each for at most `timeoutMs`.
+ * calls wait at once (more are refused), each for at most `timeoutMs` unless the call says otherwise.
  */
 export function openPeer<Theirs extends Protocol, Ours extends Protocol>({
   endpoint,
@@ -96,7 +100,7 @@ export function openPeer<Theirs extends Protocol, Ours extends Protocol>({
     for (const { reject } of pending.values()) reject(gone)
   })
   return {
-    call(method, request) {
+    call(method, request, options) {
       if (pending.size >= maxPending) {
         return Promise.reject(
           new Fault('DAEMON_UNREACHABLE', `${maxPending} calls wait for an answer already`),
@@ -104,11 +108,12 @@ export function openPeer<Theirs extends Protocol, Ours extends Protocol>({
       }
       const call = ++lastCall
       const answered = new AbortController()
+      const limitMs = options?.timeoutMs ?? timeoutMs
       return new Promise((resolve, reject) => {
         const fail = (error: unknown) => reject(toFault(error, 'DAEMON_UNREACHABLE'))
         const expire = () =>
-          fail(new Fault('DAEMON_UNREACHABLE', `no answer to ${method} within ${timeoutMs} ms`))
-        clock.sleep(timeoutMs, { signal: answered.signal, unref: true }).then(expire, () => {})
+          fail(new Fault('DAEMON_UNREACHABLE', `no answer to ${method} within ${limitMs} ms`))
+        clock.sleep(limitMs, { signal: answered.signal, unref: true }).then(expire, () => {})
         pending.set(call, { resolve, reject: fail })
         send({ call, method, request } satisfies Call, fail)
       }).finally(() => {
