@@ -1,0 +1,132 @@
+// Loads the packed object: a loader program made by bpftool runs in the kernel, creates the maps, relocates the
+// programs for this kernel and loads them.
+import { closeSync } from 'node:fs'
+import { allocateMemory, errorName, type Memory } from '#base/syscall'
+import { Fault } from '#base/errors'
+import { createArrayMap, loadSyscallProgram, runProgram, updateElement } from './bpf.ts'
+import packed from './capture.bpf.json' with { type: 'json' }
+
+const contextHeaderBytes = 24 // struct bpf_loader_ctx: size, flags, log level, log size, log buffer
+const mapDescriptorBytes = 16 // struct bpf_map_desc: descriptor, entries, initial value
+const programDescriptorBytes = 4
+const logBytes = 1 << 20
+
+/** The programs and maps in the kernel: they live as long as a descriptor, a pin or a link holds them. */
+export interface LoadedObject extends Disposable {
+  readonly maps: ReadonlyMap<string, number>
+  readonly programs: ReadonlyMap<string, number>
+}
+
+interface Placed {
+  readonly memory: Memory
+  readonly data: number
+  readonly dataBytes: number
+  readonly instructions: number
+  readonly instructionBytes: number
+  readonly context: number
+  readonly contextBytes: number
+  readonly key: number
+  readonly descriptors: number
+  readonly license: number
+  readonly log: number
+}
+
+/** Lays out all that the kernel reads or writes in one piece of memory. */
+function place(logged: boolean): Placed {
+  const data = Buffer.from(packed.data, 'base64')
+  const instructions = Buffer.from(packed.instructions, 'base64')
+  const contextBytes =
+    contextHeaderBytes +
+    mapDescriptorBytes * packed.maps.length +
+    programDescriptorBytes * packed.programs.length
+  let end = 0
+  const take = (length: number) => {
+    const start = end
+    end += (length + 63) & ~63
+    return start
+  }
+  const at = {
+    data: take(data.length),
+    instructions: take(instructions.length),
+    context: take(contextBytes + 8),
+    key: take(4),
+    descriptors: take(4),
+    license: take(16),
+    log: take(logged ? logBytes : 0),
+  }
+  const memory = allocateMemory(end)
+  data.copy(memory.bytes, at.data)
+  instructions.copy(memory.bytes, at.instructions)
+  memory.bytes.write('Dual BSD/GPL', at.license)
+  return { memory, ...at, dataBytes: data.length, instructionBytes: instructions.length, contextBytes }
+}
+
+/** Runs the loader; gives its result, 0 or minus an error number. */
+function runLoader(placed: Placed, logged: boolean): number {
+  const { memory, contextBytes } = placed
+  const at = (offset: number) => memory.address + BigInt(offset)
+  const map = createArrayMap('__loader.map', placed.dataBytes)
+  try {
+    updateElement(map, at(placed.key), at(placed.data))
+    memory.bytes.writeUInt32LE(map, placed.descriptors)
+    const program = loadSyscallProgram({
+      name: '__loader.prog',
+      instructions: at(placed.instructions),
+      instructionCount: placed.instructionBytes / 8,
+      license: at(placed.license),
+      descriptors: at(placed.descriptors),
+    })
+    try {
+      memory.bytes.writeUInt32LE(contextBytes, placed.context)
+      if (logged) {
+        memory.bytes.writeUInt32LE(1, placed.context + 8)
+        memory.bytes.writeUInt32LE(logBytes, placed.context + 12)
+        memory.bytes.writeBigUInt64LE(at(placed.log), placed.context + 16)
+      }
+      return runProgram(program, at(placed.context), contextBytes)
+    } finally {
+      closeSync(program)
+    }
+  } finally {
+    closeSync(map)
+  }
+}
+
+function lastLines(placed: Placed): string {
+  const { bytes } = placed.memory
+  const text = bytes.toString('utf8', placed.log, bytes.indexOf(0, placed.log))
+  return text.trim().split('\n').slice(-6).join('; ')
+}
+
+/**
+ * Loads programs and maps; nothing is attached yet. Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
+ * @throws Fault SYSCALL_FAILED when the kernel lets us load nothing at all; CAPTURE_UNAVAILABLE when it refuses
+ *   one of our programs, with the end of the verifier's log
+ */
+export function loadObject(): LoadedObject {
+  const placed = place(false)
+  const result = runLoader(placed, false)
+  if (result < 0) {
+    // The log makes the kernel fail on a short buffer, so it is asked for only to explain a refusal.
+    const explained = place(true)
+    runLoader(explained, true)
+    throw new Fault('CAPTURE_UNAVAILABLE', `the kernel refuses the capture program: ${errorName(-result)}`, {
+      hint: lastLines(explained),
+    })
+  }
+  const descriptors = placed.context + contextHeaderBytes
+  const programs = descriptors + mapDescriptorBytes * packed.maps.length
+  const read = (offset: number) => placed.memory.bytes.readInt32LE(offset)
+  const loaded = {
+    maps: new Map(packed.maps.map((name, index) => [name, read(descriptors + mapDescriptorBytes * index)])),
+    programs: new Map(
+      packed.programs.map((name, index) => [name, read(programs + programDescriptorBytes * index)]),
+    ),
+  }
+  return {
+    ...loaded,
+    [Symbol.dispose]() {
+      for (const fd of [...loaded.maps.values(), ...loaded.programs.values()]) closeSync(fd)
+    },
+  }
+}
