@@ -8,10 +8,9 @@ export interface NameValue {
 
 /**
  * How a path enters the signature. `normalized`: dot segments and empty segments removed, then encoded once more
- * (so twice in all): every service but S3. `unnormalized`: only encoded once more. `as-key`: S3, where a path
- * is a key and stands encoded once.
+ * (so twice in all): every service but S3. `as-key`: S3, where a path is a key and stands encoded once.
  */
-export type PathRule = 'normalized' | 'unnormalized' | 'as-key'
+export type PathRule = 'normalized' | 'as-key'
 
 /** The parts of a canonical request, each in canonical form already. */
 export interface CanonicalParts {
@@ -40,11 +39,13 @@ export function canonicalRequest({ method, path, query, headers, payloadHash }: 
 /** The canonical form of a path as sent; an empty one counts as `/`. */
 export function canonicalPath(path: string, rule: PathRule): string {
   if (path === '') return '/'
-  if (rule === 'as-key') return recodePath(path)
-  return encodePath(rule === 'normalized' ? withoutDotSegments(path) : path)
+  return rule === 'as-key' ? recodePath(path) : encodePath(withoutDotSegments(path))
 }
 
-/** RFC 3986 section 5.2.4, with runs of slashes taken as one. */
+/**
+ * RFC 3986 section 5.2.4, as the AWS SDKs do it: runs of slashes count as one, and a dot segment at the end leaves
+ * no slash behind.
+ */
 export function withoutDotSegments(path: string): string {
   if (!path.includes('/.') && !path.includes('//')) return path
   const kept: string[] = []
@@ -52,7 +53,7 @@ export function withoutDotSegments(path: string): string {
     if (segment === '..') kept.pop()
     else if (segment !== '' && segment !== '.') kept.push(segment)
   }
-  const closing = kept.length > 0 && /\/\.{0,2}$/.test(path) ? '/' : ''
+  const closing = kept.length > 0 && path.endsWith('/') ? '/' : ''
   return `/${kept.join('/')}${closing}`
 }
 

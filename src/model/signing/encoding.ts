@@ -14,7 +14,7 @@ export function encodePath(path: string): string {
   return unreservedPath.test(path) ? path : encodePathBytes(Buffer.from(path, 'utf8'))
 }
 
-/** The canonical form of a path that may be encoded already: decoded once, then encoded, `/` kept. */
+/** The canonical form of a key in a path: decoded once, then encoded, `/` kept, as S3 comes to see it. */
 export function recodePath(path: string): string {
   return unreservedPath.test(path) ? path : encodePathBytes(decodeBytes(path))
 }

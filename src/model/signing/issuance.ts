@@ -71,14 +71,14 @@ const s3GrantPath = /^\/v20180820\/accessgrantsinstance\/dataaccess/
 const queryServices = new Set(['iam', 'redshift', 'sts'])
 
 /**
- * Whether the body has to be read before `isCredentialIssuance` can tell. For S3 too, where the path names no
- * bucket: Ceph RGW and others serve STS and IAM there.
+ * Whether the body has to be read before `isCredentialIssuance` can tell (an empty one counts as read). For S3
+ * too, where a POST names no bucket: Ceph RGW and others serve STS and IAM there.
  */
 export function issuanceNeedsBody(
   service: string,
   { method, path }: Pick<IssuanceRequest, 'method' | 'path'>,
 ): boolean {
-  return method === 'POST' && (queryServices.has(service) || (isS3(service) && plainPath(path) === '/'))
+  return queryServices.has(service) || (isS3(service) && method === 'POST' && plainPath(path) === '/')
 }
 
 /**

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { deriveSigningScope } from './index.ts'
+
+const scopes: Record<string, string | undefined> = {
+  'bedrock-agent-runtime.us-east-1.amazonaws.com': 'bedrock us-east-1',
+  'bedrock-runtime.eu-west-3.amazonaws.com': 'bedrock eu-west-3',
+  'bedrock-runtime-fips.us-east-1.amazonaws.com': 'bedrock us-east-1',
+  'bedrock.us-west-2.amazonaws.com': 'bedrock us-west-2',
+  'bedrock-agentcore.us-west-2.amazonaws.com': 'bedrock-agentcore us-west-2',
+  'SSM.eu-central-1.Amazonaws.COM:443': 'ssm eu-central-1',
+  'sts.amazonaws.com': 'sts us-east-1',
+  'sts.us-gov-west-1.amazonaws.com': 'sts us-gov-west-1',
+  'sts-fips.us-east-1.amazonaws.com': 'sts us-east-1',
+  'iam.amazonaws.com': 'iam us-east-1',
+  'iam.us-gov.amazonaws.com': 'iam us-gov-west-1',
+  'iam.cn-north-1.amazonaws.com.cn': 'iam cn-north-1',
+  'route53.amazonaws.com': 'route53 us-east-1',
+  'route53.amazonaws.com.cn': 'route53 cn-northwest-1',
+  'globalaccelerator.amazonaws.com': 'globalaccelerator us-west-2',
+  'ec2.us-east-1.api.aws': 'ec2 us-east-1',
+  'eks-auth.ap-southeast-4.api.aws': 'eks-auth ap-southeast-4',
+  'api.ecr.us-east-1.amazonaws.com': 'ecr us-east-1',
+  'email.us-east-1.amazonaws.com': 'ses us-east-1',
+  'runtime.sagemaker.us-east-1.amazonaws.com': 'sagemaker us-east-1',
+  'streams.dynamodb.us-east-1.amazonaws.com': 'dynamodb us-east-1',
+  '123456789012.ddb.us-east-1.amazonaws.com': 'dynamodb us-east-1',
+  'data-ats.iot.us-east-1.amazonaws.com': 'iotdata us-east-1',
+  'portal.sso.us-east-1.amazonaws.com': 'awsssoportal us-east-1',
+  's3.amazonaws.com': 's3 us-east-1',
+  's3.eu-west-1.amazonaws.com': 's3 eu-west-1',
+  's3.amazonaws.com.cn': 's3 cn-north-1',
+  's3.cn-north-1.amazonaws.com.cn': 's3 cn-north-1',
+  's3-eu-west-1.amazonaws.com': 's3 eu-west-1',
+  's3-fips-us-gov-west-1.amazonaws.com': 's3 us-gov-west-1',
+  'bucket.s3.amazonaws.com': 's3 us-east-1',
+  'bucket.with.dots.s3.eu-west-1.amazonaws.com': 's3 eu-west-1',
+  'bucket.s3-us-west-2.amazonaws.com': 's3 us-west-2',
+  'bucket.s3.dualstack.us-west-2.amazonaws.com': 's3 us-west-2',
+  'bucket.s3-fips.us-east-2.amazonaws.com': 's3 us-east-2',
+  'bucket.s3-fips.dualstack.us-east-2.amazonaws.com': 's3 us-east-2',
+  'us-east-1.s3.eu-west-1.amazonaws.com': 's3 eu-west-1',
+  'name-123.s3-accesspoint.us-east-1.amazonaws.com': 's3 us-east-1',
+  '123.s3-control.us-east-1.amazonaws.com': 's3 us-east-1',
+  'b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com': 's3express us-east-1',
+  'name-123.s3-object-lambda.us-east-1.amazonaws.com': 's3-object-lambda us-east-1',
+  'bucket.vpce-1a2b-x.s3.us-east-1.vpce.amazonaws.com': 's3 us-east-1',
+  'vpce-1a2b-x.ssm.us-east-1.vpce.amazonaws.com': 'ssm us-east-1',
+  'abc123.execute-api.us-east-1.amazonaws.com': 'execute-api us-east-1',
+  'abc123.lambda-url.us-east-1.on.aws': 'lambda us-east-1',
+  'search-d-x.eu-west-1.es.amazonaws.com': 'es eu-west-1',
+  'x.eu-west-1.aoss.amazonaws.com': 'aoss eu-west-1',
+  // Customers' own machines, and names that do not tell.
+  'lb-1.us-east-1.elb.amazonaws.com': undefined,
+  'lb-1.elb.us-east-1.amazonaws.com': undefined,
+  'ec2-1-2-3-4.compute-1.amazonaws.com': undefined,
+  'ec2-1-2-3-4.eu-west-1.compute.amazonaws.com': undefined,
+  'bucket.s3-website.eu-west-1.amazonaws.com': undefined,
+  'bucket.s3-website-eu-west-1.amazonaws.com': undefined,
+  'bucket.s3-accelerate.amazonaws.com': undefined,
+  'x.accesspoint.s3-global.amazonaws.com': undefined,
+  'us-east-1.amazonaws.com': undefined,
+  'amazonaws.com': undefined,
+  '.amazonaws.com': undefined,
+  'a..amazonaws.com': undefined,
+  'x.on.aws': undefined,
+  'ssm.us-east-1.amazonaws.com.example.org': undefined,
+  'ssm.us-east-1.evilamazonaws.com': undefined,
+  'rgw.internal:7480': undefined,
+  '10.0.0.1': undefined,
+}
+
+for (const [host, scope] of Object.entries(scopes)) {
+  test(`${host} is signed for ${scope ?? 'nobody knows what'}`, () => {
+    const derived = deriveSigningScope(host)
+    assert.equal(derived && `${derived.service} ${derived.region}`, scope)
+  })
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isCredentialIssuance, issuanceNeedsBody, type IssuanceRequest } from './index.ts'
+
+const form = [{ name: 'content-type', value: 'application/x-www-form-urlencoded; charset=utf-8' }]
+
+function request(parts: Partial<IssuanceRequest> = {}): IssuanceRequest {
+  return { method: 'POST', path: '/', query: '', headers: form, ...parts }
+}
+
+function target(value: string): Partial<IssuanceRequest> {
+  return { headers: [{ name: 'x-amz-target', value }], bodyText: '{}' }
+}
+
+const issuing: [service: string, what: string, parts: Partial<IssuanceRequest>][] = [
+  ['sts', 'AssumeRole in the body', { bodyText: 'Action=AssumeRole&Version=2011-06-15' }],
+  ['sts', 'AssumeRole in the query', { query: 'Action=AssumeRole', method: 'GET', bodyText: '' }],
+  ['sts', 'GetSessionToken', { bodyText: 'Action=GetSessionToken' }],
+  ['sts', 'GetFederationToken', { bodyText: 'Action=GetFederationToken' }],
+  ['sts', 'a call that does not exist yet', { bodyText: 'Action=AssumeAnything' }],
+  ['sts', 'an action behind a harmless one', { bodyText: 'Action=GetCallerIdentity&Action=AssumeRole' }],
+  [
+    'sts',
+    'an action in the body behind a harmless query',
+    { query: 'Action=GetCallerIdentity', bodyText: 'Action=AssumeRole' },
+  ],
+  ['sts', 'an action behind a semicolon', { bodyText: 'Action=GetCallerIdentity;Action=AssumeRole' }],
+  ['sts', 'an encoded action', { bodyText: '%41ction=Assume%52ole' }],
+  ['sts', 'another case', { bodyText: 'action=assumerole' }],
+  ['sts', 'no action at all', { bodyText: '' }],
+  ['sts', 'a body that was not read', { query: 'Action=GetCallerIdentity' }],
+  [
+    'sts',
+    'a body in another form',
+    {
+      headers: [{ name: 'content-type', value: 'multipart/form-data' }],
+      query: 'Action=GetCallerIdentity',
+      bodyText: 'x',
+    },
+  ],
+  [
+    'sts',
+    'a compressed body',
+    {
+      headers: [...form, { name: 'content-encoding', value: 'gzip' }],
+      query: 'Action=GetCallerIdentity',
+      bodyText: 'x',
+    },
+  ],
+  ['sts', 'an action as a target', { ...target('AWSSecurityTokenServiceV20110615.AssumeRole') }],
+  ['iam', 'CreateAccessKey', { bodyText: 'Action=CreateAccessKey&UserName=x' }],
+  ['iam', 'CreateServiceSpecificCredential', { bodyText: 'Action=CreateServiceSpecificCredential' }],
+  ['iam', 'CreateAccessKey behind another', { bodyText: 'Action=ListUsers;Action=CreateAccessKey' }],
+  ['redshift', 'GetClusterCredentials', { bodyText: 'Action=GetClusterCredentials' }],
+  [
+    'cognito-identity',
+    'GetCredentialsForIdentity',
+    target('AWSCognitoIdentityService.GetCredentialsForIdentity'),
+  ],
+  ['ecr', 'GetAuthorizationToken', target('AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken')],
+  ['redshift-serverless', 'GetCredentials', target('RedshiftServerless.GetCredentials')],
+  ['redshift-serverless', 'an RPC v2 call', { path: '/service/RedshiftServerless/operation/GetCredentials' }],
+  ['codeartifact', 'GetAuthorizationToken', { path: '/v1/authorization-token', query: 'domain=d' }],
+  ['eks-auth', 'AssumeRoleForPodIdentity', { path: '/clusters/c/assume-role-for-pod-identity' }],
+  [
+    'awsssoportal',
+    'GetRoleCredentials',
+    { method: 'GET', path: '/federation/credentials', query: 'role_name=r' },
+  ],
+  ['sso-oauth', 'CreateToken', { path: '/token' }],
+  ['sso-oauth', 'a path in disguise', { path: '//x/../%74oken' }],
+  ['s3', 'CreateSession', { method: 'GET', query: 'session' }],
+  ['s3express', 'CreateSession', { method: 'GET', path: '/bucket', query: 'session=' }],
+  ['s3', 'GetDataAccess', { method: 'GET', path: '/v20180820/accessgrantsinstance/dataaccess' }],
+  ['s3', 'AssumeRole where STS shares the endpoint', { bodyText: 'Action=AssumeRole' }],
+  ['s3', 'CreateAccessKey where IAM shares the endpoint', { bodyText: 'Action=CreateAccessKey' }],
+  ['s3', 'a body that was not read, where STS may share the endpoint', { path: '/./' }],
+]
+
+for (const [service, what, parts] of issuing) {
+  test(`${service} returns credentials: ${what}`, () => {
+    assert.equal(isCredentialIssuance(service, request(parts)), true)
+  })
+}
+
+const harmless: [service: string, what: string, parts: Partial<IssuanceRequest>][] = [
+  ['sts', 'GetCallerIdentity', { bodyText: 'Action=GetCallerIdentity&Version=2011-06-15' }],
+  [
+    'sts',
+    'GetCallerIdentity by query',
+    { method: 'GET', headers: [], query: 'Action=GetCallerIdentity', bodyText: '' },
+  ],
+  ['iam', 'ListUsers', { bodyText: 'Action=ListUsers' }],
+  ['ssm', 'GetParameter', target('AmazonSSM.GetParameter')],
+  ['bedrock', 'InvokeAgent', { path: '/agents/A/agentAliases/B/sessions/C/text' }],
+  ['s3', 'an object called session', { method: 'GET', path: '/bucket/session' }],
+  ['s3', 'DeleteObjects', { query: 'delete', bodyText: '<Delete/>' }],
+  ['s3', 'a multipart upload', { path: '/bucket/key', query: 'uploads' }],
+  ['ecr', 'DescribeImages', target('AmazonEC2ContainerRegistry_V20150921.DescribeImages')],
+]
+
+for (const [service, what, parts] of harmless) {
+  test(`${service} returns none: ${what}`, () => {
+    assert.equal(isCredentialIssuance(service, request(parts)), false)
+  })
+}
+
+test('a body is asked for only where calls are named in it', () => {
+  assert.equal(issuanceNeedsBody('sts', request()), true)
+  assert.equal(issuanceNeedsBody('s3', request()), true)
+  assert.equal(issuanceNeedsBody('s3', request({ path: '/key' })), false)
+  assert.equal(issuanceNeedsBody('s3', request({ method: 'PUT' })), false)
+  assert.equal(issuanceNeedsBody('bedrock', request()), false)
+})

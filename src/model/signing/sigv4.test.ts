@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Secret } from '#base/secret'
+import type { AwsCredential } from '#model/credential'
+import {
+  emptyPayloadHash,
+  signSigV4,
+  unsignedPayload,
+  type NameValue,
+  type UnsignedRequest,
+} from './index.ts'
+
+function credentialWith(accessKeyId: string, secret = 'secret'): AwsCredential {
+  const secretAccessKey = Secret.of(secret)
+  return {
+    kind: 'aws',
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: Secret.of('ours'),
+    issuedAt: 0,
+    expiresAt: 0,
+  }
+}
+
+const scope = { service: 'ssm', region: 'eu-west-1' }
+const at = Date.parse('2026-01-02T03:04:05.678Z')
+const base: UnsignedRequest = {
+  method: 'POST',
+  host: 'ssm.eu-west-1.amazonaws.com',
+  path: '/',
+  query: '',
+  headers: [],
+  payloadHash: emptyPayloadHash,
+}
+
+function sign(
+  request: Partial<UnsignedRequest> = {},
+  { service = 'ssm', credential = credentialWith('AKIA') } = {},
+) {
+  return signSigV4({ ...base, ...request }, credential, { ...scope, service }, at)
+}
+
+function valueOf(headers: readonly NameValue[], name: string): string | undefined {
+  return headers.find((header) => header.name === name)?.value
+}
+
+function signedHeadersOf(headers: readonly NameValue[]): string | undefined {
+  return /SignedHeaders=([^,]*)/.exec(valueOf(headers, 'authorization') ?? '')?.[1]
+}
+
+test('authentication that a request carries is replaced as a whole', () => {
+  const theirs = [
+    { name: 'authorization', value: 'Bearer theirs' },
+    { name: 'x-amz-date', value: '19990101T000000Z' },
+    { name: 'x-amz-security-token', value: 'theirs' },
+    { name: 'x-amz-s3session-token', value: 'theirs' },
+    { name: 'x-amz-region-set', value: '*' },
+  ]
+  const { headers, removeHeaders } = sign({ headers: theirs })
+  assert.deepEqual(
+    theirs.map(({ name }) => name).filter((name) => !removeHeaders.includes(name)),
+    [],
+  )
+  assert.equal(valueOf(headers, 'x-amz-date'), '20260102T030405Z')
+  assert.equal(valueOf(headers, 'x-amz-security-token'), 'ours')
+  assert.equal(signedHeadersOf(headers), 'host;x-amz-date;x-amz-security-token')
+  assert.deepEqual(headers, sign().headers)
+})
+
+test('only what no proxy rewrites is signed', () => {
+  const names = [
+    'accept',
+    'connection',
+    'content-length',
+    'content-type',
+    'te',
+    'user-agent',
+    'via',
+    'x-amz-target',
+    'x-amzn-trace-id',
+  ]
+  const { headers } = sign({ headers: names.map((name) => ({ name, value: 'x' })) })
+  assert.equal(signedHeadersOf(headers), 'content-type;host;x-amz-date;x-amz-security-token;x-amz-target')
+})
+
+test('presigned authentication leaves the query, however it is spelt, and the rest keeps its bytes', () => {
+  const { query } = sign({
+    query:
+      'b=2&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=c&a=%7e+&x-amz-date=1&X-Amz-Expires=5&x-id=Get' +
+      '&%58-Amz-SignedHeaders=host&X-Amz-Security-Token=t&X%2DAmz-Signature=s&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&',
+  })
+  assert.equal(query, 'b=2&a=%7e+&x-id=Get&')
+  assert.deepEqual(sign({ query: 'X-Amz-Signature=s' }), sign())
+})
+
+test('the payload hash is declared where the service wants it, the client did, or nothing was hashed', () => {
+  const declared = (request: Partial<UnsignedRequest>, service?: string) =>
+    valueOf(sign(request, service === undefined ? {} : { service }).headers, 'x-amz-content-sha256')
+  assert.equal(declared({}), undefined)
+  assert.equal(declared({}, 's3'), emptyPayloadHash)
+  assert.equal(declared({}, 'aoss'), emptyPayloadHash)
+  assert.equal(declared({ payloadHash: unsignedPayload }), unsignedPayload)
+  assert.equal(declared({ headers: [{ name: 'x-amz-content-sha256', value: 'stale' }] }), emptyPayloadHash)
+})
+
+test('without a session token none is sent', () => {
+  const credential = { ...credentialWith('AKIA'), sessionToken: Secret.of('') }
+  assert.equal(signedHeadersOf(sign({}, { credential }).headers), 'host;x-amz-date')
+})
+
+test('equal headers are signed as one, in their order', () => {
+  const twice = [
+    { name: 'x-amz-b', value: '2' },
+    { name: 'x-amz-b', value: '1' },
+  ]
+  assert.equal(
+    valueOf(sign({ headers: twice }).headers, 'authorization'),
+    valueOf(sign({ headers: [{ name: 'x-amz-b', value: '2,1' }] }).headers, 'authorization'),
+  )
+})
+
+test('header values are signed as the bytes that are sent', () => {
+  const latin1 = Buffer.from('ä').toString('latin1')
+  const signatureOf = (value: string) =>
+    valueOf(sign({ headers: [{ name: 'x-amz-meta-a', value }] }).headers, 'authorization')
+  assert.notEqual(signatureOf(latin1), signatureOf('ä'))
+})
+
+test('a key derived for one credential, day, region or service serves no other', () => {
+  const signatures = new Set<string>()
+  const take = (credential: AwsCredential, service: string, region: string, when: number) => {
+    const { headers } = signSigV4(base, credential, { service, region }, when)
+    signatures.add(/Signature=(.*)/.exec(valueOf(headers, 'authorization')!)![1]!)
+  }
+  const one = credentialWith('AKIA', 'one')
+  const day = 86_400_000
+  for (let round = 0; round < 2; round += 1) {
+    take(one, 'ssm', 'eu-west-1', at)
+    take(credentialWith('AKIA', 'two'), 'ssm', 'eu-west-1', at)
+    take(one, 'sqs', 'eu-west-1', at)
+    take(one, 'ssm', 'eu-west-2', at)
+    take(one, 'ssm', 'eu-west-1', at + day)
+  }
+  assert.equal(signatures.size, 5)
+})
+
+test('more scopes than are remembered sign all the same', () => {
+  const credential = credentialWith('AKIA')
+  const first = sign({}, { credential })
+  for (let scopeNumber = 0; scopeNumber < 200; scopeNumber += 1)
+    sign({}, { credential, service: `s${scopeNumber}` })
+  assert.deepEqual(sign({}, { credential }), first)
+})
