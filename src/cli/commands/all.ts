@@ -1,7 +1,13 @@
 import type { Command } from 'commander'
 import type { Cli } from './cli.ts'
+import { auditCommand } from './audit.ts'
 import { contextCommand } from './context.ts'
+import { ctlCommand } from './ctl.ts'
 import { emulatorCommand } from './emulator.ts'
+import { keysCommand } from './keys.ts'
+import { nodeCommand } from './node.ts'
+import { oidcCommand } from './oidc.ts'
+import { setupCommand } from './setup.ts'
 import { versionCommand } from './version.ts'
 
 interface Entry {
@@ -14,6 +20,12 @@ interface Entry {
 /** Every top-level command, in the order in which help lists them. */
 export const commands: readonly Entry[] = [
   { name: 'emulator', summary: 'Run a local AWS that verifies for real', create: emulatorCommand },
+  { name: 'ctl', summary: 'Declare and inspect resources, in the manner of kubectl', create: ctlCommand },
+  { name: 'audit', summary: 'Show who did what', create: auditCommand },
+  { name: 'node', summary: 'Let nodes join', create: nodeCommand },
+  { name: 'keys', summary: 'Show and rotate the keys that sign workload tokens', create: keysCommand },
+  { name: 'oidc', summary: 'Publish the OIDC issuer as static files', create: oidcCommand },
+  { name: 'setup', summary: 'Print what to set up in a cloud', create: setupCommand },
   { name: 'context', summary: 'Choose the control plane that commands speak to', create: contextCommand },
   {
     name: 'version',
