@@ -121,7 +121,8 @@ function checkTime(route: Route, claim: SignatureClaim, at: EpochMs, refuse: Ref
 function checkSignedHeaders(request: WireRequest, claim: SignatureClaim, refuse: Refuse): void {
   const signed = new Set(claim.signedHeaders)
   const required = request.headers.map(([name]) => name).filter((name) => name.startsWith('x-amz-'))
-  const missing = ['host', ...required].find((name) => !signed.has(name))
+  const host = signed.has(':authority') ? [] : ['host']
+  const missing = [...host, ...required].find((name) => !signed.has(name))
   if (missing === undefined) return
   throw refuse('unsigned-header', `'${missing}' must be a 'SignedHeader' in the AWS Signature.`, {
     HeadersNotSigned: missing,

@@ -99,11 +99,18 @@ async function readBody(request: Http2ServerRequest): Promise<Buffer | 'too-larg
 
 function wireRequest(request: Http2ServerRequest): WireRequest {
   const headers: [string, string][] = []
+  let authority: string | undefined
   for (let index = 0; index + 1 < request.rawHeaders.length; index += 2) {
     const name = (request.rawHeaders[index] ?? '').toLowerCase()
     const value = request.rawHeaders[index + 1] ?? ''
-    if (name === ':authority') headers.push(['host', value])
+    if (name === ':authority') authority = value
     else if (!name.startsWith(':')) headers.push([name, value])
+  }
+  if (authority !== undefined) {
+    // Over HTTP/2 the SDK signs `:authority`, others `host`: both name the same value (RFC 9113 section 8.3.1).
+    const others = headers.filter(([name]) => name !== 'host')
+    others.push([':authority', authority], ['host', authority])
+    return { method: request.method, target: request.url, headers: others }
   }
   return { method: request.method, target: request.url, headers }
 }

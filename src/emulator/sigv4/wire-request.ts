@@ -3,7 +3,7 @@ export interface WireRequest {
   readonly method: string
   /** Request target in origin form: path, and the query after the first `?`. */
   readonly target: string
-  /** Lower-case names in order of arrival, duplicates kept; HTTP/2's `:authority` is given as `host`. */
+  /** Lower-case names in order of arrival, duplicates kept; HTTP/2's `:authority` is given as `host` too. */
   readonly headers: readonly (readonly [name: string, value: string])[]
 }
 
