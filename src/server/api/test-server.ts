@@ -1,0 +1,182 @@
+import { generateKeyPairSync, randomBytes, createPublicKey } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { Readable } from 'node:stream'
+import { openTestClock } from '#base/clock'
+import { silentLog } from '#base/log'
+import { openResourceClient, type ResourceClient } from '#client/resource-api'
+import type { AuditRecord } from '#model/audit'
+import { certificatesToPem, createRootCertificate, hostName, issueCertificate } from '#model/pki'
+import { openAuditTrail } from '#server/audit'
+import type { IssuerKeyInfo } from '#server/issuer'
+import {
+  openMemoryStore,
+  openResources,
+  openSqliteStore,
+  type Resources,
+  type Sealer,
+  type Store,
+} from '#server/store'
+import { openApi, type Api, type ApiOptions } from './api.ts'
+import { ensureBootstrapToken, openTokenAuthenticator } from './tokens.ts'
+
+/** A certificate for loopback under a CA of its own. */
+export function loopbackCertificate(): { ca: string; tls: { cert: string; key: string } } {
+  const clock = openTestClock(Date.UTC(2026, 0, 1))
+  const times = { notBefore: 0, notAfter: clock.now() + 50 * 365 * 86_400_000 }
+  const caKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const certificate = createRootCertificate(caKey, {
+    serial: randomBytes(16),
+    commonName: 'test CA',
+    pathLength: 0,
+    ...times,
+  })
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const leaf = issueCertificate({ key: caKey, certificate }, createPublicKey(key), {
+    serial: randomBytes(16),
+    names: [hostName('127.0.0.1')],
+    extendedUsages: ['serverAuth'],
+    ...times,
+  })
+  return {
+    ca: certificatesToPem([certificate]),
+    tls: { cert: certificatesToPem([leaf]), key: key.export({ type: 'pkcs8', format: 'pem' }) },
+  }
+}
+
+/** Not a cipher: shows only where sealed bytes go. */
+export const testSealer: Sealer = {
+  seal: (_, plaintext) => Buffer.from(plaintext).map((byte) => byte ^ 0x5a),
+  unseal: (_, sealed) => Buffer.from(sealed).map((byte) => byte ^ 0x5a),
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: NodeJS.Dict<string | string[]>
+  readonly body: string
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly url: string
+  readonly api: Api
+  readonly ca: string
+  readonly token: string
+  readonly store: Store
+  readonly resources: Resources
+  readonly client: ResourceClient
+  /** Warnings that the client was told. */
+  readonly warnings: string[]
+  /** A plain request; `authorization: null` sends none. */
+  ask(
+    method: string,
+    path: string,
+    options?: { authorization?: string | null; body?: unknown; contentType?: string },
+  ): Promise<Answer>
+  auditTrail(): Promise<readonly AuditRecord[]>
+}
+
+/** The API over real HTTPS on a free port of loopback, on SQLite or memory. */
+export async function openTestServer(
+  options: { kind?: 'memory' | 'sqlite' } & Partial<Pick<ApiOptions, 'plugins'>> = {},
+): Promise<TestServer> {
+  const stack = new AsyncDisposableStack()
+  const folder = stack.adopt(mkdtempSync(join(tmpdir(), 'tideway-api-')), (path) =>
+    rmSync(path, { recursive: true }),
+  )
+  const store = stack.use(
+    options.kind === 'sqlite'
+      ? await openSqliteStore({ path: join(folder, 'tideway.db') })
+      : openMemoryStore(),
+  )
+  const clock = openTestClock()
+  const audit = stack.use(await openAuditTrail({ directory: join(folder, 'audit'), clock, log: silentLog }))
+  const resources = openResources(store, { clock, random: randomBytes, sealer: testSealer })
+  const bootstrap = await ensureBootstrapToken(store, { clock, random: randomBytes })
+  if (!bootstrap.created) throw new TypeError('a new store has a bootstrap token already')
+  const token = bootstrap.token.revealText()
+  const { ca, tls } = loopbackCertificate()
+  const key: IssuerKeyInfo = { kid: 'k1', state: 'active', createdAt: 1, since: 1 }
+  const api = stack.use(
+    await openApi({
+      listen: { host: '127.0.0.1', port: 0 },
+      tls,
+      resources,
+      auth: openTokenAuthenticator(store),
+      audit,
+      issuer: { keys: () => [key], rotate: async () => ({ ...key, kid: 'k2', state: 'published' }) },
+      log: silentLog,
+      version: '0.1.0',
+      ...(options.plugins && { plugins: options.plugins }),
+    }),
+  )
+  const url = `https://127.0.0.1:${api.address.port}`
+
+  function send(target: string, init: RequestInit): Promise<Response> {
+    const { method = 'GET', body, signal } = init
+    return new Promise((resolve, reject) => {
+      const headers = Object.fromEntries(new Headers(init.headers))
+      const outgoing = request(
+        target,
+        { ca, method, headers, agent: false, ...(signal && { signal }) },
+        (incoming) => {
+          resolve(
+            new Response(Readable.toWeb(incoming) as ReadableStream<Uint8Array>, {
+              status: incoming.statusCode!,
+              headers: Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
+                values.map((value): [string, string] => [name, value]),
+              ),
+            }),
+          )
+        },
+      )
+      outgoing.on('error', reject)
+      outgoing.end(body as string | undefined)
+    })
+  }
+
+  const warnings: string[] = []
+  const client = openResourceClient({
+    url,
+    token: () => token,
+    fetch: (target, init = {}) => send(target, init),
+    onWarning: (warning) => warnings.push(warning),
+  })
+  return {
+    url,
+    api,
+    ca,
+    token,
+    store,
+    resources,
+    client,
+    warnings,
+    ask(method, path, { authorization = `Bearer ${token}`, body, contentType = 'application/json' } = {}) {
+      const payload = typeof body === 'string' || body === undefined ? body : JSON.stringify(body)
+      return new Promise((resolve, reject) => {
+        const headers = {
+          ...(authorization !== null && { authorization }),
+          ...(payload !== undefined && {
+            'content-type': contentType,
+            'content-length': String(Buffer.byteLength(payload)),
+          }),
+        }
+        const outgoing = request(url + path, { ca, method, headers, agent: false }, (incoming) => {
+          text(incoming).then(
+            (body) => resolve({ status: incoming.statusCode!, headers: incoming.headers, body }),
+            reject,
+          )
+        })
+        outgoing.on('error', reject)
+        outgoing.end(payload)
+      })
+    },
+    async auditTrail() {
+      const { signal } = new AbortController()
+      return Array.fromAsync(audit.read({ limit: 1000, follow: false, signal }))
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
