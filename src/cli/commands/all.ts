@@ -3,6 +3,7 @@ import type { Cli } from './cli.ts'
 import { auditCommand } from './audit.ts'
 import { contextCommand } from './context.ts'
 import { ctlCommand } from './ctl.ts'
+import { devCommand } from './dev.ts'
 import { emulatorCommand } from './emulator.ts'
 import { keysCommand } from './keys.ts'
 import { nodeCommand } from './node.ts'
@@ -19,6 +20,11 @@ interface Entry {
 
 /** Every top-level command, in the order in which help lists them. */
 export const commands: readonly Entry[] = [
+  {
+    name: 'dev',
+    summary: 'Run the whole stack on this machine, to play with or to demonstrate',
+    create: devCommand,
+  },
   { name: 'emulator', summary: 'Run a local AWS that verifies for real', create: emulatorCommand },
   { name: 'ctl', summary: 'Declare and inspect resources, in the manner of kubectl', create: ctlCommand },
   { name: 'audit', summary: 'Show who did what', create: auditCommand },

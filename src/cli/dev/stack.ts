@@ -47,6 +47,8 @@ export interface Stack extends AsyncDisposable {
   /** Attests the running process of that name. */
   attest(processName: string): Promise<CliResult & { pid: number }>
   lastCloudRequest(): CloudRequest
+  /** Which capture level holds here and what it guarantees, in the daemon's words. */
+  levelText(): Promise<string>
   say(text: string): void
 }
 
@@ -231,6 +233,10 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       return requests.findLast(
         ({ service, principal }) => service.startsWith('bedrock') && principal !== undefined,
       )!
+    },
+    levelText: async () => {
+      const { stdout } = await cli(['capture', 'status', `--run-dir=${layout.run}`])
+      return stdout
     },
     say,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -6,9 +6,8 @@ import type { Narrator } from './narrator.ts'
 import type { CliResult } from './own-cli.ts'
 import type { Stack } from './stack.ts'
 import { waitFor } from './wait.ts'
-import { findWorkloadProgram, runWorkload, workloadCommand, type Answer } from './workload.ts'
+import { examples, findWorkloadProgram, runWorkload, workloadCommand, type Answer } from './workload.ts'
 
-const examples = path.resolve(import.meta.dirname, '../../../examples/aws-bedrock')
 const bindingFile = path.join(examples, '40-credential-binding.yaml')
 
 /** The demo: each step shows its evidence and records whether what we promise held. */

@@ -3,7 +3,8 @@ import { symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 
-const examples = path.resolve(import.meta.dirname, '../../../examples/aws-bedrock')
+/** Folder of the example that demo and instructions use. */
+export const examples = path.resolve(import.meta.dirname, '../../../examples/aws-bedrock')
 
 /** A program that calls Bedrock and knows nothing of Tideway. */
 export interface WorkloadProgram {
