@@ -19,7 +19,7 @@ export interface BodyScanner {
   scan(chunk: Buffer, onPayload?: (payload: Buffer) => void): Scan
 }
 
-/** A scanner for one body. It keeps no bytes but unfinished trailers (16 KiB at most). */
+/** A scanner for one body. It keeps no bytes but an unfinished extension or trailer part (16 KiB at most). */
 export function openBodyScanner(framing: Framing): BodyScanner {
   if (framing.kind === 'chunked') return openChunkedScanner()
   if (framing.kind === 'length') return openLengthScanner(framing.bytes)

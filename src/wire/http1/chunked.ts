@@ -1,15 +1,19 @@
 import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
 import type { BodyScanner } from './body.ts'
-import { CR, LF, valueCharacters } from './characters.ts'
+import { CR, LF } from './characters.ts'
 import { parseFields } from './fields.ts'
 
+const SEMICOLON = 0x3b
 /** Leading zeros count: a size line is never longer than any real size needs. */
 const maxSizeDigits = 16
 /** Over all chunks of a body: extensions carry nothing that we know of, so a flood of them is an attack. */
 const maxExtensionBytes = 16 * 1024
 const maxTrailerBytes = 16 * 1024
 const maxTrailers = 64
+/** RFC 9112 section 7.1.1, without its optional white space. */
+const extensions =
+  /^(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)+$/
 
 type State = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'trailer' | 'done'
 
@@ -37,6 +41,7 @@ export function openChunkedScanner(): BodyScanner {
   let state: State = 'size'
   let size = 0
   let digits = 0
+  let extension = ''
   let extensionBytes = 0
   let trailer = ''
 
@@ -51,15 +56,21 @@ export function openChunkedScanner(): BodyScanner {
     }
     if (digits === 0) malformed('size is not hexadecimal')
     if (byte === CR) state = 'size-lf'
-    else if (byte === 0x3b) state = 'extension'
+    else if (byte === SEMICOLON) takeExtension(byte)
     else malformed('size is not hexadecimal')
   }
 
   function takeExtension(byte: number): void {
     extensionBytes += 1
     if (extensionBytes > maxExtensionBytes) malformed('too many extensions')
-    if (byte === CR) state = 'size-lf'
-    else if (valueCharacters[byte] !== 1) malformed('control character in an extension')
+    if (byte !== CR) {
+      state = 'extension'
+      extension += String.fromCharCode(byte)
+      return
+    }
+    if (!extensions.test(extension)) malformed('malformed extension')
+    state = 'size-lf'
+    extension = ''
   }
 
   function takeTrailer(byte: number): void {

@@ -1,0 +1,13 @@
+import { clientHelloTarget } from './client-hello.ts'
+import { requestHeadTarget, responseHeadTarget } from './http-heads.ts'
+import { chunkedBodyTarget, requestStreamTarget } from './http-stream.ts'
+import type { Target } from './target.ts'
+
+/** Every parser of `src/wire` that meets untrusted bytes. */
+export const targets: readonly Target[] = [
+  clientHelloTarget,
+  requestHeadTarget,
+  responseHeadTarget,
+  chunkedBodyTarget,
+  requestStreamTarget,
+]
