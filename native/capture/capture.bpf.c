@@ -184,7 +184,7 @@ static __always_inline __u32 identity_of(const struct process_pin *pin, const st
 
 static __always_inline bool listed(enum candidate_kind kind, __u32 device, __u64 number)
 {
-	struct candidate key = { .kind = kind, .device = device, .by.number = number };
+	struct candidate key = { .kind = kind, .device = device, .by = { number } };
 
 	return bpf_map_lookup_elem(&candidates, &key);
 }
@@ -215,7 +215,7 @@ static __always_inline bool is_candidate(const struct process_pin *pin, const st
 		task = (void *)bpf_get_current_task();
 		leader = BPF_CORE_READ(task, group_leader);
 		by_name.kind = BY_NAME;
-		BPF_CORE_READ_STR_INTO(&by_name.by.name, leader, comm);
+		bpf_core_read_str(by_name.by, sizeof(by_name.by), &leader->comm);
 		return bpf_map_lookup_elem(&candidates, &by_name);
 	}
 	return false;

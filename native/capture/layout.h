@@ -52,10 +52,7 @@ enum candidate_kind { BY_EXECUTABLE, BY_CGROUP, BY_UID, BY_GID, BY_NAME };
 struct candidate {
 	enum candidate_kind kind;
 	__u32 device; /* of an executable, else 0 */
-	union {
-		__u64 number; /* inode, cgroup id, uid or gid */
-		char name[16];
-	} by;
+	__u64 by[2];  /* inode, cgroup id, uid or gid, and 0; or the name in 16 bytes. No union: its rest stays unset */
 };
 
 /* `address` is zero for every destination but loopback ones, which are captured only one by one. */
