@@ -49,6 +49,7 @@ export const faultCatalogue = {
   EXCHANGE_FAILED: { kind: 'unavailable', publicText: 'the cloud refused the exchange' },
   JOIN_REFUSED: { kind: 'unauthenticated', publicText: 'the join token was refused' },
   NODE_REFUSED: { kind: 'forbidden', publicText: 'the daemon is not authorised' },
+  RATE_LIMITED: { kind: 'exhausted', publicText: 'too many requests, try again later' },
   SCOPE_REFUSED: { kind: 'forbidden', publicText: 'outside the scope of this daemon' },
   // daemon
   CAPTURE_UNAVAILABLE: { kind: 'unsupported', publicText: 'this capture level is not available' },

@@ -1,0 +1,180 @@
+import { randomUUID, verify } from 'node:crypto'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Clock } from '#base/clock'
+import { Fault, isFault, toFault } from '#base/errors'
+import type { Log } from '#base/log'
+import { Secret } from '#base/secret'
+import { parseSpiffeId, parseWorkloadId, splitSpiffeId, type WorkloadId } from '#model/identity'
+import { parseCertificateRequest } from '#model/pki'
+import { definitionOf, formatTime, type Daemon, type JoinToken } from '#model/resource'
+import type { AuditTrail } from '#server/audit'
+import type { Resources, Store } from '#server/store'
+import type { JoinRequest, RecoverRequest, SvidResponseSchema } from '#wire/proto'
+import {
+  daemonNameOf,
+  daemonNamespace,
+  expectDaemon,
+  generatedIdPrefix,
+  openNodeKeys,
+  serverWorkloadId,
+} from './daemons.ts'
+import { issueDaemonSvid, type SvidIssuer } from './svid.ts'
+
+type SvidAnswer = MessageInitShape<typeof SvidResponseSchema>
+
+/** How far the clock of a node that recovers may be off. */
+const recoverSkewMs = 300_000
+const maxFactLength = 256
+
+export interface EnrollmentOptions extends SvidIssuer {
+  readonly store: Store
+  readonly resources: Resources
+  readonly audit: Pick<AuditTrail, 'change'>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** First contact of daemons and their way back in after a long absence (security rule 22). */
+export interface DaemonEnrollment {
+  /** Consumes a join token and makes a Daemon. @throws Fault JOIN_REFUSED, CERTIFICATE_INVALID */
+  join(request: JoinRequest, from: string): Promise<SvidAnswer>
+  /** Issues an SVID on proof of the node key. @throws Fault NODE_REFUSED, IDENTITY_INVALID, CERTIFICATE_INVALID */
+  recover(request: RecoverRequest): Promise<SvidAnswer>
+}
+
+const refuse = (reason: string, cause?: unknown) => new Fault('JOIN_REFUSED', reason, { cause })
+
+export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
+  const { store, resources, audit, clock, log, trustDomain } = options
+  const nodeKeys = openNodeKeys(store)
+
+  /**
+   * Groups that joining with this token gives, beside the token's own (docs/decisions/0002).
+   * SECURITY: a Verifier whose conditions we do not check yet allows nothing.
+   */
+  async function verifiedGroups(namespace: string): Promise<readonly string[]> {
+    const { items } = await resources.list('Verifier', namespace)
+    const allowing = items.filter(
+      ({ spec }) => spec.joinToken && !spec.requiredMetadata && !spec.workloadIDTemplate,
+    )
+    if (items.length > 0 && allowing.length === 0) {
+      throw refuse('there are Verifiers, and none of them allows join tokens')
+    }
+    return allowing.flatMap(({ spec }) => spec.daemonGroups ?? [])
+  }
+
+  async function expectToken(text: string): Promise<JoinToken> {
+    const token = await resources.matchJoinToken(Secret.of(text))
+    if (!token) throw refuse('the join token is unknown or was used before')
+    const { expireAt } = token.spec
+    if (expireAt !== undefined && Date.parse(expireAt) <= clock.now()) {
+      throw refuse(`join token ${token.metadata.name} expired at ${expireAt}`)
+    }
+    return token
+  }
+
+  /** Deletes the token as it was read: of many who try, one succeeds. */
+  async function consume({ metadata }: JoinToken): Promise<void> {
+    const { namespace, name, uid, resourceVersion } = metadata
+    try {
+      await resources.delete('JoinToken', namespace, name, { uid, resourceVersion })
+    } catch (error) {
+      if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) {
+        throw refuse(`join token ${name} was used or changed meanwhile`, error)
+      }
+      throw error
+    }
+  }
+
+  async function expectUnclaimed(workloadId: WorkloadId): Promise<void> {
+    if (workloadId === serverWorkloadId) throw refuse(`${workloadId} is the server's own ID`)
+    const { items } = await resources.list('Daemon')
+    if (items.some(({ spec }) => spec.workloadID === workloadId)) {
+      throw refuse(`${workloadId} belongs to a daemon that has joined already`)
+    }
+  }
+
+  async function createDaemon(workloadId: WorkloadId, daemonGroups: string[]): Promise<Daemon> {
+    try {
+      return await resources.create<'Daemon'>({
+        apiVersion: definitionOf('Daemon').apiVersion,
+        kind: 'Daemon',
+        metadata: { name: daemonNameOf(workloadId), namespace: daemonNamespace },
+        spec: {
+          workloadID: workloadId,
+          claimerType: 'JoinToken',
+          ...(daemonGroups.length > 0 && { daemonGroups }),
+        },
+      })
+    } catch (error) {
+      if (isFault(error, 'RESOURCE_EXISTS')) throw refuse(`${workloadId} was claimed meanwhile`, error)
+      throw error
+    }
+  }
+
+  async function enroll(request: JoinRequest): Promise<{ daemon: Daemon; answer: SvidAnswer }> {
+    // What can be wrong with the request is found before the token is spent.
+    const { publicKey } = parseCertificateRequest(request.csrDer)
+    const token = await expectToken(request.token)
+    const groups = new Set([
+      ...(token.spec.daemonGroups ?? []),
+      ...(await verifiedGroups(token.metadata.namespace)),
+    ])
+    const workloadId = parseWorkloadId(token.spec.workloadID ?? generatedIdPrefix + randomUUID())
+    await expectUnclaimed(workloadId)
+    await consume(token)
+    const daemon = await createDaemon(workloadId, [...groups].sort())
+    await nodeKeys.record(daemon, publicKey)
+    await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, {
+      state: 'PENDING',
+      message: 'joined, not connected yet',
+      updateAt: formatTime(clock.now()),
+      version: request.version.slice(0, maxFactLength),
+      metadata: [{ name: 'node:hostname', value: request.hostname.slice(0, maxFactLength) }],
+    })
+    return { daemon, answer: await issueDaemonSvid(options, daemon, request.csrDer) }
+  }
+
+  return {
+    async join(request, from) {
+      try {
+        const { daemon, answer } = await enroll(request)
+        const { name } = daemon.metadata
+        log.info('daemon.joined', { daemon: name, spiffeId: answer.spiffeId, from })
+        await audit.change({ actor: answer.spiffeId!, verb: 'join', object: `daemon/${name}`, outcome: 'ok' })
+        return answer
+      } catch (error) {
+        const { message } = toFault(error)
+        log.warn('daemon.join.refused', { from, reason: message })
+        await audit.change({
+          actor: `address:${from}`,
+          verb: 'join',
+          object: 'daemon',
+          outcome: 'refused',
+          message,
+        })
+        throw error
+      }
+    },
+    async recover({ spiffeId: claimed, csrDer, atEpochMs, proof }) {
+      const spiffeId = parseSpiffeId(claimed)
+      const { publicKey: key } = parseCertificateRequest(csrDer)
+      const { trustDomain: itsTrustDomain, workloadId } = splitSpiffeId(spiffeId)
+      if (itsTrustDomain !== trustDomain)
+        throw new Fault('NODE_REFUSED', `${spiffeId} is of another trust domain`)
+      const daemon = await expectDaemon({ resources, nodeKeys }, { spiffeId, workloadId, key })
+      if (Math.abs(Number(atEpochMs) - clock.now()) > recoverSkewMs) {
+        throw new Fault(
+          'NODE_REFUSED',
+          `${spiffeId} recovers with a clock that is off by more than five minutes`,
+        )
+      }
+      const signed = Buffer.concat([Buffer.from(`tideway-recover${spiffeId}${atEpochMs}`), csrDer])
+      if (!verify('sha256', signed, key, proof)) {
+        throw new Fault('NODE_REFUSED', `${spiffeId} recovers without proof of its node key`)
+      }
+      log.info('daemon.recovered', { daemon: daemon.metadata.name, spiffeId })
+      return issueDaemonSvid(options, daemon, csrDer)
+    },
+  }
+}

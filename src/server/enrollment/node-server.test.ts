@@ -1,0 +1,401 @@
+import assert from 'node:assert/strict'
+import { createPublicKey, randomBytes, type KeyObject, type X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+import { connect } from 'node:tls'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { Code, ConnectError, type Client } from '@connectrpc/connect'
+import { parseSpiffeId } from '#model/identity'
+import {
+  createCertificateRequest,
+  createRootCertificate,
+  issueCertificate,
+  parseCertificate,
+  spiffeIdOf,
+  type SubjectName,
+} from '#model/pki'
+import { defaultNamespace } from '#model/resource'
+import type { Node, NodeReportSchema } from '#wire/proto'
+import { makeKey, openTestServer } from './fixture.ts'
+
+type Server = Awaited<ReturnType<typeof openTestServer>>
+type Report = MessageInitShape<typeof NodeReportSchema>
+
+const refusedWith = (code: Code) => (error: unknown) => {
+  assert.ok(error instanceof ConnectError)
+  assert.equal(error.code, code, error.message)
+  return true
+}
+const notAuthorised = refusedWith(Code.PermissionDenied)
+const hello: Report = {
+  body: {
+    case: 'hello',
+    value: {
+      version: '0.1.0',
+      captureLevel: 'user',
+      captureDetail: 'separates users',
+      metadata: { 'tideway:connect-to': 'a.example:443=127.0.0.1:1' },
+    },
+  },
+}
+const health = (daemonHealth = 'ok'): Report => ({
+  body: {
+    case: 'health',
+    value: {
+      daemonHealth,
+      captureHealth: 'ok',
+      conditions: [{ subject: 'Service/a', type: 'Reachable', status: 'True', reason: 'Yes', message: '' }],
+    },
+  },
+})
+
+/** A daemon's end of its stream. */
+function openStream(client: Client<typeof Node>) {
+  const waiting: Report[] = []
+  let wake = () => {}
+  const over = new AbortController()
+  async function* reports() {
+    while (!over.signal.aborted) {
+      const report = waiting.shift()
+      if (report) yield report
+      else await new Promise<void>((resolve) => (wake = resolve))
+    }
+  }
+  const messages = client.sync(reports())[Symbol.asyncIterator]()
+  return {
+    send(report: Report) {
+      waiting.push(report)
+      wake()
+    },
+    /** Kind of the next message: `lease` or `update`. */
+    async next() {
+      const { value, done } = await messages.next()
+      return done ? undefined : value.body
+    },
+    async nextKind() {
+      const { value, done } = await messages.next()
+      return done ? undefined : value.body.case
+    },
+    end() {
+      over.abort()
+      wake()
+    },
+  }
+}
+
+async function openSynced(server: Server, spec: Parameters<Server['joined']>[0] = {}) {
+  const daemon = await server.joined(spec)
+  const client = server.connectAs(daemon)
+  const stream = openStream(client)
+  stream.send(hello)
+  assert.equal(await stream.nextKind(), 'lease')
+  assert.equal(await stream.nextKind(), 'update')
+  return { ...daemon, client, stream }
+}
+
+/** The Daemon once its status is as wanted: statuses are written in the background. */
+async function daemonWhere(server: Server, name: string, holds: (state: string, message: string) => boolean) {
+  const { resources } = server
+  const { items, resourceVersion } = await resources.list('Daemon')
+  const wanted = (daemon: (typeof items)[number]) =>
+    daemon.metadata.name === name && holds(daemon.status?.state ?? '', daemon.status?.message ?? '')
+  const present = items.find(wanted)
+  if (present) return present
+  const signal = AbortSignal.timeout(5_000)
+  for await (const events of resources.watch('Daemon', { fromRevision: resourceVersion, signal })) {
+    for (const { object } of events) if (wanted(object)) return object
+  }
+  throw new Error('the status did not come')
+}
+
+describe('who may speak at the daemon port', () => {
+  const probe = (client: Client<typeof Node>) => client.shipAudit({ recordsJson: [] })
+
+  it('is a daemon with its SVID', async () => {
+    await using server = await openTestServer()
+    const daemon = await server.joined()
+    assert.equal((await probe(server.connectAs(daemon))).accepted, 0)
+  })
+
+  it('is nobody without a certificate or with a self-made one, whatever it claims', async () => {
+    await using server = await openTestServer()
+    const { response } = await server.joined()
+    const key = makeKey()
+    const profile = {
+      commonName: 'Tideway example.org',
+      serial: randomBytes(16),
+      notBefore: server.clock.now() - 1000,
+      notAfter: server.clock.now() + 100_000,
+    }
+    const names: SubjectName[] = [{ type: 'uri', value: response.spiffeId }]
+    const root = createRootCertificate(key, profile)
+    const forged = issueCertificate({ key, certificate: root }, createPublicKey(key), {
+      ...profile,
+      names,
+      extendedUsages: ['clientAuth'],
+    })
+    for (const chain of [[], [forged], [forged, root]]) {
+      await assert.rejects(probe(server.connect(key, chain)), ConnectError)
+    }
+    // The genuine certificate without its key is of no use either.
+    const stolen = server.connect(key, response.chainDer.map(parseCertificate))
+    await assert.rejects(async () => probe(stolen), Error)
+  })
+
+  it('is nobody whose certificate comes from its own intercept intermediate', async () => {
+    await using server = await openTestServer()
+    const { key, response, name } = await server.joined()
+    const { chain } = await server.ca.issueIntermediate({
+      daemonName: name,
+      csrDer: createCertificateRequest(key),
+      hosts: ['api.example.com'],
+    })
+    const forged = issueCertificate({ key, certificate: chain[0]! }, createPublicKey(key), {
+      serial: randomBytes(16),
+      notBefore: server.clock.now() - 1000,
+      notAfter: server.clock.now() + 100_000,
+      names: [{ type: 'uri', value: response.spiffeId }],
+      extendedUsages: ['clientAuth'],
+    })
+    await assert.rejects(probe(server.connect(key, [forged, ...chain])), ConnectError)
+  })
+
+  it('is nobody with an SVID that is not a daemon’s', async () => {
+    await using server = await openTestServer()
+    const key = makeKey()
+    const { chain } = await server.ca.issueSvid({
+      spiffeId: parseSpiffeId('spiffe://example.org/my-app/workload'),
+      csrDer: createCertificateRequest(key),
+      ttlSeconds: 60,
+    })
+    await assert.rejects(probe(server.connect(key, chain)), notAuthorised)
+  })
+
+  it('is no daemon that was deleted, on no call and with no certificate', async () => {
+    await using server = await openTestServer()
+    const workloadID = 'riptides/daemon/web-1'
+    const daemon = await server.joined({ workloadID })
+    const client = server.connectAs(daemon)
+    await probe(client)
+    await server.resources.delete('Daemon', defaultNamespace, daemon.name)
+    await assert.rejects(probe(client), notAuthorised)
+    await assert.rejects(client.renewSvid({ csrDer: createCertificateRequest(daemon.key) }), notAuthorised)
+    const successor = await server.joined({ workloadID })
+    await assert.rejects(probe(client), notAuthorised, 'the old SVID does not speak for the new daemon')
+    await probe(server.connectAs(successor))
+  })
+
+  it('is no daemon whose SVID has expired, on a connection that is still open', async () => {
+    await using server = await openTestServer({ run: false })
+    const client = server.connectAs(await server.joined())
+    await probe(client)
+    await server.clock.advance(3_600_000)
+    await assert.rejects(probe(client), refusedWith(Code.InvalidArgument))
+  })
+})
+
+describe('a daemon’s stream', () => {
+  it('brings a lease at once and every three seconds, and updates as they come', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server, { daemonGroups: ['g/one'] })
+    const { daemon, send } = server.following.get(name)!
+    assert.deepEqual(daemon, {
+      name,
+      workloadId: `riptides/daemon/${name}`,
+      groups: ['g/one'],
+      captureLevel: 'user',
+    })
+    await server.clock.advance(3_000)
+    const lease = await stream.next()
+    assert.equal(lease?.case === 'lease' && lease.value.offlineLeaseSeconds, 900)
+    const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+    send({ revision: 2, reset: false, upsert: nothing, remove: { ...nothing, bindings: ['b'] } })
+    const update = await stream.next()
+    assert.deepEqual(update?.case === 'update' && update.value.removedBindings, ['b'])
+    stream.end()
+  })
+
+  it('carries acknowledgements and health, which show in the Daemon', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    stream.send({ body: { case: 'acknowledge', value: { revision: 1n, error: '' } } })
+    stream.send({ body: { case: 'acknowledge', value: { revision: 2n, error: 'no' } } })
+    stream.send(health())
+    await daemonWhere(server, name, (state, message) => state === 'OK' && message === 'connected')
+    stream.send(health('the attestor is gone'))
+    const { status } = await daemonWhere(server, name, (state) => state === 'FAILED')
+    assert.equal(status?.message, 'the attestor is gone')
+    assert.equal(status?.captureLevel, 'user')
+    assert.equal(status?.captureDetail, 'separates users')
+    assert.deepEqual(status?.health?.daemonHealth, 'the attestor is gone')
+    assert.deepEqual(status?.metadata, [{ name: 'tideway:connect-to', value: 'a.example:443=127.0.0.1:1' }])
+    assert.deepEqual(server.acknowledged, [
+      { daemonName: name, revision: 1, error: undefined },
+      { daemonName: name, revision: 2, error: 'no' },
+    ])
+    assert.equal(server.observed.get(name)?.[0]?.type, 'Reachable')
+    stream.end()
+    await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+  })
+
+  it('must begin with an introduction', async () => {
+    await using server = await openTestServer()
+    const stream = openStream(server.connectAs(await server.joined()))
+    stream.send(health())
+    await assert.rejects(stream.next(), refusedWith(Code.InvalidArgument))
+  })
+
+  it('ends when the daemon falls silent', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    await server.clock.advance(17_000)
+    await assert.rejects(async () => {
+      while (await stream.nextKind());
+    }, refusedWith(Code.Unavailable))
+    await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+    assert.equal(server.following.size, 0)
+  })
+
+  it('ends at once, refused, when the Daemon is deleted, and takes the intercept root along', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    const root = await server.ca.interceptRoot(name)
+    await server.resources.delete('Daemon', defaultNamespace, name)
+    await assert.rejects(async () => {
+      while (await stream.nextKind());
+    }, notAuthorised)
+    assert.equal(server.following.size, 0)
+    assert.notEqual((await server.ca.interceptRoot(name)).fingerprint256, root.fingerprint256)
+  })
+
+  it('ends when a newer one of the same daemon begins, and only then', async () => {
+    await using server = await openTestServer()
+    const first = await openSynced(server)
+    const other = await openSynced(server)
+    const again = openStream(server.connectAs(first))
+    again.send(hello)
+    assert.equal(await again.nextKind(), 'lease')
+    await assert.rejects(async () => {
+      while (await first.stream.nextKind());
+    }, refusedWith(Code.Aborted))
+    await server.clock.advance(3_000)
+    assert.equal(await other.stream.nextKind(), 'lease')
+    const { status } = (await server.resources.get('Daemon', defaultNamespace, first.name))!
+    assert.equal(status?.state, 'OK')
+  })
+
+  it('begins anew when the groups of the Daemon change', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    await server.resources.patch('Daemon', defaultNamespace, name, { spec: { daemonGroups: ['g/new'] } })
+    await assert.rejects(async () => {
+      while (await stream.nextKind());
+    }, refusedWith(Code.Aborted))
+  })
+
+  it('ends when the SVID under which it was opened expires', async () => {
+    // Expires before the silence of this daemon would end the stream.
+    await using server = await openTestServer({ run: false, svidTtlSeconds: 14 })
+    const { stream } = await openSynced(server)
+    await server.clock.advance(15_000)
+    await assert.rejects(async () => {
+      while (await stream.nextKind());
+    }, refusedWith(Code.InvalidArgument))
+  })
+})
+
+describe('the daemon port itself', () => {
+  it('proves the server’s SPIFFE ID, with a certificate that is renewed', async () => {
+    await using server = await openTestServer()
+    async function presented(): Promise<X509Certificate> {
+      const socket = connect({
+        port: server.node.port,
+        host: '127.0.0.1',
+        ALPNProtocols: ['h2'],
+        // The test's clock runs ahead of the one that TLS looks at.
+        rejectUnauthorized: false,
+      })
+      await once(socket, 'secureConnect')
+      const certificate = socket.getPeerX509Certificate()!
+      socket.destroy()
+      return certificate
+    }
+    const first = await presented()
+    assert.equal(spiffeIdOf(first), 'spiffe://example.org/tideway/server')
+    assert.ok(first.verify(server.ca.bundle()[0]!.publicKey))
+    for (let hour = 0; hour < 13; hour++) await server.clock.advance(3_600_000)
+    const second = await presented()
+    assert.notEqual(second.serialNumber, first.serialNumber)
+    assert.equal(spiffeIdOf(second), spiffeIdOf(first))
+  })
+
+  it('shows daemons that a former run left connected as disconnected', async () => {
+    await using server = await openTestServer({ run: false })
+    const { name } = await server.joined()
+    await server.resources.updateStatus('Daemon', defaultNamespace, name, { state: 'OK' })
+    const stop = new AbortController()
+    const running = server.node.run({ signal: stop.signal })
+    await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+    stop.abort()
+    await running
+  })
+})
+
+describe('what a daemon may ask for', () => {
+  const csr = (key: KeyObject = makeKey()) => createCertificateRequest(key)
+
+  it('is a new SVID for its own key', async () => {
+    await using server = await openTestServer()
+    const daemon = await server.joined()
+    const client = server.connectAs(daemon)
+    const renewed = await client.renewSvid({ csrDer: csr(daemon.key) })
+    assert.equal(renewed.spiffeId, daemon.response.spiffeId)
+    await assert.rejects(client.renewSvid({ csrDer: csr() }), notAuthorised)
+  })
+
+  it('is an intermediate for hosts that are bound in its scope, and for no other', async () => {
+    await using server = await openTestServer()
+    const [one, two] = [await server.joined(), await server.joined()]
+    server.bound.set(one.name, ['api.example.com', '*.s3.example.org'])
+    server.bound.set(two.name, ['other.example.com'])
+    const client = server.connectAs(one)
+    const { chainDer } = await client.issueIntermediate({
+      csrDer: csr(),
+      hosts: ['api.example.com', '*.s3.example.org'],
+    })
+    const [intermediate, root] = chainDer.map(parseCertificate)
+    assert.ok(intermediate!.verify(root!.publicKey))
+    assert.deepEqual(root!.raw, Buffer.from(one.response.interceptRootDer))
+    for (const hosts of [['other.example.com'], ['api.example.com', 'evil.example'], ['x.s3.example.org']]) {
+      await assert.rejects(client.issueIntermediate({ csrDer: csr(), hosts }), notAuthorised)
+    }
+    assert.equal(server.changes.filter(({ outcome }) => outcome === 'refused').length, 3)
+  })
+
+  it('is to ship records under its own name, and none in the name of the control plane', async () => {
+    await using server = await openTestServer()
+    const daemon = await server.joined()
+    const record = { type: 'request.end', id: '1', at: '2026-01-01T00:00:00.000Z', node: 'somebody-else' }
+    const change = { type: 'change', id: '2', at: record.at, actor: 'system:admin', verb: 'delete' }
+    const recordsJson = [record, change].map((value) => JSON.stringify(value))
+    const { accepted } = await server.connectAs(daemon).shipAudit({
+      recordsJson: [...recordsJson, 'noise', `"${'x'.repeat(40_000)}"`],
+    })
+    assert.equal(accepted, 1)
+    assert.deepEqual(server.shipped, [{ ...record, node: daemon.name }])
+  })
+
+  it('is bounded in size and in rate', async () => {
+    await using server = await openTestServer()
+    const daemon = await server.joined()
+    const client = server.connectAs(daemon)
+    const recordsJson = Array.from({ length: 200 }, () => 'x'.repeat(30_000))
+    await assert.rejects(client.shipAudit({ recordsJson }), refusedWith(Code.ResourceExhausted))
+    const csrDer = csr(daemon.key)
+    const codes: Code[] = []
+    for (let i = 0; i < 62; i++) {
+      await client.renewSvid({ csrDer }).catch((error: ConnectError) => codes.push(error.code))
+    }
+    assert.deepEqual(codes, [Code.ResourceExhausted, Code.ResourceExhausted])
+  })
+})

@@ -1,0 +1,178 @@
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { createSecureServer, type Http2ServerRequest, type Http2Session } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
+import { connectNodeAdapter } from '@connectrpc/connect-node'
+import { Fault, isFault } from '#base/errors'
+import { runTogether } from '#base/lifecycle'
+import { formatSpiffeId } from '#model/identity'
+import { certificatesToPem, createCertificateRequest } from '#model/pki'
+import { formatTime } from '#model/resource'
+import type { Store } from '#server/store'
+import { Node } from '#wire/proto'
+import { toConnectError } from './connect-error.ts'
+import { daemonNamespace, openNodeKeys, serverWorkloadId } from './daemons.ts'
+import { nodeService, peerCertificate, type NodeContext } from './node-service.ts'
+import { openStreams } from './streams.ts'
+
+const maxMessageBytes = 4 * 1024 * 1024
+const maxConnections = 10_000
+const handshakeTimeoutMs = 10_000
+/** Of a connection on which nothing moves; a stream has its lease every few seconds. */
+const idleTimeoutMs = 60_000
+const serverSvidTtlSeconds = 86_400
+const maxSleepMs = 3_600_000
+
+export interface NodeServerOptions extends Omit<NodeContext, 'streams' | 'nodeKeys' | 'nodeEndpoint'> {
+  readonly store: Store
+  /** Where to listen; port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** `host:port` as daemons reach it; the listening address unless given. */
+  readonly nodeEndpoint?: string
+}
+
+/** The daemon port. */
+export interface NodeServer extends AsyncDisposable {
+  readonly nodeEndpoint: string
+  readonly port: number
+  /** Expels deleted daemons the moment they are, and renews the server's own SVID; needed all the time. */
+  run(options: { signal: AbortSignal }): Promise<void>
+}
+
+function peerOfRequest(request: Http2ServerRequest): X509Certificate | undefined {
+  return (request.stream.session?.socket as TLSSocket | undefined)?.getPeerX509Certificate()
+}
+
+/**
+ * Opens the daemon port: HTTP/2 over TLS 1.3, where every client proves a SPIFFE ID of the trust domain.
+ * Its certificate is an SVID of the server's own, whose key lives in memory.
+ */
+export async function openNodeServer(options: NodeServerOptions): Promise<NodeServer> {
+  const { ca, trustDomain, resources, store, clock, log, listen } = options
+  const streams = openStreams()
+  const nodeKeys = openNodeKeys(store)
+  const sessions = new Set<Http2Session>()
+  let renewAt = 0
+
+  async function issueOwnSvid() {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const { chain, notAfter } = await ca.issueSvid({
+      spiffeId: formatSpiffeId(trustDomain, serverWorkloadId),
+      csrDer: createCertificateRequest(privateKey),
+      ttlSeconds: serverSvidTtlSeconds,
+    })
+    renewAt = (clock.now() + notAfter) / 2
+    return {
+      key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      cert: certificatesToPem(chain),
+      ca: certificatesToPem(ca.bundle()),
+      minVersion: 'TLSv1.3',
+    } as const
+  }
+
+  const server = createSecureServer({
+    ...(await issueOwnSvid()),
+    requestCert: true,
+    rejectUnauthorized: true,
+    handshakeTimeout: handshakeTimeoutMs,
+    settings: { maxConcurrentStreams: 32 },
+  })
+  server.maxConnections = maxConnections
+  server.on('session', (session) => {
+    sessions.add(session)
+    session.on('error', () => {})
+    session.setTimeout(idleTimeoutMs, () => session.destroy())
+    session.once('close', () => sessions.delete(session))
+  })
+  server.on('tlsClientError', (error, socket) => {
+    log.info('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
+  })
+  server.listen(listen.port, listen.host)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
+  const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
+  const service = nodeService({ ...options, nodeEndpoint, streams, nodeKeys })
+  server.on(
+    'request',
+    connectNodeAdapter({
+      routes: (router) => router.service(Node, service),
+      connect: false,
+      grpcWeb: false,
+      readMaxBytes: maxMessageBytes,
+      acceptCompression: [],
+      contextValues: (request) =>
+        createContextValues().set(peerCertificate, peerOfRequest(request as Http2ServerRequest)),
+    }),
+  )
+
+  async function expel(name: string): Promise<void> {
+    streams.cut(name, toConnectError(new Fault('NODE_REFUSED', `${name} was deleted`)))
+    if (await resources.get('Daemon', daemonNamespace, name)) return // joined again meanwhile
+    await nodeKeys.remove(name)
+    await ca.removeInterceptRoot(name)
+    log.info('daemon.expelled', { daemon: name })
+  }
+
+  /** Catches up with what happened while nobody watched. */
+  async function takeStock(): Promise<string> {
+    const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
+    const connected = new Set(streams.names())
+    for (const { metadata, status } of items) {
+      if (status?.state !== 'OK' && status?.state !== 'FAILED') continue
+      if (connected.has(metadata.name)) continue
+      await resources.updateStatus('Daemon', daemonNamespace, metadata.name, (daemon) => ({
+        ...daemon.status,
+        state: 'DISCONNECTED',
+        message: 'not connected since the server started',
+        updateAt: formatTime(clock.now()),
+      }))
+    }
+    const known = new Set(items.map(({ metadata }) => metadata.name))
+    for (const name of connected) if (!known.has(name)) await expel(name)
+    return resourceVersion
+  }
+
+  async function watchDaemons({ signal }: { signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      const fromRevision = await takeStock()
+      try {
+        for await (const events of resources.watch('Daemon', { fromRevision, signal })) {
+          for (const { type, object, previous } of events) {
+            const { name, generation } = object.metadata
+            if (type === 'DELETED') await expel(name)
+            if (type === 'MODIFIED' && previous?.metadata.generation !== generation) {
+              streams.cut(name, new ConnectError('the daemon was changed', Code.Aborted))
+            }
+          }
+        }
+      } catch (error) {
+        if (!isFault(error, 'STORE_REVISION_GONE')) throw error
+      }
+    }
+  }
+
+  async function keepSvid({ signal }: { signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      const wait = Math.max(0, renewAt - clock.now())
+      await clock.sleep(Math.min(wait, maxSleepMs), { signal }).catch(() => {})
+      if (!signal.aborted && clock.now() >= renewAt) server.setSecureContext(await issueOwnSvid())
+    }
+  }
+
+  return {
+    nodeEndpoint,
+    port,
+    run: ({ signal }) => runTogether(signal, [watchDaemons, keepSvid]),
+    async [Symbol.asyncDispose]() {
+      streams.cutAll(new ConnectError('the server stops', Code.Unavailable))
+      const closed = once(server, 'close')
+      server.close()
+      for (const session of sessions) session.destroy()
+      await closed
+      await streams.idle()
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  type HandlerContext,
+  type ServiceImpl,
+} from '@connectrpc/connect'
+import type { X509Certificate } from 'node:crypto'
+import { Fault, isFault } from '#base/errors'
+import { parseAuditRecord, type AuditRecord } from '#model/audit'
+import { parseCertificateRequest } from '#model/pki'
+import type { Daemon } from '#model/resource'
+import type { AuditTrail } from '#server/audit'
+import type { Node } from '#wire/proto'
+import { failedCall } from './connect-error.ts'
+import { expectDaemon, peerOf, type NodeKeys, type Peer } from './daemons.ts'
+import { openRateLimit } from './rate-limit.ts'
+import { issueDaemonSvid, type SvidIssuer } from './svid.ts'
+import { syncDaemon, type SyncContext } from './sync.ts'
+
+/** The client's certificate, whose chain TLS has verified. */
+export const peerCertificate = createContextKey<X509Certificate | undefined>(undefined)
+
+/** Certificates of one daemon; a change of Services asks for a new intermediate. */
+const issuance = { perMinute: 30, burst: 60 }
+const maxRecordsPerBatch = 10_000
+const maxRecordLength = 32 * 1024
+
+export interface NodeContext extends SyncContext, SvidIssuer {
+  readonly nodeKeys: NodeKeys
+  readonly audit: Pick<AuditTrail, 'append' | 'change'>
+}
+
+/** Reads one shipped record; undefined for what a daemon has no business to say. */
+function readShipped(line: string, node: string): AuditRecord | undefined {
+  if (line.length > maxRecordLength) return undefined
+  try {
+    const record = parseAuditRecord(line)
+    // SECURITY: changes are the control plane's own records; and the node is who shipped it, whatever it says.
+    return record.type === 'change' ? undefined : { ...record, node }
+  } catch (error) {
+    if (isFault(error, 'WIRE_MALFORMED')) return undefined
+    throw error
+  }
+}
+
+/** The Node service: everything in it is for the daemon of the connection, and for no other. */
+export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
+  const { ca, trustDomain, scopes, streams, audit, clock, log } = context
+  const limit = openRateLimit({ clock, ...issuance })
+
+  function limited(daemonName: string): void {
+    limit.check(daemonName)
+    limit.spend(daemonName)
+  }
+
+  function caller({ values }: HandlerContext): Peer {
+    const certificate = values.get(peerCertificate)
+    if (!certificate) throw new Fault('CERTIFICATE_INVALID', 'the caller has no certificate')
+    const peer = peerOf(certificate, trustDomain)
+    if (peer.expiresAt <= clock.now()) {
+      throw new Fault('CERTIFICATE_INVALID', `the SVID of ${peer.spiffeId} has expired`)
+    }
+    return peer
+  }
+
+  async function unary<T>(
+    call: string,
+    handler: HandlerContext,
+    answer: (daemon: Daemon, peer: Peer) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const peer = caller(handler)
+      return await answer(await expectDaemon(context, peer), peer)
+    } catch (error) {
+      throw failedCall(log, call, error)
+    }
+  }
+
+  return {
+    async *sync(reports, handler) {
+      const stream = new AbortController()
+      let name: string | undefined
+      try {
+        const peer = caller(handler)
+        await expectDaemon(context, peer)
+        name = peer.daemonName
+        streams.begin(name, stream)
+        // Asked again: a deletion before the registration shows here, one after it cuts the stream.
+        const daemon = await expectDaemon(context, peer)
+        yield* syncDaemon(context, { daemon, peer, stream }, reports, handler.signal)
+      } catch (error) {
+        // A daemon that hung up is no failure, and nobody is left to hear of it.
+        throw handler.signal.aborted
+          ? new ConnectError('hung up', Code.Canceled)
+          : failedCall(log, 'Sync', error)
+      } finally {
+        if (name !== undefined) streams.end(name, stream)
+      }
+    },
+    renewSvid: ({ csrDer }, handler) =>
+      unary('RenewSvid', handler, async (daemon, peer) => {
+        limited(peer.daemonName)
+        if (!parseCertificateRequest(csrDer).publicKey.equals(peer.key)) {
+          throw new Fault(
+            'NODE_REFUSED',
+            `${peer.spiffeId} asks for an SVID for a key that it did not join with`,
+          )
+        }
+        log.info('svid.renewed', { daemon: peer.daemonName })
+        return issueDaemonSvid(context, daemon, csrDer)
+      }),
+    issueIntermediate: ({ csrDer, hosts }, handler) =>
+      unary('IssueIntermediate', handler, async (_daemon, { daemonName, spiffeId }) => {
+        limited(daemonName)
+        const bound = new Set(scopes.boundHosts(daemonName))
+        const foreign = hosts.find((host) => !bound.has(host))
+        const record = { actor: spiffeId, verb: 'issue', object: `intercept-intermediate/${daemonName}` }
+        if (foreign !== undefined) {
+          const message = `${JSON.stringify(foreign.slice(0, 253))} is not bound in the scope of ${daemonName}`
+          await audit.change({ ...record, outcome: 'refused', message })
+          throw new Fault('SCOPE_REFUSED', message)
+        }
+        const unique = [...new Set(hosts)]
+        const { chain, notAfter } = await ca.issueIntermediate({ daemonName, csrDer, hosts: unique })
+        await audit.change({ ...record, outcome: 'ok', message: `${unique.length} hosts` })
+        return { chainDer: chain.map(({ raw }) => raw), notAfterEpochMs: BigInt(notAfter) }
+      }),
+    shipAudit: ({ recordsJson }, handler) =>
+      unary('ShipAudit', handler, async (_daemon, { daemonName }) => {
+        if (recordsJson.length > maxRecordsPerBatch) {
+          throw new Fault('WIRE_TOO_LARGE', `more than ${maxRecordsPerBatch} records in a batch`)
+        }
+        const records = recordsJson.flatMap((line) => readShipped(line, daemonName) ?? [])
+        const dropped = recordsJson.length - records.length
+        // Dropped and not refused: a record that never fits would keep all that follow it from arriving.
+        if (dropped > 0) log.warn('audit.shipped.dropped', { daemon: daemonName, records: dropped })
+        await audit.append(records)
+        return { accepted: records.length }
+      }),
+  }
+}

@@ -1,0 +1,4 @@
+/**
+ * What each daemon gets and what it says about it. It does not speak to daemons itself (`#server/enrollment`).
+ */
+export type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'
