@@ -21,113 +21,134 @@ const hasBoto = existsSync(python) && (await run(python, ['-c', 'import boto3'])
 const account = '123456789012'
 const arn = (kind: string, name: string) => `arn:aws:iam::${account}:${kind}/${name}`
 
-describe("Debian's AWS CLI", { skip: existsSync(aws) ? false : 'awscli is not installed: apt-get install awscli' }, () => {
-  let emulator: TestEmulator
-  before(async () => {
-    emulator = await openTestEmulator()
-  })
-  after(() => emulator[Symbol.asyncDispose]())
-
-  async function cli(args: readonly string[], env: Record<string, string> = asRoot()): Promise<string> {
-    const { code, stdout, stderr } = await tryCli(args, env)
-    assert.equal(code, 0, `aws ${args.join(' ')}: ${stderr}`)
-    return stdout
-  }
-  const tryCli = (args: readonly string[], env: Record<string, string>) =>
-    run(aws, ['--endpoint-url', emulator.ready.url, ...args], {
-      AWS_CA_BUNDLE: emulator.ready.caFile,
-      AWS_DEFAULT_REGION: 'us-east-1',
-      AWS_MAX_ATTEMPTS: '1',
-      AWS_EC2_METADATA_DISABLED: 'true',
-      AWS_PAGER: '',
-      ...env,
+describe(
+  "Debian's AWS CLI",
+  { skip: existsSync(aws) ? false : 'awscli is not installed: apt-get install awscli' },
+  () => {
+    let emulator: TestEmulator
+    before(async () => {
+      emulator = await openTestEmulator()
     })
-  const asRoot = () => ({ AWS_SHARED_CREDENTIALS_FILE: emulator.ready.rootCredentialsFile })
-  const file = (name: string, content: string) => {
-    const path = join(emulator.folder, name)
-    writeFileSync(path, content)
-    return path
-  }
+    after(() => emulator[Symbol.asyncDispose]())
 
-  test('runs the IAM commands of the guide, then the role works until its policy is gone', async () => {
-    const { url, host } = emulator.issuer
-    // Optional at AWS, and in later versions of the CLI.
-    const thumbprint = ['--thumbprint-list', '0'.repeat(40)]
-    const clients = ['--client-id-list', 'sts.amazonaws.com']
-    const created = await cli(['iam', 'create-open-id-connect-provider', '--url', url, ...clients, ...thumbprint])
-    const provider = arn('oidc-provider', host)
-    assert.match(created, new RegExp(provider))
-    assert.match(await cli(['iam', 'list-open-id-connect-providers']), new RegExp(provider))
-    const described = await cli(['iam', 'get-open-id-connect-provider', '--open-id-connect-provider-arn', provider])
-    assert.deepEqual((JSON.parse(described) as { ClientIDList: string[] }).ClientIDList, ['sts.amazonaws.com'])
-
-    const trust = file('trust.json', trustPolicy(emulator, { sub: 'spiffe://example.org/my-app' }))
-    const role = ['--role-name', 'TidewayRole']
-    await cli(['iam', 'create-role', ...role, '--assume-role-policy-document', `file://${trust}`])
-    const shown = JSON.parse(await cli(['iam', 'get-role', ...role])) as {
-      Role: { Arn: string; AssumeRolePolicyDocument: { Statement: unknown[] } }
+    async function cli(args: readonly string[], env: Record<string, string> = asRoot()): Promise<string> {
+      const { code, stdout, stderr } = await tryCli(args, env)
+      assert.equal(code, 0, `aws ${args.join(' ')}: ${stderr}`)
+      return stdout
     }
-    assert.equal(shown.Role.Arn, arn('role', 'TidewayRole'))
-    assert.equal(shown.Role.AssumeRolePolicyDocument.Statement.length, 1)
-    assert.match(await cli(['iam', 'list-roles']), /TidewayRole/)
-    await cli(['iam', 'update-assume-role-policy', ...role, '--policy-document', `file://${trust}`])
+    const tryCli = (args: readonly string[], env: Record<string, string>) =>
+      run(aws, ['--endpoint-url', emulator.ready.url, ...args], {
+        AWS_CA_BUNDLE: emulator.ready.caFile,
+        AWS_DEFAULT_REGION: 'us-east-1',
+        AWS_MAX_ATTEMPTS: '1',
+        AWS_EC2_METADATA_DISABLED: 'true',
+        AWS_PAGER: '',
+        ...env,
+      })
+    const asRoot = () => ({ AWS_SHARED_CREDENTIALS_FILE: emulator.ready.rootCredentialsFile })
+    const file = (name: string, content: string) => {
+      const path = join(emulator.folder, name)
+      writeFileSync(path, content)
+      return path
+    }
 
-    const inline = ['--policy-name', 'Inline']
-    const document = ['--policy-document', allow('s3:*')]
-    await cli(['iam', 'put-role-policy', ...role, ...inline, ...document])
-    assert.match(await cli(['iam', 'get-role-policy', ...role, ...inline]), /"s3:\*"/)
-    await cli(['iam', 'create-policy', '--policy-name', 'Managed', '--policy-document', allow(['ssm:*'])])
-    const managed = ['--policy-arn', arn('policy', 'Managed')]
-    await cli(['iam', 'attach-role-policy', ...role, ...managed])
-    assert.match(await cli(['iam', 'list-attached-role-policies', ...role]), /policy\/Managed/)
+    test('runs the IAM commands of the guide, then the role works until its policy is gone', async () => {
+      const { url, host } = emulator.issuer
+      // Optional at AWS, and in later versions of the CLI.
+      const thumbprint = ['--thumbprint-list', '0'.repeat(40)]
+      const clients = ['--client-id-list', 'sts.amazonaws.com']
+      const created = await cli([
+        'iam',
+        'create-open-id-connect-provider',
+        '--url',
+        url,
+        ...clients,
+        ...thumbprint,
+      ])
+      const provider = arn('oidc-provider', host)
+      assert.match(created, new RegExp(provider))
+      assert.match(await cli(['iam', 'list-open-id-connect-providers']), new RegExp(provider))
+      const described = await cli([
+        'iam',
+        'get-open-id-connect-provider',
+        '--open-id-connect-provider-arn',
+        provider,
+      ])
+      assert.deepEqual((JSON.parse(described) as { ClientIDList: string[] }).ClientIDList, [
+        'sts.amazonaws.com',
+      ])
 
-    const token = file('token', await emulator.issuer.mint())
-    const exchanged = JSON.parse(
-      await cli(
-        [
-          ...['sts', 'assume-role-with-web-identity', '--role-arn', arn('role', 'TidewayRole')],
-          ...['--role-session-name', 'cli', '--web-identity-token', `file://${token}`],
-        ],
-        {},
-      ),
-    ) as { Credentials: { AccessKeyId: string; SecretAccessKey: string; SessionToken: string } }
-    const { AccessKeyId, SecretAccessKey, SessionToken } = exchanged.Credentials
-    const session = environment({
-      accessKeyId: AccessKeyId,
-      secretAccessKey: SecretAccessKey,
-      sessionToken: SessionToken,
+      const trust = file('trust.json', trustPolicy(emulator, { sub: 'spiffe://example.org/my-app' }))
+      const role = ['--role-name', 'TidewayRole']
+      await cli(['iam', 'create-role', ...role, '--assume-role-policy-document', `file://${trust}`])
+      const shown = JSON.parse(await cli(['iam', 'get-role', ...role])) as {
+        Role: { Arn: string; AssumeRolePolicyDocument: { Statement: unknown[] } }
+      }
+      assert.equal(shown.Role.Arn, arn('role', 'TidewayRole'))
+      assert.equal(shown.Role.AssumeRolePolicyDocument.Statement.length, 1)
+      assert.match(await cli(['iam', 'list-roles']), /TidewayRole/)
+      await cli(['iam', 'update-assume-role-policy', ...role, '--policy-document', `file://${trust}`])
+
+      const inline = ['--policy-name', 'Inline']
+      const document = ['--policy-document', allow('s3:*')]
+      await cli(['iam', 'put-role-policy', ...role, ...inline, ...document])
+      assert.match(await cli(['iam', 'get-role-policy', ...role, ...inline]), /"s3:\*"/)
+      await cli(['iam', 'create-policy', '--policy-name', 'Managed', '--policy-document', allow(['ssm:*'])])
+      const managed = ['--policy-arn', arn('policy', 'Managed')]
+      await cli(['iam', 'attach-role-policy', ...role, ...managed])
+      assert.match(await cli(['iam', 'list-attached-role-policies', ...role]), /policy\/Managed/)
+
+      const token = file('token', await emulator.issuer.mint())
+      const exchanged = JSON.parse(
+        await cli(
+          [
+            ...['sts', 'assume-role-with-web-identity', '--role-arn', arn('role', 'TidewayRole')],
+            ...['--role-session-name', 'cli', '--web-identity-token', `file://${token}`],
+          ],
+          {},
+        ),
+      ) as { Credentials: { AccessKeyId: string; SecretAccessKey: string; SessionToken: string } }
+      const { AccessKeyId, SecretAccessKey, SessionToken } = exchanged.Credentials
+      const session = environment({
+        accessKeyId: AccessKeyId,
+        secretAccessKey: SecretAccessKey,
+        sessionToken: SessionToken,
+      })
+      assert.match(await cli(['sts', 'get-caller-identity'], session), /assumed-role\/TidewayRole\/cli/)
+
+      const content = file('content', 'hello')
+      await cli(['s3', 'mb', 's3://cli-bucket'], session)
+      await cli(['s3', 'cp', content, 's3://cli-bucket/dir/key with space'], session)
+      assert.match(await cli(['s3', 'ls', 's3://cli-bucket/dir/'], session), /5 key with space/)
+      assert.match(await cli(['s3', 'cp', 's3://cli-bucket/dir/key with space', '-'], session), /^hello$/)
+      await cli(['s3', 'rm', 's3://cli-bucket/dir/key with space'], session)
+      await cli(['ssm', 'put-parameter', '--name', '/a/b', '--value', 'v', '--type', 'String'], session)
+      assert.match(await cli(['ssm', 'get-parameters-by-path', '--path', '/a'], session), /"Value": "v"/)
+
+      await cli(['iam', 'detach-role-policy', ...role, ...managed])
+      const denied = await tryCli(['ssm', 'get-parameter', '--name', '/a/b'], session)
+      assert.match(
+        denied.stderr,
+        /AccessDeniedException.*TidewayRole\/cli is not authorized to perform: ssm:GetParameter/,
+      )
+      assert.match((await tryCli(['iam', 'delete-role', ...role], asRoot())).stderr, /DeleteConflict/)
+      await cli(['iam', 'delete-role-policy', ...role, ...inline])
+      await cli(['iam', 'delete-role', ...role])
+      await cli(['iam', 'delete-open-id-connect-provider', '--open-id-connect-provider-arn', provider])
+      assert.match((await tryCli(['iam', 'get-role', ...role], asRoot())).stderr, /NoSuchEntity/)
     })
-    assert.match(await cli(['sts', 'get-caller-identity'], session), /assumed-role\/TidewayRole\/cli/)
 
-    const content = file('content', 'hello')
-    await cli(['s3', 'mb', 's3://cli-bucket'], session)
-    await cli(['s3', 'cp', content, 's3://cli-bucket/dir/key with space'], session)
-    assert.match(await cli(['s3', 'ls', 's3://cli-bucket/dir/'], session), /5 key with space/)
-    assert.match(await cli(['s3', 'cp', 's3://cli-bucket/dir/key with space', '-'], session), /^hello$/)
-    await cli(['s3', 'rm', 's3://cli-bucket/dir/key with space'], session)
-    await cli(['ssm', 'put-parameter', '--name', '/a/b', '--value', 'v', '--type', 'String'], session)
-    assert.match(await cli(['ssm', 'get-parameters-by-path', '--path', '/a'], session), /"Value": "v"/)
-
-    await cli(['iam', 'detach-role-policy', ...role, ...managed])
-    const denied = await tryCli(['ssm', 'get-parameter', '--name', '/a/b'], session)
-    assert.match(denied.stderr, /AccessDeniedException.*TidewayRole\/cli is not authorized to perform: ssm:GetParameter/)
-    assert.match((await tryCli(['iam', 'delete-role', ...role], asRoot())).stderr, /DeleteConflict/)
-    await cli(['iam', 'delete-role-policy', ...role, ...inline])
-    await cli(['iam', 'delete-role', ...role])
-    await cli(['iam', 'delete-open-id-connect-provider', '--open-id-connect-provider-arn', provider])
-    assert.match((await tryCli(['iam', 'get-role', ...role], asRoot())).stderr, /NoSuchEntity/)
-  })
-
-  test('is refused IAM without the right key', async () => {
-    const wrong = { AWS_ACCESS_KEY_ID: emulator.root.accessKeyId, AWS_SECRET_ACCESS_KEY: 'wrong' }
-    assert.match((await tryCli(['iam', 'list-roles'], wrong)).stderr, /SignatureDoesNotMatch/)
-    const bad = await tryCli(
-      ['iam', 'create-role', '--role-name', 'x', '--assume-role-policy-document', '{"Statement":{}}'],
-      asRoot(),
-    )
-    assert.match(bad.stderr, /MalformedPolicyDocument/)
-  })
-})
+    test('is refused IAM without the right key', async () => {
+      const wrong = { AWS_ACCESS_KEY_ID: emulator.root.accessKeyId, AWS_SECRET_ACCESS_KEY: 'wrong' }
+      assert.match((await tryCli(['iam', 'list-roles'], wrong)).stderr, /SignatureDoesNotMatch/)
+      const bad = await tryCli(
+        ['iam', 'create-role', '--role-name', 'x', '--assume-role-policy-document', '{"Statement":{}}'],
+        asRoot(),
+      )
+      assert.match(bad.stderr, /MalformedPolicyDocument/)
+    })
+  },
+)
 
 describe('boto3', { skip: hasBoto ? false : 'boto3 is not installed: apt-get install python3-boto3' }, () => {
   test('puts, gets, presigns and uploads in parts', async () => {
@@ -191,8 +212,18 @@ describe('curl --aws-sigv4', { skip: existsSync(curl) ? false : 'curl is not ins
     await s3(['-X', 'PUT', base])
     assert.equal((await s3(['-X', 'PUT', '--data-binary', 'hello', `${base}/key`])).stdout, '')
     assert.equal((await s3([`${base}/key`])).stdout, 'hello')
-    assert.match((await s3([`${base}/key`], 'wrong')).stdout, /<Code>SignatureDoesNotMatch<[^]*<CanonicalRequest>GET/)
-    const unsigned = await run(curl, ['-sS', '--cacert', caFile, '--connect-to', `::${host}:${port}`, `${base}/key`])
+    assert.match(
+      (await s3([`${base}/key`], 'wrong')).stdout,
+      /<Code>SignatureDoesNotMatch<[^]*<CanonicalRequest>GET/,
+    )
+    const unsigned = await run(curl, [
+      '-sS',
+      '--cacert',
+      caFile,
+      '--connect-to',
+      `::${host}:${port}`,
+      `${base}/key`,
+    ])
     assert.match(unsigned.stdout, /<Code>AccessDenied</)
   })
 })

@@ -39,13 +39,8 @@ describe(
     for (const name of present ? readdirSync(folder) : []) {
       const read = (file: string) => readFileSync(join(folder, name, file), 'utf8')
       for (const form of ['header', 'query'] as const) {
-        test(`${name} verifies in the ${form} form, and not when one digit is changed`, async (t) => {
+        test(`${name} verifies in the ${form} form, and not when one digit is changed`, async () => {
           const context = JSON.parse(read('context.json')) as Context
-          if (form === 'query' && context.omit_session_token) {
-            // AWS services that this verifier serves sign the token of a presigned URL; the variant is for IoT.
-            t.skip('presigned URL with an unsigned session token')
-            return
-          }
           const { request, body } = parse(read(`${form}-signed-request.txt`))
           const reading = readClaim(request)
           assert.equal(reading.kind, 'claim')
@@ -57,6 +52,8 @@ describe(
             pathRule: context.normalize ? ('normalized' as const) : ('s3' as const),
           }
           const result = await recompute(request, options)
+          // A token added to a URL after signing is for IoT alone: everywhere else it must have been signed.
+          if (form === 'query' && context.omit_session_token) return assert.equal(result.matches, false)
           assert.equal(result.canonicalRequest, read(`${form}-canonical-request.txt`))
           assert.equal(result.stringToSign, read(`${form}-string-to-sign.txt`))
           assert.equal(result.matches, true)
