@@ -43,7 +43,7 @@ export function openChunkedScanner(): BodyScanner {
   let digits = 0
   let extension = ''
   let extensionBytes = 0
-  let trailer = ''
+  const trailer: number[] = []
 
   /** Takes one byte of a size line. */
   function takeSize(byte: number): void {
@@ -73,17 +73,15 @@ export function openChunkedScanner(): BodyScanner {
     extension = ''
   }
 
+  /** Trailers end with an empty line, as a line feed two bytes behind another: each has its carriage return. */
   function takeTrailer(byte: number): void {
-    if (byte === LF && !trailer.endsWith('\r')) malformed('bare LF in the trailers')
-    if (byte !== LF && trailer.endsWith('\r')) malformed('bare CR in the trailers')
-    trailer += String.fromCharCode(byte)
+    if ((byte === LF) !== (trailer.at(-1) === CR)) malformed('bare CR or LF in the trailers')
+    trailer.push(byte)
     if (trailer.length > maxTrailerBytes) malformed('trailers too large')
-    if (trailer !== '\r\n' && !trailer.endsWith('\r\n\r\n')) return
-    const fields = parseFields(Buffer.from(trailer, 'latin1'), trailer, {
-      start: 0,
-      end: trailer.length - 2,
-      maxHeaders: maxTrailers,
-    })
+    if (byte !== LF || (trailer.length > 2 && trailer.at(-3) !== LF)) return
+    const bytes = Buffer.from(trailer)
+    const range = { start: 0, end: bytes.length - 2, maxHeaders: maxTrailers }
+    const fields = parseFields(bytes, bytes.toString('latin1'), range)
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
     const forbidden = fields.headers.find(({ name }) => forbiddenTrailers.has(name))
     if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)
