@@ -20,6 +20,7 @@
 
 #include "kernel.h"
 #include "layout.h"
+#include "pin.h"
 
 #define AF_INET 2
 #define SOCK_STREAM 1
@@ -33,7 +34,6 @@
 #define PASS 1
 #define REFUSE 0
 
-#define NS_PER_TICK 10000000ull
 #define HEARTBEAT_LIMIT_NS 2000000000ull
 #define CGROUP_LEVELS 8
 
@@ -139,37 +139,6 @@ static __always_inline bool in_daemon(const struct config *conf)
 {
 	return conf->daemon_cgroup &&
 	       bpf_get_current_ancestor_cgroup_id(conf->daemon_level) == conf->daemon_cgroup;
-}
-
-static __always_inline __u64 start_ticks(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, group_leader, start_boottime) / NS_PER_TICK;
-}
-
-static __always_inline void pin_current(struct process_pin *pin)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct inode *exe = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	const struct cred *cred = BPF_CORE_READ(task, cred);
-	__u64 ids = bpf_get_current_uid_gid();
-
-	pin->start_ticks = start_ticks(task);
-	pin->exe_inode = BPF_CORE_READ(exe, i_ino);
-	pin->cgroup_id = bpf_get_current_cgroup_id();
-	pin->image = BPF_CORE_READ(task, self_exec_id);
-	pin->exe_device = BPF_CORE_READ(exe, i_sb, s_dev);
-	pin->uid = ids;
-	pin->gid = ids >> 32;
-	pin->effective_uid = BPF_CORE_READ(cred, euid.val);
-	pin->effective_gid = BPF_CORE_READ(cred, egid.val);
-	pin->tgid = bpf_get_current_pid_tgid() >> 32;
-}
-
-static __always_inline bool same_pin(const struct process_pin *a, const struct process_pin *b)
-{
-	return a->start_ticks == b->start_ticks && a->exe_inode == b->exe_inode && a->cgroup_id == b->cgroup_id &&
-	       a->image == b->image && a->exe_device == b->exe_device && a->uid == b->uid && a->gid == b->gid &&
-	       a->effective_uid == b->effective_uid && a->effective_gid == b->effective_gid;
 }
 
 /* UNJUDGED unless the verdict was given to exactly this image under the present policy. */
@@ -294,7 +263,7 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, const struct target
 	if (!is_captured_destination(UNJUDGED, to))
 		return direct(DIRECT_PORT);
 
-	pin_current(&pin);
+	pin_task((void *)bpf_get_current_task(), &pin);
 	identity = identity_of(&pin, conf);
 	if (identity == STRANGER)
 		return direct(DIRECT_STRANGER);
@@ -344,7 +313,7 @@ static __always_inline int decide_datagram(struct bpf_sock_addr *ctx)
 	conf = configuration();
 	if (!conf || in_daemon(conf))
 		return PASS;
-	pin_current(&pin);
+	pin_task((void *)bpf_get_current_task(), &pin);
 	identity = identity_of(&pin, conf);
 	if (identity == UNJUDGED || identity == STRANGER)
 		return PASS;

@@ -13,6 +13,17 @@ interface BtfType {
   readonly values?: readonly { name: string; val: number }[]
 }
 
+const shared = new Set([
+  'process_pin',
+  'verdict',
+  'config',
+  'listener',
+  'candidate',
+  'destination',
+  'peer',
+  'record',
+])
+
 const [skeletonPath, btfPath, ...sourcePaths] = process.argv.slice(2)
 const skeleton = readFileSync(skeletonPath!, 'utf8')
 const { types } = JSON.parse(readFileSync(btfPath!, 'utf8')) as { types: BtfType[] }
@@ -34,28 +45,28 @@ function names(section: string): string[] {
 }
 
 /** Size and offsets, in bytes, of the structures that user space shares. */
-function structure(name: string) {
-  const found = types.find((type) => type.kind === 'STRUCT' && type.name === name)
-  if (!found?.members) throw new Error(`no structure ${name}`)
-  const offsets = found.members.map((member) => [member.name, member.bits_offset / 8] as const)
-  return { size: found.size, offsets: Object.fromEntries(offsets) }
+function structures() {
+  const found = types.filter(({ kind, name }) => kind === 'STRUCT' && shared.has(name))
+  return found.map(({ name, size, members = [] }) => {
+    const offsets = Object.fromEntries(members.map((member) => [member.name, member.bits_offset / 8]))
+    return [name, { size, offsets }] as const
+  })
 }
 
-function enumeration(name: string): string[] {
-  const found = types.find((type) => type.kind === 'ENUM' && type.name === name)
-  if (!found?.values) throw new Error(`no enumeration ${name}`)
-  return found.values.map((value) => value.name)
+/** The members of an enumeration, in order; the last of `counter` is their number and not among them. */
+function enumeration(name: string): string[] | undefined {
+  const values = types.find((type) => type.kind === 'ENUM' && type.name === name)?.values
+  return values?.map((value) => value.name).filter((value) => value !== 'COUNTERS')
 }
 
 const sources = createHash('sha256')
 for (const path of sourcePaths) sources.update(readFileSync(path))
 
-const shared = ['process_pin', 'verdict', 'config', 'listener', 'candidate', 'destination', 'peer', 'record']
 const packed = {
   sources: sources.digest('hex'),
   maps: names('maps'),
   programs: names('progs'),
-  structures: Object.fromEntries(shared.map((name) => [name, structure(name)])),
+  structures: Object.fromEntries(structures()),
   counters: enumeration('counter'),
   candidateKinds: enumeration('candidate_kind'),
   data: blob('data').toString('base64'),

@@ -97,12 +97,15 @@ describe('a daemon that does not live', () => {
       const programs = world.status().links.map(({ programId }) => programId)
       await agents.identified.do('hammer', { host, port })
       await agents.stranger.do('hammer', { host, port })
-      for (let round = 0; round < 5; round++) assert.deepEqual(await world.attach(), { upgraded: true })
+      for (let round = 0; round < 5; round++) {
+        assert.deepEqual(await world.attach(), { upgraded: true })
+        assert.equal(await agents.outsider.reach(host, port), 'direct')
+      }
       const refused = await agents.identified.do('hammer_stop')
       const passed = await agents.stranger.do('hammer_stop')
       assert.deepEqual(Object.keys(refused), ['ECONNREFUSED'])
       assert.deepEqual(Object.keys(passed), ['direct'])
-      assert.ok(Number(refused.ECONNREFUSED) > 100 && Number(passed.direct) > 10)
+      assert.ok(Number(refused.ECONNREFUSED) > 0 && Number(passed.direct) > 0)
       const { links, missing } = world.status()
       assert.deepEqual(missing, [])
       assert.ok(links.every(({ programId }) => !programs.includes(programId)))

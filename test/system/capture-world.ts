@@ -99,7 +99,7 @@ export interface AgentOptions {
 function startIn(cgroup: string, command: readonly string[]): ChildProcess {
   const script = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
   const child = spawn('/bin/sh', ['-c', script, cgroup, ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
-  child.stdin!.on('error', () => {})
+  child.stdin.on('error', () => {})
   return child
 }
 

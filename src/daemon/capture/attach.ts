@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { unmount } from '#base/syscall'
 import {
   BpfMap,
@@ -12,12 +12,15 @@ import {
   openPinned,
   replaceProgram,
 } from './bpf.ts'
+import captureObject from './capture.bpf.json' with { type: 'json' }
 import { cgroupAt, cgroupMount, type Cgroup } from './cgroup.ts'
 import { heartbeatIntervalMs, isAlive, writeHeartbeat } from './heartbeat.ts'
+import inspectObject from './inspect.bpf.json' with { type: 'json' }
 import { layout, mapNames, mapShapes, type MapName } from './layout.ts'
 import { loadObject, type LoadedObject } from './load.ts'
 import {
   hooks,
+  inspectorPath,
   isMountPoint,
   linkPath,
   mapPath,
@@ -153,6 +156,17 @@ function install(
   for (const hook of hooks) attachHook(hook, object.programs.get(hook.program)!, target, pinDirectory)
 }
 
+/** Pins the inspector, or removes an older one where this kernel takes none: the verdicts then serve instead. */
+function installInspector({ pinDirectory, owner }: Pick<AttachOptions, 'pinDirectory' | 'owner'>): void {
+  try {
+    using object = loadObject(inspectObject)
+    pinOver(object.programs.get('tideway_inspect')!, inspectorPath(pinDirectory), owner)
+  } catch (error) {
+    if (!isFault(error, 'CAPTURE_UNAVAILABLE')) throw error
+    rmSync(inspectorPath(pinDirectory), { force: true })
+  }
+}
+
 /**
  * Loads the kernel programs, attaches them and pins everything, so that capture outlives this process and every
  * daemon: the short part that needs root (security rule 2). Where programs are pinned already they are replaced
@@ -176,7 +190,7 @@ export async function attachCapture(options: AttachOptions): Promise<{ upgraded:
   const upgraded = existsSync(mapPath(pinDirectory, 'config'))
   using previous = upgraded ? openMap(pinDirectory, 'config') : undefined
   if (previous) await refuseIfAlive(previous, clock)
-  using object = loadObject()
+  using object = loadObject(captureObject)
   const fresh = (name: MapName) => new BpfMap(object.maps.get(name)!, mapShapes[name])
   configure(fresh('config'), previous, daemon, openPerCgroup)
   if (upgraded) {
@@ -186,6 +200,7 @@ export async function attachCapture(options: AttachOptions): Promise<{ upgraded:
     }
   }
   try {
+    installInspector(options)
     install(object, target, options)
   } catch (error) {
     if (!upgraded) releaseCapture(pinDirectory)
@@ -212,6 +227,7 @@ export function releaseCapture(pinDirectory: string): void {
   if (!existsSync(pinDirectory)) return
   for (const hook of hooks.toReversed()) release(linkPath(pinDirectory, hook), hook)
   for (const name of mapNames) rmSync(mapPath(pinDirectory, name), { force: true })
+  rmSync(inspectorPath(pinDirectory), { force: true })
   for (const name of readdirSync(pinDirectory)) {
     if (name.endsWith('_new')) rmSync(join(pinDirectory, name))
   }

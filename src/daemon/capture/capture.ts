@@ -2,6 +2,7 @@ import { openCounters, readCounters, type Counters } from './counters.ts'
 import type { BpfMap } from './bpf.ts'
 import type { Candidates } from './candidates.ts'
 import { writeHeartbeat } from './heartbeat.ts'
+import { openInspector } from './inspector.ts'
 import {
   candidateKey,
   candidateKinds,
@@ -65,8 +66,9 @@ export interface Capture extends Disposable {
    */
   setVerdict(process: CapturedProcess, verdict: number | 'stranger'): boolean
   /**
-   * Whether the process is, by the kernel's knowledge, the image that was judged an identity; one look-up. False
-   * after exec and exit, and after a change of credentials or cgroup once it connected again.
+   * Whether the process is still the very image that opened its connection, to be asked before every request on
+   * it (security rule 10); one system call. False after exec, exit, and a change of credentials or cgroup. Before
+   * Linux 6.2 it sees such a change only once the process has connected again.
    */
   verdictHolds(process: CapturedProcess): boolean
   /**
@@ -139,6 +141,7 @@ export function openCapture(pinDirectory: string): Capture {
   const verdicts = open('verdicts')
   const records = open('records')
   const counters = opened.use(openCounters(pinDirectory))
+  const inspector = opened.use(openInspector(pinDirectory))
   // The one copy of the configuration that is ever written back; workers never do.
   configuration.lookup()
   const settings = configuration.value
@@ -205,11 +208,7 @@ export function openCapture(pinDirectory: string): Capture {
       // verdict that comes too late holds for nothing.
       return verdicts.replace()
     },
-    verdictHolds(process) {
-      if (!readVerdict(process)) return false
-      const identity = verdicts.value.readUInt32LE(verdict.identity)
-      return identity !== unjudged && identity !== stranger
-    },
+    verdictHolds: (process) => (inspector ? inspector.isStill(process) : readVerdict(process)),
     takeOrigin(remoteAddress, remotePort, netnsCookie) {
       writePeer(records.key, remoteAddress, remotePort, netnsCookie)
       if (!records.take()) return undefined

@@ -115,6 +115,19 @@ export function readProcess(bytes: Buffer, offset: number): CapturedProcess {
   }
 }
 
+export function writeProcess(process: CapturedProcess, bytes: Buffer): void {
+  bytes.writeUInt32LE(process.pid, pin.tgid)
+  bytes.writeBigUInt64LE(process.startTicks, pin.start_ticks)
+  bytes.writeUInt32LE(process.exeDevice, pin.exe_device)
+  bytes.writeBigUInt64LE(process.exeInode, pin.exe_inode)
+  bytes.writeUInt32LE(process.uid, pin.uid)
+  bytes.writeUInt32LE(process.gid, pin.gid)
+  bytes.writeBigUInt64LE(process.cgroupId, pin.cgroup_id)
+  bytes.writeBigUInt64LE(process.image, pin.image)
+  bytes.writeUInt32LE(process.effectiveUid, pin.effective_uid)
+  bytes.writeUInt32LE(process.effectiveGid, pin.effective_gid)
+}
+
 /** Whether the process_pin at `offset` is that of `process`, without allocating. */
 export function isProcess(bytes: Buffer, offset: number, process: CapturedProcess): boolean {
   return (

@@ -1,10 +1,9 @@
-// Loads the packed object: a loader program made by bpftool runs in the kernel, creates the maps, relocates the
+// Loads a packed object: a loader program made by bpftool runs in the kernel, creates the maps, relocates the
 // programs for this kernel and loads them.
 import { closeSync } from 'node:fs'
 import { allocateMemory, errorName, type Memory } from '#base/syscall'
 import { Fault } from '#base/errors'
 import { createArrayMap, loadSyscallProgram, runProgram, updateElement } from './bpf.ts'
-import packed from './capture.bpf.json' with { type: 'json' }
 
 const contextHeaderBytes = 24 // struct bpf_loader_ctx: size, flags, log level, log size, log buffer
 const mapDescriptorBytes = 16 // struct bpf_map_desc: descriptor, entries, initial value
@@ -15,6 +14,14 @@ const logBytes = 1 << 20
 export interface LoadedObject extends Disposable {
   readonly maps: ReadonlyMap<string, number>
   readonly programs: ReadonlyMap<string, number>
+}
+
+/** An object as native/capture/pack.ts leaves it; `data` and `instructions` in Base64. */
+export interface PackedObject {
+  readonly maps: readonly string[]
+  readonly programs: readonly string[]
+  readonly data: string
+  readonly instructions: string
 }
 
 interface Placed {
@@ -32,7 +39,7 @@ interface Placed {
 }
 
 /** Lays out all that the kernel reads or writes in one piece of memory. */
-function place(logged: boolean): Placed {
+function place(packed: PackedObject, logged: boolean): Placed {
   const data = Buffer.from(packed.data, 'base64')
   const instructions = Buffer.from(packed.instructions, 'base64')
   const contextBytes =
@@ -103,12 +110,12 @@ function lastLines(placed: Placed): string {
  * @throws Fault SYSCALL_FAILED when the kernel lets us load nothing at all; CAPTURE_UNAVAILABLE when it refuses
  *   one of our programs, with the end of the verifier's log
  */
-export function loadObject(): LoadedObject {
-  const placed = place(false)
+export function loadObject(packed: PackedObject): LoadedObject {
+  const placed = place(packed, false)
   const result = runLoader(placed, false)
   if (result < 0) {
     // The log makes the kernel fail on a short buffer, so it is asked for only to explain a refusal.
-    const explained = place(true)
+    const explained = place(packed, true)
     runLoader(explained, true)
     throw new Fault('CAPTURE_UNAVAILABLE', `the kernel refuses the capture program: ${errorName(-result)}`, {
       hint: lastLines(explained),

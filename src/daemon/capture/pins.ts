@@ -36,6 +36,8 @@ export const hooks = [
 export type Hook = (typeof hooks)[number]
 
 export const linkPath = (pinDirectory: string, hook: Hook) => join(pinDirectory, `link_${hook.name}`)
+/** The program that tells whether a process is still what it was; absent before Linux 6.2. */
+export const inspectorPath = (pinDirectory: string) => join(pinDirectory, 'program_inspect')
 export const mapPath = (pinDirectory: string, name: MapName) => join(pinDirectory, `map_${name}`)
 
 function isBpffs(path: string): boolean {

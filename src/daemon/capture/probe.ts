@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isFault } from '#base/errors'
 import { errnoOf } from '#base/syscall'
 import { linkToCgroup } from './bpf.ts'
+import captureObject from './capture.bpf.json' with { type: 'json' }
 import { cgroupMount } from './cgroup.ts'
 import { loadObject } from './load.ts'
 import { hooks } from './pins.ts'
@@ -18,7 +19,7 @@ const EROFS = 30
 
 /** Loads everything and attaches it to a cgroup of its own without processes, which goes away again. */
 function tryAll(): void {
-  using object = loadObject()
+  using object = loadObject(captureObject)
   const folder = mkdtempSync(join(cgroupMount(), 'tideway-probe-'))
   try {
     const cgroup = openSync(folder, 'r')

@@ -3,7 +3,7 @@ import { linkInfo, openPinned } from './bpf.ts'
 import { openCounters, readCounters, type Counters } from './counters.ts'
 import { heartbeatAgeMs, isAlive } from './heartbeat.ts'
 import { layout } from './layout.ts'
-import { hooks, linkPath, mapPath, openMap } from './pins.ts'
+import { hooks, inspectorPath, linkPath, mapPath, openMap } from './pins.ts'
 
 export type CaptureStatus =
   | { readonly attached: false }
@@ -24,6 +24,8 @@ export type CaptureStatus =
       /** Undefined when the daemon stopped in order, or none ran yet. */
       readonly heartbeatAgeMs: number | undefined
       readonly generation: number
+      /** Whether a change of credentials is seen on open connections too (Linux 6.2). */
+      readonly inspects: boolean
       readonly listeners: readonly {
         readonly netnsCookie: string
         readonly port: number
@@ -73,6 +75,7 @@ export function captureStatus(pinDirectory: string): CaptureStatus {
     alive: isAlive(config.value),
     heartbeatAgeMs: heartbeatAgeMs(config.value),
     generation: config.value.readUInt32LE(layout.config.offsets.generation),
+    inspects: existsSync(inspectorPath(pinDirectory)),
     listeners: listeners.keys().map((key) => {
       key.copy(listeners.key)
       listeners.lookup()
