@@ -1,4 +1,9 @@
 /**
- * What each daemon gets and what it says about it. It does not speak to daemons itself (`#server/enrollment`).
+ * What follows from the declared objects: which credentials are exchanged, what each daemon gets, and the state of
+ * every object, true at all times. Every look at a change starts from all objects, so that the order in which
+ * they came never matters. It neither talks to clouds (`server/exchange`) nor to daemons (`server/enrollment`).
  */
+export { openReconciler, type Reconciler, type ReconcilerOptions } from './controller.ts'
+export { openScopes, type ScopeStreams } from './scopes.ts'
+export { identityAdmission } from './admission.ts'
 export type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'

@@ -1,0 +1,169 @@
+import type { CredentialBinding } from '#model/resource'
+import type { Credential } from '#model/credential'
+import {
+  enumerate,
+  judge,
+  reportedFor,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
+import type { PlannedBinding } from './plan.ts'
+import { isInScope } from './scope-delta.ts'
+import type { Effect } from './scopes.ts'
+import type { World } from './world.ts'
+
+const maxDaemonsShown = 200
+
+interface OnDaemon {
+  readonly name: string
+  readonly captureLevel: string
+  readonly effect: Effect
+}
+
+type BindingState = DesiredStatus<'CredentialBinding'>['state']
+
+export function judgeCredentialBinding(
+  object: CredentialBinding,
+  world: World,
+): DesiredStatus<'CredentialBinding'> {
+  const binding = world.plan.bindings.get(object.metadata.uid)
+  const shared = [...unsupportedIn(object), ...reportedFor(object, world.streams)]
+  if (!binding) {
+    const { state, reason, message } = world.plan.problems.get(object.metadata.uid)!
+    return {
+      state,
+      message,
+      conditions: [judge('Resolved', 'False', reason, message), ...shared],
+      own: { credential: undefined, daemons: undefined },
+    }
+  }
+  const services = enumerate(binding.scoped.serviceNames)
+  const resolved = judge('Resolved', 'True', 'Found', `identity, source and Service ${services} are there`)
+  const credential = world.exchangeState(binding.key)?.credential
+  const valid = credentialCondition(binding, world)
+  const daemons = daemonsOf(binding, world)
+  const delivered = deliveredCondition(binding, daemons)
+  const [problem, state] = problemOf(valid, delivered, shared)
+  return {
+    state,
+    message:
+      problem?.message ??
+      `${delivered.message}${valid.reason === 'RenewalFails' ? `; ${valid.message}` : ''}`,
+    conditions: [resolved, valid, delivered, ...shared],
+    own: {
+      credential: credential && shownCredential(credential),
+      daemons: daemons.length === 0 ? undefined : daemons.slice(0, maxDaemonsShown).map(shownDaemon(binding)),
+    },
+  }
+}
+
+/** The first thing that keeps the binding from being OK, and what that makes of it. */
+function problemOf(
+  valid: Judgement,
+  delivered: Judgement,
+  shared: readonly Judgement[],
+): [Judgement | undefined, BindingState] {
+  if (valid.status !== 'True') return [valid, valid.status === 'False' ? 'FAILED' : 'PENDING']
+  if (delivered.status !== 'True') return [delivered, delivered.status === 'False' ? 'FAILED' : 'PENDING']
+  const [unsupported] = shared.filter(({ type }) => type === 'Unsupported')
+  return unsupported ? [unsupported, 'PENDING'] : [undefined, 'OK']
+}
+
+/** False: an operator must act. Unknown: it may come by itself. */
+function credentialCondition(binding: PlannedBinding, { exchangeState, discovery }: World): Judgement {
+  const { credential, failure } = exchangeState(binding.key) ?? {}
+  const source = `CredentialSource ${binding.scoped.sourceName}`
+  if (credential && failure) {
+    const until = new Date(credential.expiresAt).toISOString()
+    const message = `its renewal fails and it serves until ${until}: ${failure.message}`
+    return judge('CredentialValid', 'True', 'RenewalFails', message)
+  }
+  if (credential) return judge('CredentialValid', 'True', 'Exchanged', `from ${source}`)
+  if (failure) {
+    const message = `no credential from ${source}: ${failure.message}`
+    return judge('CredentialValid', failure.needsOperator ? 'False' : 'Unknown', failure.reason, message)
+  }
+  const probe = discovery()
+  const hint = probe.state === 'failed' ? `; ${probe.message}` : ''
+  return judge('CredentialValid', 'Unknown', 'UnderWay', `the exchange with ${source} is under way${hint}`)
+}
+
+function daemonsOf({ identities, scoped, key }: PlannedBinding, { streams }: World): OnDaemon[] {
+  return streams
+    .filter(({ daemon }) => identities.some((identity) => isInScope(identity, daemon)))
+    .map(({ daemon, effectOf }) => ({
+      name: daemon.name,
+      captureLevel: daemon.captureLevel,
+      effect: effectOf({ name: scoped.name, key }),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: readonly OnDaemon[]): Judgement {
+  const named = (state: Effect['state']) => daemons.filter(({ effect }) => effect.state === state)
+  const names = (list: readonly OnDaemon[]) => enumerate(list.map(({ name }) => name))
+  const withheld = named('WITHHELD')
+  const failing = named('FAILED')
+  const waiting = named('PENDING')
+  if (daemons.length === 0) {
+    const identity = enumerate(identities.map(({ scoped }) => scoped.name))
+    return judge(
+      'Delivered',
+      'Unknown',
+      'NoDaemon',
+      `no connected daemon is in the scope of WorkloadIdentity ${identity}: join one, or correct its spec.scope`,
+    )
+  }
+  if (withheld.length > 0) {
+    const levels = enumerate(
+      withheld.map(({ name, captureLevel }) => `${name} captures at level ${captureLevel}`),
+    )
+    return judge(
+      'Delivered',
+      'False',
+      'CaptureTooWeak',
+      `the binding demands capture level ${scoped.minimumCapture}, and ${levels}: raise it there, ` +
+        'or lower spec.minimumCapture',
+    )
+  }
+  if (failing.length > 0) {
+    const { effect } = failing[0]!
+    const why = effect.state === 'FAILED' ? effect.message : ''
+    return judge(
+      'Delivered',
+      'False',
+      'DaemonFailed',
+      `daemon ${names(failing)} cannot put it into effect: ${why}`,
+    )
+  }
+  if (waiting.length > 0) {
+    return judge(
+      'Delivered',
+      'Unknown',
+      'Waiting',
+      `waiting for daemon ${names(waiting)} to put it into effect`,
+    )
+  }
+  return judge('Delivered', 'True', 'Acknowledged', `in effect on daemon ${names(daemons)}`)
+}
+
+function shownCredential({ accessKeyId, issuedAt, expiresAt }: Credential) {
+  return {
+    id: accessKeyId,
+    issuedAt: new Date(issuedAt).toISOString(),
+    expiresAt: new Date(expiresAt).toISOString(),
+  }
+}
+
+function shownDaemon({ scoped }: PlannedBinding) {
+  return ({ name, captureLevel, effect }: OnDaemon) => {
+    const message =
+      effect.state === 'FAILED'
+        ? effect.message
+        : effect.state === 'WITHHELD'
+          ? `captures at level ${captureLevel}, the binding demands ${scoped.minimumCapture}`
+          : undefined
+    return { name, state: effect.state, ...(message !== undefined && { message }) }
+  }
+}

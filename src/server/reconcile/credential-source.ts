@@ -1,0 +1,91 @@
+import type { CredentialSource } from '#model/resource'
+import { stsEndpoint, type ExchangeState, type Probe } from '#server/exchange'
+import {
+  enumerate,
+  judge,
+  reportedFor,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
+import { scopedName } from './plan.ts'
+import type { World } from './world.ts'
+
+export function judgeCredentialSource(
+  object: CredentialSource,
+  world: World,
+): DesiredStatus<'CredentialSource'> {
+  const { aws } = object.spec
+  const unsupported = unsupportedIn(object)
+  if (!aws) {
+    const [{ message }] = unsupported as [Judgement]
+    return { state: 'FAILED', message, conditions: unsupported }
+  }
+  const { origin } = stsEndpoint(aws)
+  const discovery = probed(
+    'DiscoveryReachable',
+    world.discovery(),
+    'the discovery document and keys are what this server publishes',
+  )
+  const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
+  const states = exchangesOf(object, world)
+  const exchanged = exchangedCondition(states)
+  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedFor(object, world.streams)]
+  const failure = states.find((state) => state.failure)?.failure
+  if (failure) {
+    return { state: failure.needsOperator ? 'FAILED' : 'PENDING', message: exchanged.message, conditions }
+  }
+  // What a cloud has accepted it could fetch: an exchange that succeeded says more than our own look.
+  const checks = exchanged.status === 'True' ? [] : [discovery, endpoint]
+  const problem = [...checks.filter(({ status }) => status !== 'True'), ...unsupported][0]
+  return {
+    state: problem ? 'PENDING' : 'AVAILABLE',
+    message: problem?.message ?? exchanged.message,
+    conditions,
+  }
+}
+
+function probed(type: string, probe: Probe, ok: string): Judgement {
+  if (probe.state === 'ok') return judge(type, 'True', 'Answered', ok)
+  if (probe.state === 'pending') return judge(type, 'Unknown', 'Checking', 'being checked')
+  return judge(type, 'False', probe.reason, probe.message)
+}
+
+function exchangesOf({ metadata }: CredentialSource, { plan, exchangeState }: World): ExchangeState[] {
+  const name = scopedName(metadata)
+  const keys = [...plan.bindings.values()]
+    .filter(({ scoped }) => scoped.sourceName === name)
+    .map(({ key }) => key)
+  return [...new Set(keys)].flatMap((key) => exchangeState(key) ?? [])
+}
+
+function exchangedCondition(states: readonly ExchangeState[]): Judgement {
+  if (states.length === 0) {
+    return judge(
+      'Exchanged',
+      'Unknown',
+      'NoBinding',
+      'ready; a CredentialBinding triggers the first exchange',
+    )
+  }
+  const failing = states.find(({ failure }) => failure)
+  if (failing?.failure) {
+    const { spiffeId } = failing.target
+    const serves = failing.credential
+      ? `; the present credential serves until ${new Date(failing.credential.expiresAt).toISOString()}`
+      : ''
+    const { reason, message } = failing.failure
+    return judge('Exchanged', 'False', reason, `exchange for ${spiffeId} failed: ${message}${serves}`)
+  }
+  const waiting = states.filter(({ credential }) => !credential)
+  if (waiting.length > 0) {
+    const names = enumerate(waiting.map(({ target }) => target.spiffeId))
+    return judge('Exchanged', 'Unknown', 'UnderWay', `the exchange for ${names} is under way`)
+  }
+  return judge(
+    'Exchanged',
+    'True',
+    'Exchanged',
+    `credentials are there for ${enumerate(states.map(({ target }) => target.spiffeId))}`,
+  )
+}

@@ -1,0 +1,115 @@
+import { isDeepStrictEqual } from 'node:util'
+import {
+  credentialKey,
+  emptyScope,
+  satisfiesCapture,
+  type Scope,
+  type ScopedCredential,
+  type ScopeUpdate,
+} from '#model/scope'
+import type { Credential } from '#model/credential'
+import type { PlannedIdentity, Plan } from './plan.ts'
+import type { FollowingDaemon } from './ports.ts'
+
+export function isInScope(
+  { where }: PlannedIdentity,
+  daemon: { readonly workloadId: string; readonly groups: readonly string[] },
+): boolean {
+  return where.kind === 'daemon' ? where.id === daemon.workloadId : daemon.groups.includes(where.id)
+}
+
+/**
+ * What one daemon gets. SECURITY: only the identities whose scope names it, only the bindings of these, only the
+ * Services and credentials of these bindings (design invariant 3), and no credential for a binding that demands
+ * a stronger capture level than it has (rule 12).
+ */
+export function scopeFor(
+  plan: Plan,
+  daemon: FollowingDaemon,
+  credentialOf: (key: string) => Credential | undefined,
+): Scope {
+  const identities = [...plan.identities.values()].filter((identity) => isInScope(identity, daemon))
+  if (identities.length === 0) return emptyScope
+  const spiffeIds = new Set(identities.map(({ scoped }) => scoped.spiffeId))
+  const bindings = [...spiffeIds].flatMap((spiffeId) => plan.bindingsOf.get(spiffeId) ?? [])
+  const credentials = new Map<string, ScopedCredential>()
+  for (const { key, scoped } of bindings) {
+    const credential = credentialOf(key)
+    if (!credential || !satisfiesCapture(daemon.captureLevel, scoped.minimumCapture)) continue
+    credentials.set(key, { spiffeId: scoped.spiffeId, sourceName: scoped.sourceName, credential })
+  }
+  return {
+    identities: new Map(identities.map(({ scoped }) => [scoped.name, scoped])),
+    services: new Map(bindings.flatMap(({ services }) => services).map((service) => [service.name, service])),
+    bindings: new Map(bindings.map(({ scoped }) => [scoped.name, scoped])),
+    credentials,
+  }
+}
+
+export type Delta = Pick<ScopeUpdate, 'upsert' | 'remove'>
+
+// A credential is the same only when it is the very same: comparing would not look into its secrets.
+function sameCredential(a: ScopedCredential, b: ScopedCredential): boolean {
+  return a.credential === b.credential
+}
+
+function changed<T>(
+  before: ReadonlyMap<string, T>,
+  after: ReadonlyMap<string, T>,
+  same: (a: T, b: T) => boolean = isDeepStrictEqual,
+): { upsert: T[]; remove: string[] } {
+  const upsert = [...after].filter(([key, item]) => {
+    const known = before.get(key)
+    return known === undefined || !same(known, item)
+  })
+  return {
+    upsert: upsert.map(([, item]) => item),
+    remove: [...before.keys()].filter((key) => !after.has(key)),
+  }
+}
+
+/** What turns `before` into `after`; undefined when nothing does. */
+export function deltaBetween(before: Scope, after: Scope): Delta | undefined {
+  const identities = changed(before.identities, after.identities)
+  const services = changed(before.services, after.services)
+  const bindings = changed(before.bindings, after.bindings)
+  const credentials = changed(before.credentials, after.credentials, sameCredential)
+  const parts = [identities, services, bindings, credentials]
+  if (parts.every(({ upsert, remove }) => upsert.length + remove.length === 0)) return undefined
+  return {
+    upsert: {
+      identities: identities.upsert,
+      services: services.upsert,
+      bindings: bindings.upsert,
+      credentials: credentials.upsert,
+    },
+    remove: {
+      identities: identities.remove,
+      services: services.remove,
+      bindings: bindings.remove,
+      credentials: credentials.remove,
+    },
+  }
+}
+
+/** Names of the bindings that an update of `scope` touches, themselves or through what they need. */
+export function touchedBindings(scope: Scope, { upsert }: Delta): string[] {
+  const services = new Set(upsert.services.map(({ name }) => name))
+  const bindings = new Set(upsert.bindings.map(({ name }) => name))
+  const spiffeIds = new Set(upsert.identities.map(({ spiffeId }) => spiffeId))
+  return [...scope.bindings.values()]
+    .filter(
+      ({ name, spiffeId, serviceNames }) =>
+        bindings.has(name) ||
+        spiffeIds.has(spiffeId) ||
+        serviceNames.some((service) => services.has(service)),
+    )
+    .map(({ name }) => name)
+}
+
+/** Keys of the credentials that an update brings where there was none. */
+export function newCredentials(before: Scope, { upsert }: Delta): string[] {
+  return upsert.credentials
+    .map(({ spiffeId, sourceName }) => credentialKey(spiffeId, sourceName))
+    .filter((key) => !before.credentials.has(key))
+}

@@ -1,0 +1,26 @@
+import type { Service } from '#model/resource'
+import { enumerate, judge, reportedFor, unsupportedIn, type DesiredStatus } from './desired-status.ts'
+import { scopedName } from './plan.ts'
+import type { World } from './world.ts'
+
+export function judgeService(object: Service, { plan, streams }: World): DesiredStatus<'Service'> {
+  const name = scopedName(object.metadata)
+  const bindings = [...plan.bindings.values()].filter(({ scoped }) => scoped.serviceNames.includes(name))
+  const bound =
+    bindings.length === 0
+      ? judge('Bound', 'False', 'NoBinding', 'no CredentialBinding that is in force selects it')
+      : judge(
+          'Bound',
+          'True',
+          'Selected',
+          `selected by CredentialBinding ${enumerate(bindings.map(({ scoped }) => scoped.name))}`,
+        )
+  const reported = reportedFor(object, streams)
+  const unsupported = unsupportedIn(object)
+  const problem = [...reported, ...unsupported][0]
+  return {
+    state: problem ? 'FAILED' : 'OK',
+    message: (problem ?? bound).message,
+    conditions: [bound, ...reported, ...unsupported],
+  }
+}

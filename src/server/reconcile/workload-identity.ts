@@ -1,0 +1,96 @@
+import { formatSpiffeId, parseWorkloadId } from '#model/identity'
+import {
+  assumableByAnyLocalUser,
+  scopeOf,
+  unfilterableSelectors,
+  type WorkloadIdentity,
+} from '#model/resource'
+import {
+  enumerate,
+  judge,
+  reportedFor,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
+import { scopedName } from './plan.ts'
+import { isInScope } from './scope-delta.ts'
+import type { World } from './world.ts'
+
+export function judgeWorkloadIdentity(
+  object: WorkloadIdentity,
+  world: World,
+): DesiredStatus<'WorkloadIdentity'> {
+  const { plan, streams } = world
+  const { spec, metadata } = object
+  const shadowedBy = plan.shadowed.get(metadata.uid)
+  if (shadowedBy) {
+    const message =
+      `workload ID ${spec.workloadID} belongs to WorkloadIdentity ${scopedName(shadowedBy.metadata)} of namespace ` +
+      `${shadowedBy.metadata.namespace}: give this one another, or delete that one`
+    return {
+      state: 'FAILED',
+      message,
+      conditions: [judge('Accepted', 'False', 'WorkloadIDTaken', message)],
+      own: { spiffeID: undefined },
+    }
+  }
+  const scope = scopeCondition(object, world)
+  const unsupported = unsupportedIn(object)
+  const reported = reportedFor(object, streams)
+  const weak = weaknesses(object)
+  const problem = [scope, ...unsupported].find(
+    ({ type, status }) => type === 'Unsupported' || status !== 'True',
+  )
+  const notes = [...weak, ...reported].map(({ type, message }) => `${type}: ${message}`)
+  return {
+    state: problem ? 'PENDING' : 'OK',
+    message: [(problem ?? scope).message, ...notes].join('; '),
+    conditions: [
+      judge('Accepted', 'True', 'Valid', 'the workload ID is unique'),
+      scope,
+      ...weak,
+      ...unsupported,
+      ...reported,
+    ],
+    own: { spiffeID: formatSpiffeId(plan.trustDomain, parseWorkloadId(spec.workloadID)) },
+  }
+}
+
+function scopeCondition(object: WorkloadIdentity, { plan, objects, streams }: World): Judgement {
+  const identity = plan.identities.get(scopedName(object.metadata))!
+  const daemons = objects
+    .list('Daemon')
+    .filter(({ spec }) =>
+      isInScope(identity, { workloadId: spec.workloadID, groups: spec.daemonGroups ?? [] }),
+    )
+  if (daemons.length === 0) {
+    const { kind, id } = scopeOf(object.spec)
+    const message =
+      kind === 'daemon'
+        ? `the scope matches no daemon: none has the workloadID ${id}; see "ctl get daemons", or join one`
+        : `the scope matches no daemon: none is in the group ${id}; join one with a token that lists it in daemonGroups`
+    return judge('ScopeMatched', 'False', 'NoDaemon', message)
+  }
+  const connected = new Set(streams.map(({ daemon }) => daemon.name))
+  const names = daemons.map(({ metadata }) => metadata.name)
+  const present = names.filter((name) => connected.has(name))
+  const message =
+    present.length === 0
+      ? `the scope matches ${enumerate(names)}, not connected at the moment`
+      : `the scope matches ${enumerate(names)}`
+  return judge('ScopeMatched', 'True', present.length === 0 ? 'NotConnected' : 'Matched', message)
+}
+
+function weaknesses({ spec }: WorkloadIdentity): Judgement[] {
+  const weak: Judgement[] = []
+  if (assumableByAnyLocalUser(spec.selectors)) {
+    const message = 'a selector says what runs but not who runs it: add process:uid or systemd:unit'
+    weak.push(judge('AssumableByAnyLocalUser', 'True', 'WeakSelectors', message))
+  }
+  if (!spec.captureAll && unfilterableSelectors(spec.selectors).length > 0) {
+    const message = 'a selector has no key that the kernel can filter by: add one, or set spec.captureAll'
+    weak.push(judge('Unfilterable', 'True', 'WeakSelectors', message))
+  }
+  return weak
+}
