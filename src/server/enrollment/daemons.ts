@@ -41,10 +41,13 @@ export interface NodeKeys {
   /** Whether this very object (not an earlier one of its name) was joined with this key. */
   belongs(daemon: Daemon, key: KeyObject): Promise<boolean>
   remove(daemonName: string): Promise<void>
+  /** Names of the daemons that have a key on record. */
+  names(): Promise<readonly string[]>
 }
 
 export function openNodeKeys(store: Store): NodeKeys {
-  const storeKey = (name: string) => `/enrollment/node-keys/${name}`
+  const prefix = '/enrollment/node-keys/'
+  const storeKey = (name: string) => prefix + name
   const encode = ({ metadata }: Daemon, key: KeyObject) =>
     Buffer.from(`${metadata.uid} ${key.export({ type: 'spki', format: 'der' }).toString('base64')}`)
   return {
@@ -62,6 +65,10 @@ export function openNodeKeys(store: Store): NodeKeys {
     },
     async remove(name) {
       await store.transaction([], [{ type: 'delete', key: storeKey(name) }])
+    },
+    async names() {
+      const { entries } = await store.list(prefix)
+      return entries.map(({ key }) => key.slice(prefix.length))
     },
   }
 }

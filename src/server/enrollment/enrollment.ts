@@ -18,6 +18,7 @@ import {
   openNodeKeys,
   serverWorkloadId,
 } from './daemons.ts'
+import { openRateLimit } from './rate-limit.ts'
 import { issueDaemonSvid, type SvidIssuer } from './svid.ts'
 
 type SvidAnswer = MessageInitShape<typeof SvidResponseSchema>
@@ -25,6 +26,9 @@ type SvidAnswer = MessageInitShape<typeof SvidResponseSchema>
 /** How far the clock of a node that recovers may be off. */
 const recoverSkewMs = 300_000
 const maxFactLength = 256
+const joins = 'joins'
+/** Refused joins that are audited; more are only logged, so that a flood does not push other records out. */
+const auditedRefusals = { perMinute: 60, burst: 100 }
 
 export interface EnrollmentOptions extends SvidIssuer {
   readonly store: Store
@@ -47,6 +51,7 @@ const refuse = (reason: string, cause?: unknown) => new Fault('JOIN_REFUSED', re
 export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
   const { store, resources, audit, clock, log, trustDomain } = options
   const nodeKeys = openNodeKeys(store)
+  const refusals = openRateLimit({ clock, ...auditedRefusals })
 
   /**
    * Groups that joining with this token gives, beside the token's own (docs/decisions/0002).
@@ -146,6 +151,8 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
       } catch (error) {
         const { message } = toFault(error)
         log.warn('daemon.join.refused', { from, reason: message })
+        if (!refusals.allows(joins)) throw error
+        refusals.spend(joins)
         await audit.change({
           actor: `address:${from}`,
           verb: 'join',

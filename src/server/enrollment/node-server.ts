@@ -24,6 +24,7 @@ const handshakeTimeoutMs = 10_000
 const idleTimeoutMs = 60_000
 const serverSvidTtlSeconds = 86_400
 const maxSleepMs = 3_600_000
+const changed = new ConnectError('the daemon was changed', Code.Aborted)
 
 export interface NodeServerOptions extends Omit<NodeContext, 'streams' | 'nodeKeys' | 'nodeEndpoint'> {
   readonly store: Store
@@ -109,8 +110,8 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   )
 
   async function expel(name: string): Promise<void> {
+    if (await resources.get('Daemon', daemonNamespace, name)) return streams.cut(name, changed) // joined again
     streams.cut(name, toConnectError(new Fault('NODE_REFUSED', `${name} was deleted`)))
-    if (await resources.get('Daemon', daemonNamespace, name)) return // joined again meanwhile
     await nodeKeys.remove(name)
     await ca.removeInterceptRoot(name)
     log.info('daemon.expelled', { daemon: name })
@@ -118,8 +119,10 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
 
   /** Catches up with what happened while nobody watched. */
   async function takeStock(): Promise<string> {
-    const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
+    // Read before the Daemons are: one that joins in between is then known by its object.
     const connected = new Set(streams.names())
+    const recorded = await nodeKeys.names()
+    const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
     for (const { metadata, status } of items) {
       if (status?.state !== 'OK' && status?.state !== 'FAILED') continue
       if (connected.has(metadata.name)) continue
@@ -131,7 +134,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       }))
     }
     const known = new Set(items.map(({ metadata }) => metadata.name))
-    for (const name of connected) if (!known.has(name)) await expel(name)
+    for (const name of new Set([...connected, ...recorded])) if (!known.has(name)) await expel(name)
     return resourceVersion
   }
 
@@ -144,7 +147,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
             const { name, generation } = object.metadata
             if (type === 'DELETED') await expel(name)
             if (type === 'MODIFIED' && previous?.metadata.generation !== generation) {
-              streams.cut(name, new ConnectError('the daemon was changed', Code.Aborted))
+              streams.cut(name, changed)
             }
           }
         }

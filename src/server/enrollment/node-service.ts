@@ -24,7 +24,8 @@ export const peerCertificate = createContextKey<X509Certificate | undefined>(und
 /** Certificates of one daemon; a change of Services asks for a new intermediate. */
 const issuance = { perMinute: 30, burst: 60 }
 const maxRecordsPerBatch = 10_000
-const maxRecordLength = 32 * 1024
+/** With what the server adds, well below what the audit trail takes in one line. */
+const maxRecordBytes = 30 * 1024
 
 export interface NodeContext extends SyncContext, SvidIssuer {
   readonly nodeKeys: NodeKeys
@@ -33,7 +34,7 @@ export interface NodeContext extends SyncContext, SvidIssuer {
 
 /** Reads one shipped record; undefined for what a daemon has no business to say. */
 function readShipped(line: string, node: string): AuditRecord | undefined {
-  if (line.length > maxRecordLength) return undefined
+  if (Buffer.byteLength(line) > maxRecordBytes) return undefined
   try {
     const record = parseAuditRecord(line)
     // SECURITY: changes are the control plane's own records; and the node is who shipped it, whatever it says.
@@ -50,7 +51,8 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
   const limit = openRateLimit({ clock, ...issuance })
 
   function limited(daemonName: string): void {
-    limit.check(daemonName)
+    if (!limit.allows(daemonName))
+      throw new Fault('RATE_LIMITED', `${daemonName} asks for too many certificates`)
     limit.spend(daemonName)
   }
 
@@ -91,9 +93,8 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
         yield* syncDaemon(context, { daemon, peer, stream }, reports, handler.signal)
       } catch (error) {
         // A daemon that hung up is no failure, and nobody is left to hear of it.
-        throw handler.signal.aborted
-          ? new ConnectError('hung up', Code.Canceled)
-          : failedCall(log, 'Sync', error)
+        if (handler.signal.aborted) throw new ConnectError('hung up', Code.Canceled)
+        throw failedCall(log, 'Sync', stream.signal.aborted ? stream.signal.reason : error)
       } finally {
         if (name !== undefined) streams.end(name, stream)
       }

@@ -1,6 +1,7 @@
 import { createContextKey, createContextValues } from '@connectrpc/connect'
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify'
 import type { FastifyPluginAsync } from 'fastify'
+import { Fault } from '#base/errors'
 import { Enrollment } from '#wire/proto'
 import { failedCall } from './connect-error.ts'
 import { openEnrollment, type EnrollmentOptions } from './enrollment.ts'
@@ -22,7 +23,7 @@ export function enrollmentPlugin(options: EnrollmentOptions): FastifyPluginAsync
 
   async function limited<T>(call: string, address: string, run: () => Promise<T>): Promise<T> {
     try {
-      limit.check(address)
+      if (!limit.allows(address)) throw new Fault('RATE_LIMITED', `${address} was refused too often`)
       return await run()
     } catch (error) {
       limit.spend(address)

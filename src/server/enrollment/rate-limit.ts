@@ -1,10 +1,9 @@
 import type { Clock } from '#base/clock'
-import { Fault } from '#base/errors'
 
 /** Token buckets, one a key. */
 export interface RateLimit {
-  /** @throws Fault RATE_LIMITED when the bucket of `key` is empty */
-  check(key: string): void
+  /** Whether the bucket of `key` has a token. */
+  allows(key: string): boolean
   /** Takes a token, if there is one. */
   spend(key: string): void
 }
@@ -27,9 +26,7 @@ export function openRateLimit({
     return Math.min(burst, tokens + ((clock.monotonic() - at) / 60_000) * perMinute)
   }
   return {
-    check(key) {
-      if (level(key) < 1) throw new Fault('RATE_LIMITED', `too many requests of ${key}`)
-    },
+    allows: (key) => level(key) >= 1,
     spend(key) {
       const tokens = Math.max(0, level(key) - 1)
       buckets.delete(key)

@@ -72,7 +72,8 @@ async function expectHello(
 
 /**
  * One daemon's stream, from its introduction until it ends, falls silent, is replaced or cut (`stream`), or its
- * SVID expires. The caller has registered `stream` and verified the daemon.
+ * SVID expires. The caller has registered `stream` and verified the daemon; why it ended is the reason of
+ * `stream`.
  */
 export async function* syncDaemon(
   { scopes, resources, streams, clock, log, leaseSeconds }: SyncContext,
@@ -149,7 +150,8 @@ export async function* syncDaemon(
       }
     }
   } catch (error) {
-    throw stream.signal.aborted ? stream.signal.reason : error
+    stream.abort(error)
+    throw error
   } finally {
     stream.abort(new Fault('DAEMON_UNREACHABLE', 'the stream has ended'))
     await reading

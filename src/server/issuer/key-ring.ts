@@ -15,14 +15,15 @@ export interface RingKey {
 /** Keys by the time they start to sign. State is never stored: it follows from the times, alike for every reader. */
 export type KeyRing = readonly RingKey[]
 
-/** The key that signs at `at`: the last one to have started. */
+/** The key that signs at `at`: the last one to have started, or the first where the clock was set back. */
 export function activeKey(ring: KeyRing, at: EpochMs): RingKey | undefined {
-  return ring.findLast(({ activeFrom }) => activeFrom <= at)
+  return ring.findLast(({ activeFrom }) => activeFrom <= at) ?? ring[0]
 }
 
 /** The key that is published and waits for its time. */
 export function pendingKey(ring: KeyRing, at: EpochMs): RingKey | undefined {
-  return ring.find(({ activeFrom }) => activeFrom > at)
+  const active = activeKey(ring, at)
+  return ring.find((key) => key !== active && key.activeFrom > at)
 }
 
 /** What each key does at `at`, the active one first: some verifiers read no further (research: Ceph). */
@@ -34,8 +35,8 @@ export function describeRing(
   const active = activeKey(ring, at)
   const infos = ring.map((key, index): IssuerKeyInfo => {
     const { kid, createdAt, activeFrom } = key
-    if (activeFrom > at) return { kid, state: 'published', createdAt, since: activeFrom }
     if (key === active) return { kid, state: 'active', createdAt, since: activeFrom }
+    if (activeFrom > at) return { kid, state: 'published', createdAt, since: activeFrom }
     const since = ring[index + 1]!.activeFrom
     return { kid, state: 'retiring', createdAt, since, removeAt: since + maxTokenTtlSeconds * 1000 }
   })

@@ -97,6 +97,21 @@ describe('the token issuer', () => {
     assert.ok((await custody.names('issuer/')).length <= 3, 'old private keys are removed')
   })
 
+  it('keeps signing when the clock was set back, and rotates at once where no lead is wanted', async () => {
+    const start = openTestClock()
+    const { store, custody, open } = await openSetup(start)
+    const first = kidOf(await mint(await open()))
+    const earlier = openTestClock(start.now() - hour)
+    const settings = { url, publishAheadSeconds: 0 }
+    const issuer = await openTokenIssuer({ store, custody, clock: earlier, log: silentLog, settings })
+    assert.equal(kidOf(await mint(issuer)), first)
+    await earlier.advance(2 * hour)
+    const { kid, state } = await issuer.rotate()
+    assert.equal(state, 'active')
+    assert.equal(kidOf(await mint(issuer)), kid)
+    assert.notEqual(kid, first)
+  })
+
   it('is followed by other servers on the same store', async () => {
     const { open, clock } = await openSetup()
     const [one, two] = [await open({ publishAheadSeconds: 60 }), await open({ publishAheadSeconds: 60 })]

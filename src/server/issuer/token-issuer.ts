@@ -225,7 +225,8 @@ export async function openTokenIssuer({
     keys: describe,
     async rotate() {
       await publishNext()
-      return describe().find(({ state }) => state === 'published')!
+      const newest = ring.at(-1)!.kid
+      return describe().find(({ kid }) => kid === newest)!
     },
     run: ({ signal }) => runTogether(signal, [keepSchedule, followOthers]),
   }
