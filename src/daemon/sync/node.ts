@@ -94,7 +94,9 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
     const url = `https://${nodeEndpoint}`
     const session = new Http2SessionManager(
       url,
-      { pingIntervalMs: pingMs, pingTimeoutMs: pingMs, pingIdleConnection: true },
+      // Not on idle connections: the library would ping one that was dropped with a stream open, and throw where
+      // nobody can catch it.
+      { pingIntervalMs: pingMs, pingTimeoutMs: pingMs },
       {
         key: key.export({ type: 'pkcs8', format: 'pem' }),
         cert: certificatesToPem(svid),
