@@ -25,8 +25,13 @@ export interface AccessLog extends Disposable {
 /** Appends NDJSON to a file of mode 0600. The file grows until the emulator ends: demos and tests are short. */
 export function openAccessLog(path: string): AccessLog {
   const fd = openSync(path, 'a', 0o600)
+  let open = true
   return {
-    record: (entry) => void writeSync(fd, `${JSON.stringify(entry)}\n`),
-    [Symbol.dispose]: () => closeSync(fd),
+    // A request still under way when the emulator ends has lost its client already.
+    record: (entry) => void (open && writeSync(fd, `${JSON.stringify(entry)}\n`)),
+    [Symbol.dispose]() {
+      open = false
+      closeSync(fd)
+    },
   }
 }

@@ -102,9 +102,9 @@ describe(
       const exchanged = JSON.parse(
         await cli(
           [
-            ...['sts', 'assume-role-with-web-identity', '--role-arn', arn('role', 'TidewayRole')],
-            ...['--role-session-name', 'cli', '--web-identity-token', `file://${token}`],
-          ],
+            'sts assume-role-with-web-identity --role-session-name cli --role-arn'.split(' '),
+            [arn('role', 'TidewayRole'), '--web-identity-token', `file://${token}`],
+          ].flat(),
           {},
         ),
       ) as { Credentials: { AccessKeyId: string; SecretAccessKey: string; SessionToken: string } }

@@ -102,7 +102,8 @@ function wireRequest(request: Http2ServerRequest): WireRequest {
   let authority: string | undefined
   for (let index = 0; index + 1 < request.rawHeaders.length; index += 2) {
     const name = (request.rawHeaders[index] ?? '').toLowerCase()
-    const value = request.rawHeaders[index + 1] ?? ''
+    // Node gives one character per byte; what was signed is the text that these bytes are.
+    const value = Buffer.from(request.rawHeaders[index + 1] ?? '', 'latin1').toString('utf8')
     if (name === ':authority') authority = value
     else if (!name.startsWith(':')) headers.push([name, value])
   }

@@ -12,23 +12,27 @@ function listenAddress(value: unknown): { host: string; port: number } {
   return { host: match[1].replace(/^\[|\]$/g, ''), port }
 }
 
-function optional<T>(parse: (value: unknown) => T): SettingSpec<T | undefined> {
-  return { parse, default: undefined }
+function file(help: string): SettingSpec<string | undefined> {
+  return { parse: text, default: undefined, placeholder: 'FILE', help }
 }
 
-/** The settings of `tideway emulator`; the flags have the same names in kebab case. */
+/** The settings of `tideway emulator`. */
 export const emulatorSettings = {
-  /** `--listen HOST:PORT`; port 0 picks a free one. */
-  listen: { parse: listenAddress, default: { host: '127.0.0.1', port: 4443 } },
-  /** `--state-dir DIR`: where CA, root credentials and address are written; a temporary folder unless given. */
-  stateDir: optional(text),
-  /** `--issuer-ca FILE`: PEM trusted, beside the public roots, when a token issuer's keys are fetched. */
-  issuerCa: optional(text),
-  /** `--access-log FILE`: NDJSON, one line a request; `access.ndjson` in the state folder unless given. */
-  accessLog: optional(text),
-  /** `--root-credentials-file FILE`: AWS shared-credentials form; read if it exists, else written with a new key. */
-  rootCredentialsFile: optional(text),
-  /** `--account-id ID` of the one account. */
+  listen: {
+    parse: listenAddress,
+    default: { host: '127.0.0.1', port: 4443 },
+    placeholder: 'HOST:PORT',
+    help: 'address to listen on; port 0 picks a free one',
+  },
+  stateDir: {
+    ...file('folder for the CA, the root credentials and the address; a temporary one unless given'),
+    placeholder: 'DIR',
+  },
+  issuerCa: file('PEM to trust, beside the public roots, when the keys of a token issuer are fetched'),
+  accessLog: file('NDJSON with a line per request; access.ndjson in the state folder unless given'),
+  rootCredentialsFile: file(
+    'access key of the root user in shared-credentials form: read if it exists, else written with a new key',
+  ),
   accountId: {
     parse: (value: unknown) => {
       const id = String(value)
@@ -36,5 +40,7 @@ export const emulatorSettings = {
       return id
     },
     default: '123456789012',
+    placeholder: 'ID',
+    help: 'the one account that exists',
   },
 } satisfies Record<string, SettingSpec<unknown>>
