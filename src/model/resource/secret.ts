@@ -30,6 +30,8 @@ const schema = Type.Object(
 export type Secret = Omit<Static<typeof schema>, 'metadata' | 'apiVersion'> & {
   apiVersion: string
   metadata: ObjectMeta
+  /** Nothing is observed about a Secret; here so that every object may be asked. */
+  status?: undefined
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
