@@ -10,6 +10,7 @@ export interface Fields {
   hosts: number
   host: string | undefined
   contentLengths: number
+  /** Framing values keep the white space around them: parsers disagree on tabs there. */
   contentLength: string | undefined
   transferEncodings: number
   transferEncoding: string | undefined
@@ -60,10 +61,23 @@ export function parseFields(
     const rawName = text.slice(at, nameEnd)
     const header = { name: rawName.toLowerCase(), rawName, value: text.slice(valueStart, valueEnd) }
     fields.headers.push(header)
-    note(fields, header)
+    if (framingNames.has(header.name)) noteFraming(fields, header.name, text.slice(nameEnd + 1, lineEnd))
+    else note(fields, header)
     at = lineEnd + 2
   }
   return fields
+}
+
+const framingNames = new Set(['content-length', 'transfer-encoding'])
+
+function noteFraming(fields: Fields, name: string, untrimmed: string): void {
+  if (name === 'content-length') {
+    fields.contentLengths += 1
+    fields.contentLength = untrimmed
+  } else {
+    fields.transferEncodings += 1
+    fields.transferEncoding = untrimmed
+  }
 }
 
 function note(fields: Fields, { name, value }: Header): void {
@@ -71,14 +85,6 @@ function note(fields: Fields, { name, value }: Header): void {
     case 'host':
       fields.hosts += 1
       fields.host = value
-      break
-    case 'content-length':
-      fields.contentLengths += 1
-      fields.contentLength = value
-      break
-    case 'transfer-encoding':
-      fields.transferEncodings += 1
-      fields.transferEncoding = value
       break
     case 'connection':
       fields.connection = [...fields.connection, ...listOf(value)]

@@ -32,7 +32,7 @@ function declaredFraming(fields: Fields, version: HttpVersion): Framing | Refuse
     if (fields.contentLengths > 0) return refused(400, 'both Transfer-Encoding and Content-Length')
     if (version === '1.0') return refused(400, 'Transfer-Encoding in HTTP/1.0')
     if (fields.transferEncodings > 1) return refused(400, 'repeated Transfer-Encoding')
-    if (fields.transferEncoding!.toLowerCase() !== 'chunked') {
+    if (!/^ *chunked *$/i.test(fields.transferEncoding!)) {
       return refused(501, 'transfer coding other than chunked')
     }
     return chunked
@@ -40,7 +40,7 @@ function declaredFraming(fields: Fields, version: HttpVersion): Framing | Refuse
   if (fields.contentLengths === 0) return undefined
   if (fields.contentLengths > 1) return refused(400, 'repeated Content-Length')
   // 15 digits stay below 2^53.
-  if (!/^[0-9]{1,15}$/.test(fields.contentLength!)) return refused(400, 'malformed Content-Length')
+  if (!/^ *[0-9]{1,15} *$/.test(fields.contentLength!)) return refused(400, 'malformed Content-Length')
   return { kind: 'length', bytes: Number(fields.contentLength) }
 }
 

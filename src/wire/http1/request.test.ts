@@ -131,6 +131,8 @@ const framingAttacks: [name: string, ...lines: string[]][] = [
   ['TE quoted', 'Transfer-Encoding: "chunked"'],
   ['TE with parameter', 'Transfer-Encoding: chunked;x=1'],
   ['TE with leading comma', 'Transfer-Encoding: ,chunked'],
+  ['TE between tabs', 'Transfer-Encoding:\tchunked\t'],
+  ['CL behind a tab', 'Content-Length:\t1'],
   ['TE empty', 'Transfer-Encoding:'],
   ['TE with vertical tab', 'Transfer-Encoding: \x0bchunked'],
   ['TE folded', 'Transfer-Encoding:', ' chunked'],
