@@ -1,8 +1,11 @@
 import type { Command } from 'commander'
 import type { Cli } from './cli.ts'
+import { attestCommand } from './attest.ts'
 import { auditCommand } from './audit.ts'
+import { captureCommand } from './capture.ts'
 import { contextCommand } from './context.ts'
 import { ctlCommand } from './ctl.ts'
+import { daemonCommand } from './daemon.ts'
 import { devCommand } from './dev.ts'
 import { emulatorCommand } from './emulator.ts'
 import { keysCommand } from './keys.ts'
@@ -25,10 +28,13 @@ export const commands: readonly Entry[] = [
     summary: 'Run the whole stack on this machine, to play with or to demonstrate',
     create: devCommand,
   },
+  { name: 'daemon', summary: 'Run the node daemon', create: daemonCommand },
   { name: 'emulator', summary: 'Run a local AWS that verifies for real', create: emulatorCommand },
   { name: 'ctl', summary: 'Declare and inspect resources, in the manner of kubectl', create: ctlCommand },
+  { name: 'attest', summary: 'Show what this node knows about a process', create: attestCommand },
   { name: 'audit', summary: 'Show who did what', create: auditCommand },
   { name: 'node', summary: 'Let nodes join', create: nodeCommand },
+  { name: 'capture', summary: 'Show and release how connections are captured', create: captureCommand },
   { name: 'keys', summary: 'Show and rotate the keys that sign workload tokens', create: keysCommand },
   { name: 'oidc', summary: 'Publish the OIDC issuer as static files', create: oidcCommand },
   { name: 'setup', summary: 'Print what to set up in a cloud', create: setupCommand },

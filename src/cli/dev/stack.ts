@@ -16,6 +16,7 @@ export const exampleNames = {
   binding: 'bedrock-agent-binding',
   trustDomain: 'tideway.example',
   spiffeId: 'spiffe://tideway.example/my-app/workload',
+  daemonGroup: 'riptides/daemongroup/demo',
   roleName: 'bedrock-agent',
   accountId: '123456789012',
 } as const
@@ -142,7 +143,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
   )
 
   say('joining this node with a single-use token')
-  const token = await cli(['node', 'token', 'create', '-o', 'json'])
+  const token = await cli(['node', 'token', 'create', '--group', exampleNames.daemonGroup, '-o', 'json'])
   if (token.code !== 0) throw new Error(`no join token: ${token.stderr}`)
   const join = JSON.parse(token.stdout) as { token: string; server: string; caHash: string }
   const daemon = start(
