@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net'
 import { parseAbsoluteTarget, type RequestHead } from '#wire/http1'
 import type { Refusal } from './refusal.ts'
 import type { Route } from './route.ts'
@@ -14,10 +13,12 @@ function refuse(status: number, reason: string): Refusal {
   return { status, code: 'REQUEST_REFUSED', reason }
 }
 
-/** `host` without its port when that is `port` or absent; undefined for another port. */
+/** The name or address in a Host value, when its port is `port` or absent; undefined for another port. */
 function hostWithoutPort(host: string, port: number): string | undefined {
-  const [, name, given] = /^(.*?)(?::([0-9]+))?$/.exec(host)!
-  return given === undefined || Number(given) === port ? name : undefined
+  const colon = host.indexOf(':', host.lastIndexOf(']') + 1)
+  if (colon >= 0 && Number(host.slice(colon + 1)) !== port) return undefined
+  const name = colon < 0 ? host : host.slice(0, colon)
+  return name.startsWith('[') ? name.slice(1, -1) : name
 }
 
 /**
@@ -36,9 +37,8 @@ export function addressOf(
   if (head.upgrade) return refuse(501, 'a protocol upgrade is not sent with a credential')
   if (head.host === undefined) return refuse(400, 'the Host header is missing')
   const named = hostWithoutPort(head.host, port)
-  const expected = isIPv6(host) ? `[${host}]` : host
-  if (named === undefined || (named !== expected && !alsoMeans(named))) {
-    return refuse(421, `the Host header names ${head.host}, this connection is for ${expected} port ${port}`)
+  if (named === undefined || (named !== host && !alsoMeans(named))) {
+    return refuse(421, `the Host header names ${head.host}, this connection is for ${host} port ${port}`)
   }
   // The parser has made sure that an absolute target names the same authority as the Host header.
   const target = head.form === 'absolute' ? parseAbsoluteTarget(head.target)!.target : head.target

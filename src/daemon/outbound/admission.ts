@@ -3,7 +3,6 @@ import type { AwsCredential } from '#model/credential'
 import type { Grant } from '#model/policy'
 import {
   decidePayload,
-  deriveSigningScope,
   isCredentialIssuance,
   issuanceNeedsBody,
   unsignedPayload,
@@ -59,10 +58,10 @@ export function grantFor(plane: Plane, route: Route): UsableGrant | Refusal {
 }
 
 /** The scope that the Service declares, completed from what the host name implies. */
-function scopeFor({ service }: Grant, host: string): SigningScope | Refusal {
-  const derived = deriveSigningScope(host)
-  const name = service.signing?.service ?? derived?.service
-  const region = service.signing?.region ?? derived?.region
+function scopeFor({ service }: Grant, { host, implied }: Route): SigningScope | Refusal {
+  if (!service.signing && implied) return implied
+  const name = service.signing?.service ?? implied?.service
+  const region = service.signing?.region ?? implied?.region
   if (name !== undefined && region !== undefined) return { service: name, region }
   return {
     status: 501,
@@ -123,7 +122,7 @@ export async function admit(
 ): Promise<Admitted | Refusal> {
   const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
   if (isRefusal(address)) return address
-  const scope = scopeFor(grant, route.host)
+  const scope = scopeFor(grant, route)
   if (isRefusal(scope)) return scope
   const bufferLimit = plane.limits.maxBufferedBody
   const payload = decidePayload(head.headers, head.framing, scope.service, { bufferLimit })

@@ -1,4 +1,4 @@
-import { isFault } from '#base/errors'
+import { toFault } from '#base/errors'
 import {
   formatResponseHead,
   openBodyScanner,
@@ -13,8 +13,8 @@ import { passesHop } from './signed-head.ts'
 
 /** How one request on one upstream connection went. */
 export type Outcome =
-  /** Upstream ended before a byte of response. `sent`: part of a streamed body is gone with it. */
-  | { readonly kind: 'unanswered'; readonly sent: boolean; readonly reason: string }
+  /** Upstream ended before a byte of response. */
+  | { readonly kind: 'unanswered'; readonly reason: string }
   /** Nothing of a response reached the client: it may still be told. */
   | { readonly kind: 'failed'; readonly reason: string }
   /** The response broke off: nothing sensible can follow on the client's connection. */
@@ -51,10 +51,9 @@ export class Exchange {
   readonly #options: Options
   readonly #receivedBefore: number
   #uploaded = true
-  #responded = false
+  /** Nothing more is sent upstream: what the client still sends is read and dropped. */
+  #over = false
   #uploadFault: string | undefined
-  /** Some of the streamed body has been taken from the client. */
-  #consumed = false
   /** Settles when nothing is read from the client any more. */
   upload: Promise<void> = Promise.resolve()
   /** The status line has gone to the client. */
@@ -71,10 +70,14 @@ export class Exchange {
       this.#uploaded = false
       this.upload = this.#upload(openBodyScanner(head.framing), bytes)
     } else {
-      const drained = upstream.write(bytes)
-      if (drained) await drained
+      // Not waited for: it is all in memory, and an upstream that answers early may never read the rest.
+      void upstream.write(bytes)
     }
-    return this.#relayHeads()
+    const outcome = await this.#relayHeads()
+    this.#over = true
+    // SECURITY: the rest of an unfinished body would be read as the head of somebody's next request.
+    if (!this.#uploaded) upstream.destroy()
+    return outcome
   }
 
   /** Sends `first`, then the body as it comes; after the response is complete it only reads and drops. */
@@ -86,13 +89,12 @@ export class Exchange {
       try {
         bytes = client.take(scanner.scan(client.held).consumed)
       } catch (error) {
-        this.#uploadFault = isFault(error) ? error.message : String(error)
+        this.#uploadFault = toFault(error).message
         upstream.destroy()
         return
       }
-      if (bytes.length > 0) this.#consumed = true
       if (scanner.done) this.#uploaded = true
-      if (!this.#responded) {
+      if (!this.#over) {
         onProgress('body')
         const drained = writeTogether(upstream, unsent, bytes)
         unsent = undefined
@@ -135,7 +137,7 @@ export class Exchange {
     if (this.#uploadFault !== undefined) return { kind: 'failed', reason: this.#uploadFault }
     const reason = upstream.error ? `upstream: ${upstream.error.message}` : 'upstream closed the connection'
     if (upstream.received > this.#receivedBefore) return { kind: 'failed', reason }
-    return { kind: 'unanswered', sent: this.#consumed, reason }
+    return { kind: 'unanswered', reason }
   }
 
   async #relayFinal(response: ResponseHead): Promise<Outcome> {
@@ -153,20 +155,23 @@ export class Exchange {
       try {
         bytes = takeScanned(upstream, scanner, dechunks)
       } catch (error) {
-        return this.#broken(status, isFault(error) ? error.message : String(error))
+        return { kind: 'broken', status, reason: toFault(error).message }
       }
       const drained = writeTogether(client, unsent, bytes)
       unsent = undefined
       if (drained) await drained
       if (scanner.done) break
-      if (client.closed) return this.#broken(status, 'the client left before the end of the response')
+      if (client.closed)
+        return { kind: 'broken', status, reason: 'the client left before the end of the response' }
       if (await upstream.fill()) onProgress('response')
       else if (framing.kind === 'until-close' && !upstream.error) break
-      else return this.#broken(status, 'upstream closed the connection before the end of its response')
+      else
+        return {
+          kind: 'broken',
+          status,
+          reason: 'upstream closed the connection before the end of its response',
+        }
     }
-    this.#responded = true
-    // SECURITY: the rest of an unfinished body would be read as the head of somebody's next request.
-    if (!this.#uploaded) upstream.destroy()
     const complete = this.#uploaded && upstream.held.length === 0
     return {
       kind: 'done',
@@ -174,11 +179,6 @@ export class Exchange {
       upstreamReusable: complete && response.keepAlive,
       clientReusable: this.#uploaded && lasts,
     }
-  }
-
-  #broken(status: number, reason: string): Outcome {
-    this.#responded = true
-    return { kind: 'broken', status, reason }
   }
 }
 

@@ -47,7 +47,7 @@ export function openAuthority(commonName: string): Signer {
 }
 
 function pemOf(key: KeyObject): string {
-  return key.export({ type: 'pkcs8', format: 'pem' }) as string
+  return key.export({ type: 'pkcs8', format: 'pem' })
 }
 
 /** Key and certificate of a server: signed by `authority`, or by itself without one. */

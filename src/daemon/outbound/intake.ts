@@ -4,6 +4,7 @@ import type { ConnectionOrigin } from '#daemon/capture'
 import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/intercept'
 import type { SpiffeId } from '#model/identity'
 import type { Decision } from '#model/policy'
+import { deriveSigningScope } from '#model/signing'
 import type { Counts } from './bounds.ts'
 import type { Dialler } from './dial.ts'
 import { Link } from './link.ts'
@@ -116,15 +117,23 @@ export class Intake {
     opening: Opening,
   ): Promise<Route | undefined> {
     const { host, address, port } = origin.destination
-    const known = { origin, identity, executable, port }
+    const routeTo = (name: string, tls: boolean): Route => ({
+      origin,
+      identity,
+      executable,
+      host: name,
+      port,
+      tls,
+      implied: deriveSigningScope(name),
+    })
     if (opening.kind === 'hello') {
       // SECURITY: without a server name nothing but the destination itself can be held to its certificate.
       const claimed = opening.serverName ?? host ?? address
-      return claimed === undefined ? undefined : { ...known, host: claimed.toLowerCase(), tls: true }
+      return claimed === undefined ? undefined : routeTo(claimed.toLowerCase(), true)
     }
     if (opening.kind !== 'not-tls') return undefined
     const plain = host?.toLowerCase() ?? (await this.#plainHost(identity.spiffeId, address!, port))
-    return { ...known, host: plain, tls: false }
+    return routeTo(plain, false)
   }
 
   /** SECURITY: in plain text the address alone tells where bytes go; the Host header decides nothing (rule 13). */

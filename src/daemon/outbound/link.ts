@@ -38,6 +38,7 @@ export class Link {
       this.#drain()
       this.onClose?.()
     })
+    socket.resume()
     if (socket.destroyed) {
       this.closed = true
       this.ended = true

@@ -48,7 +48,11 @@ export function startRecord(
   }
 }
 
-/** RFC 3339 with milliseconds. */
+let formatted = { at: Number.NaN, text: '' }
+
+/** RFC 3339 with milliseconds; the last one is remembered, as requests come many to a millisecond. */
 export function formatTime(at: EpochMs): string {
-  return new Date(at).toISOString()
+  const whole = Math.floor(at)
+  if (formatted.at !== whole) formatted = { at: whole, text: new Date(whole).toISOString() }
+  return formatted.text
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ConnectionOrigin } from '#daemon/capture'
 import type { Grant, Policy } from '#model/policy'
+import type { SigningScope } from '#model/signing'
 import type { Scope, ScopedIdentity } from '#model/scope'
 
 /** One intercepted connection: whose it is and which host it is held to. */
@@ -12,6 +13,8 @@ export interface Route {
   readonly host: string
   readonly port: number
   readonly tls: boolean
+  /** What the host name implies for the signature; undefined where it does not tell. */
+  readonly implied: SigningScope | undefined
 }
 
 /** What the policy is asked about a route. */

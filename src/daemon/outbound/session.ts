@@ -70,9 +70,11 @@ export class Session {
 
   /** Gives up on whoever keeps this session waiting. */
   overdue(): void {
-    if (this.#upstream && !this.#exchange?.started) this.#upstream.link.destroy()
-    else this.#client.destroy()
     this.deadline = Infinity
+    const { link } = this.#upstream ?? {}
+    if (!link || this.#exchange?.started) return this.#client.destroy()
+    link.error ??= new Error('no answer in time')
+    link.destroy()
   }
 
   #within(ms: number): void {
@@ -91,7 +93,7 @@ export class Session {
     this.#head = parsed.head
     const goesOn = await this.#serve(parsed.head)
     this.#head = undefined
-    this.#exchange = undefined
+    if (goesOn) this.#exchange = undefined
     return goesOn
   }
 
@@ -171,6 +173,7 @@ export class Session {
       this.#release(upstream)
       return grant ? this.#refuse(grant) : false
     }
+    this.grant = grant
     const record = this.#record(grant)
     try {
       await this.#plane.audit.start(record)

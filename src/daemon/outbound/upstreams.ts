@@ -39,16 +39,16 @@ export interface Upstreams {
 function poolKey({ route, grant }: Owner, { address, port }: Target, trust: TrustSet): string {
   const { origin, identity, host, tls } = route
   const protocol = tls ? 'tls http/1.1' : 'http/1.1'
-  return [
-    identity.spiffeId,
-    grant.binding.sourceName,
-    origin.netnsCookie,
-    address,
-    port,
-    host,
-    trust.id,
-    protocol,
-  ].join(' ')
+  return `${identity.spiffeId} ${grant.binding.sourceName} ${origin.netnsCookie} ${address} ${port} ${host} ${trust.id} ${protocol}`
+}
+
+/** Where a route leads under one source and trust set: worked out once, not for every request. */
+interface Way {
+  readonly sourceName: string
+  readonly trust: TrustSet
+  readonly targets: readonly Target[]
+  /** Under which connections to each target are kept. */
+  readonly keys: readonly string[]
 }
 
 export function openUpstreams({
@@ -66,25 +66,30 @@ export function openUpstreams({
     maxTotal: limits.maxIdleUpstreams,
     maxPerKey: limits.maxIdleUpstreamsPerKey,
   })
-  /** Looked up once for every intercepted connection. */
-  const targetsOf = new WeakMap<Route, Promise<Target[]>>()
+  const ways = new WeakMap<Route, Way>()
 
-  function targets(route: Route): Promise<Target[]> {
-    const known = targetsOf.get(route)
-    if (known) return known
-    const found = dialler.targets(route.origin.destination, route.host)
-    targetsOf.set(route, found)
-    found.catch(() => targetsOf.delete(route))
-    return found
+  function remember(owner: Owner, trust: TrustSet, targets: readonly Target[]): Way {
+    const { sourceName } = owner.grant.binding
+    const way = { sourceName, trust, targets, keys: targets.map((target) => poolKey(owner, target, trust)) }
+    ways.set(owner.route, way)
+    return way
+  }
+
+  async function wayOf(owner: Owner): Promise<Way> {
+    const { route, grant } = owner
+    const trust = trustFor(grant.service.caBundlePem)
+    const known = ways.get(route)
+    if (known?.trust === trust && known.sourceName === grant.binding.sourceName) return known
+    return remember(owner, trust, await dialler.targets(route.origin.destination, route.host))
   }
 
   /** When TCP to where the workload connected fails, any address of a name that has to be proved will do. */
-  async function connect(route: Route, wanted: readonly Target[]) {
+  async function dial(route: Route, targets: readonly Target[]) {
     try {
-      return await dialler.connect(wanted)
+      return await dialler.connect(targets)
     } catch (error) {
       if (!route.tls || !isFault(error, 'UPSTREAM_UNREACHABLE')) throw error
-      const tried = new Set(wanted.map(({ address }) => address))
+      const tried = new Set(targets.map(({ address }) => address))
       const others = await dialler.resolve(route.host, route.port)
       const untried = others.filter(({ address }) => !tried.has(address))
       if (untried.length === 0) throw error
@@ -92,18 +97,20 @@ export function openUpstreams({
     }
   }
 
-  async function open(owner: Owner, wanted: readonly Target[], trust: TrustSet): Promise<Upstream> {
+  function upstream(link: Link, owner: Owner, key: string, reused: boolean): Upstream {
+    return { link, reused, release: () => pool.give(key, link, owner, clock.monotonic()) }
+  }
+
+  async function open(owner: Owner, { trust, targets }: Way): Promise<Upstream> {
     const { route } = owner
-    const { socket, target } = await connect(route, wanted)
-    if (!wanted.includes(target)) targetsOf.set(route, Promise.resolve([target, ...wanted]))
+    const { socket, target } = await dial(route, targets)
     const secured = route.tls
       ? await connectTls(socket, { name: route.host, trust, timeoutMs: limits.dialMs })
       : socket
-    return upstream(new Link(secured), owner, poolKey(owner, target, trust), false)
-  }
-
-  function upstream(link: Link, owner: Owner, key: string, reused: boolean): Upstream {
-    return { link, reused, release: () => pool.give(key, link, owner, clock.monotonic()) }
+    // What answered comes first the next time.
+    const others = targets.filter((other) => other !== target)
+    const { keys } = remember(owner, trust, [target, ...others])
+    return upstream(new Link(secured), owner, keys[0]!, false)
   }
 
   return {
@@ -111,16 +118,14 @@ export function openUpstreams({
       return pool.size
     },
     async acquire(owner, { fresh }) {
-      const trust = trustFor(owner.grant.service.caBundlePem)
-      const wanted = await targets(owner.route)
+      const way = await wayOf(owner)
       if (!fresh) {
-        for (const target of wanted) {
-          const key = poolKey(owner, target, trust)
+        for (const key of way.keys) {
           const link = pool.take(key)
           if (link) return upstream(link, owner, key, true)
         }
       }
-      return open(owner, wanted, trust)
+      return open(owner, way)
     },
     retain: (holds) => pool.retain(holds),
     sweep: () => pool.closeIdle(clock.monotonic() - limits.upstreamIdleMs),

@@ -123,7 +123,7 @@ export function openPolicy(scope: Scope): Policy {
       const hosts = identities.get(query.identity.spiffeId)?.hosts
       const exact = hosts?.get(query.host) ?? []
       const wide = hosts?.get(wildcardOf(query.host)) ?? []
-      const entries = [...exact, ...wide].filter((entry) => reaches(entry, query))
+      const entries = exact.concat(wide).filter((entry) => reaches(entry, query))
       if (entries.length === 0) return unbound
       if (query.tls && !query.identity.intercept) return notIntercepted
       const refused = refusal(entries, query)
