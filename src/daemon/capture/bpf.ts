@@ -89,17 +89,6 @@ export function loadSyscallProgram(options: {
   return must('load a BPF program', result)
 }
 
-/** Runs it once on the context at `context`; gives what it returned. @throws Fault SYSCALL_FAILED */
-export function runProgram(program: number, context: bigint, contextSize: number): number {
-  const result = attempt('programRun', 80, (attributes) => {
-    attributes.writeUInt32LE(program, 0)
-    attributes.writeUInt32LE(contextSize, 40)
-    attributes.writeBigUInt64LE(context, 48)
-  })
-  must('run a BPF program', result)
-  return page!.bytes.readInt32LE(4)
-}
-
 /** @throws Fault SYSCALL_FAILED */
 export function linkToCgroup(program: number, cgroup: number, attachType: number): number {
   const result = attempt('linkCreate', 48, (attributes) => {
@@ -256,6 +245,39 @@ export class BpfMap implements Disposable {
     if (result === -ENOENT) return false
     must(`${what} a BPF map`, result)
     return true
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd)
+  }
+}
+
+/**
+ * A program that user space runs (BPF_PROG_TYPE_SYSCALL), with a context of its own: write `context`, run. As with
+ * maps, its memory outlives it.
+ */
+export class BpfProgram implements Disposable {
+  readonly fd: number
+  readonly context: Buffer
+  readonly #attributes: Buffer
+  readonly #address: bigint
+
+  constructor(fd: number, contextBytes: number) {
+    const contextOffset = 128
+    const { address, bytes } = allocateMemory(contextOffset + contextBytes)
+    this.fd = fd
+    this.context = bytes.subarray(contextOffset)
+    this.#attributes = bytes
+    this.#address = address
+    bytes.writeUInt32LE(fd, 0)
+    bytes.writeUInt32LE(contextBytes, 40)
+    bytes.writeBigUInt64LE(address + BigInt(contextOffset), 48)
+  }
+
+  /** What the program returns. @throws Fault SYSCALL_FAILED */
+  run(): number {
+    must('run a BPF program', syscall('bpf', command.programRun, this.#address, 80))
+    return this.#attributes.readInt32LE(4)
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,4 @@
-import { closeSync } from 'node:fs'
-import { allocateMemory } from '#base/syscall'
-import { openPinned, runProgram } from './bpf.ts'
+import { BpfProgram, openPinned } from './bpf.ts'
 import { layout, writeProcess, type CapturedProcess } from './layout.ts'
 import { inspectorPath } from './pins.ts'
 
@@ -12,16 +10,16 @@ export interface Inspector extends Disposable {
 
 /** Undefined where the kernel takes no inspector. @throws Fault SYSCALL_FAILED */
 export function openInspector(pinDirectory: string): Inspector | undefined {
-  const program = openPinned(inspectorPath(pinDirectory))
-  if (program === undefined) return undefined
-  const { address, bytes } = allocateMemory(layout.process_pin.size)
+  const fd = openPinned(inspectorPath(pinDirectory))
+  if (fd === undefined) return undefined
+  const program = new BpfProgram(fd, layout.process_pin.size)
   return {
     isStill(process) {
-      writeProcess(process, bytes)
-      return runProgram(program, address, layout.process_pin.size) === 1
+      writeProcess(process, program.context)
+      return program.run() === 1
     },
     [Symbol.dispose]() {
-      closeSync(program)
+      program[Symbol.dispose]()
     },
   }
 }

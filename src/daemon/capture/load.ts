@@ -3,7 +3,7 @@
 import { closeSync } from 'node:fs'
 import { allocateMemory, errorName, type Memory } from '#base/syscall'
 import { Fault } from '#base/errors'
-import { createArrayMap, loadSyscallProgram, runProgram, updateElement } from './bpf.ts'
+import { BpfProgram, createArrayMap, loadSyscallProgram, updateElement } from './bpf.ts'
 
 const contextHeaderBytes = 24 // struct bpf_loader_ctx: size, flags, log level, log size, log buffer
 const mapDescriptorBytes = 16 // struct bpf_map_desc: descriptor, entries, initial value
@@ -30,8 +30,6 @@ interface Placed {
   readonly dataBytes: number
   readonly instructions: number
   readonly instructionBytes: number
-  readonly context: number
-  readonly contextBytes: number
   readonly key: number
   readonly descriptors: number
   readonly license: number
@@ -42,10 +40,6 @@ interface Placed {
 function place(packed: PackedObject, logged: boolean): Placed {
   const data = Buffer.from(packed.data, 'base64')
   const instructions = Buffer.from(packed.instructions, 'base64')
-  const contextBytes =
-    contextHeaderBytes +
-    mapDescriptorBytes * packed.maps.length +
-    programDescriptorBytes * packed.programs.length
   let end = 0
   const take = (length: number) => {
     const start = end
@@ -55,7 +49,6 @@ function place(packed: PackedObject, logged: boolean): Placed {
   const at = {
     data: take(data.length),
     instructions: take(instructions.length),
-    context: take(contextBytes + 8),
     key: take(4),
     descriptors: take(4),
     license: take(16),
@@ -65,35 +58,41 @@ function place(packed: PackedObject, logged: boolean): Placed {
   data.copy(memory.bytes, at.data)
   instructions.copy(memory.bytes, at.instructions)
   memory.bytes.write('Dual BSD/GPL', at.license)
-  return { memory, ...at, dataBytes: data.length, instructionBytes: instructions.length, contextBytes }
+  return { memory, ...at, dataBytes: data.length, instructionBytes: instructions.length }
 }
 
-/** Runs the loader; gives its result, 0 or minus an error number. */
-function runLoader(placed: Placed, logged: boolean): number {
-  const { memory, contextBytes } = placed
+/** Runs the loader; gives its result, 0 or minus an error number, and the descriptors that it left. */
+function runLoader(
+  packed: PackedObject,
+  placed: Placed,
+  logged: boolean,
+): { result: number; context: Buffer } {
+  const { memory } = placed
   const at = (offset: number) => memory.address + BigInt(offset)
   const map = createArrayMap('__loader.map', placed.dataBytes)
   try {
     updateElement(map, at(placed.key), at(placed.data))
     memory.bytes.writeUInt32LE(map, placed.descriptors)
-    const program = loadSyscallProgram({
+    const fd = loadSyscallProgram({
       name: '__loader.prog',
       instructions: at(placed.instructions),
       instructionCount: placed.instructionBytes / 8,
       license: at(placed.license),
       descriptors: at(placed.descriptors),
     })
-    try {
-      memory.bytes.writeUInt32LE(contextBytes, placed.context)
-      if (logged) {
-        memory.bytes.writeUInt32LE(1, placed.context + 8)
-        memory.bytes.writeUInt32LE(logBytes, placed.context + 12)
-        memory.bytes.writeBigUInt64LE(at(placed.log), placed.context + 16)
-      }
-      return runProgram(program, at(placed.context), contextBytes)
-    } finally {
-      closeSync(program)
+    const contextBytes =
+      contextHeaderBytes +
+      mapDescriptorBytes * packed.maps.length +
+      programDescriptorBytes * packed.programs.length
+    using loader = new BpfProgram(fd, contextBytes)
+    const { context } = loader
+    context.writeUInt32LE(contextBytes, 0)
+    if (logged) {
+      context.writeUInt32LE(1, 8)
+      context.writeUInt32LE(logBytes, 12)
+      context.writeBigUInt64LE(at(placed.log), 16)
     }
+    return { result: loader.run(), context }
   } finally {
     closeSync(map)
   }
@@ -112,22 +111,28 @@ function lastLines(placed: Placed): string {
  */
 export function loadObject(packed: PackedObject): LoadedObject {
   const placed = place(packed, false)
-  const result = runLoader(placed, false)
+  const { result, context } = runLoader(packed, placed, false)
   if (result < 0) {
     // The log makes the kernel fail on a short buffer, so it is asked for only to explain a refusal.
     const explained = place(packed, true)
-    runLoader(explained, true)
+    runLoader(packed, explained, true)
     throw new Fault('CAPTURE_UNAVAILABLE', `the kernel refuses the capture program: ${errorName(-result)}`, {
       hint: lastLines(explained),
     })
   }
-  const descriptors = placed.context + contextHeaderBytes
-  const programs = descriptors + mapDescriptorBytes * packed.maps.length
-  const read = (offset: number) => placed.memory.bytes.readInt32LE(offset)
+  const programs = contextHeaderBytes + mapDescriptorBytes * packed.maps.length
   const loaded = {
-    maps: new Map(packed.maps.map((name, index) => [name, read(descriptors + mapDescriptorBytes * index)])),
+    maps: new Map(
+      packed.maps.map((name, index) => [
+        name,
+        context.readInt32LE(contextHeaderBytes + mapDescriptorBytes * index),
+      ]),
+    ),
     programs: new Map(
-      packed.programs.map((name, index) => [name, read(programs + programDescriptorBytes * index)]),
+      packed.programs.map((name, index) => [
+        name,
+        context.readInt32LE(programs + programDescriptorBytes * index),
+      ]),
     ),
   }
   return {
