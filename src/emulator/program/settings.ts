@@ -22,23 +22,16 @@ export const emulatorSettings = {
     parse: listenAddress,
     default: { host: '127.0.0.1', port: 4443 },
     placeholder: 'HOST:PORT',
-    help: 'where to listen; port 0 picks a free one',
+    help: 'address to listen on; port 0 picks a free one',
   },
-  stateDir: optional(
-    text,
-    'DIR',
-    'folder of CA, root credentials, access log and address; a temporary one unless given',
-  ),
-  issuerCa: optional(text, 'FILE', "PEM trusted beside the public roots when an issuer's keys are fetched"),
-  accessLog: optional(
-    text,
-    'FILE',
-    'one JSON line a request; access.ndjson in the state folder unless given',
-  ),
-  rootCredentialsFile: optional(
-    text,
-    'FILE',
-    'AWS shared-credentials file: read if it exists, else written with a new key',
+  stateDir: {
+    ...file('folder for the CA, the root credentials and the address; a temporary one unless given'),
+    placeholder: 'DIR',
+  },
+  issuerCa: file('PEM to trust, beside the public roots, when the keys of a token issuer are fetched'),
+  accessLog: file('NDJSON with a line per request; access.ndjson in the state folder unless given'),
+  rootCredentialsFile: file(
+    'access key of the root user in shared-credentials form: read if it exists, else written with a new key',
   ),
   accountId: {
     parse: (value: unknown) => {
@@ -48,6 +41,6 @@ export const emulatorSettings = {
     },
     default: '123456789012',
     placeholder: 'ID',
-    help: 'id of the one account',
+    help: 'the one account that exists',
   },
 } satisfies Record<string, SettingSpec<unknown>>
