@@ -137,7 +137,8 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
       version: request.version.slice(0, maxFactLength),
       metadata: [{ name: 'node:hostname', value: request.hostname.slice(0, maxFactLength) }],
     })
-    return { daemon, answer: await issueDaemonSvid(options, daemon, request.csrDer) }
+    const { response } = await issueDaemonSvid(options, daemon, request.csrDer)
+    return { daemon, answer: response }
   }
 
   return {
@@ -181,7 +182,7 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
         throw new Fault('NODE_REFUSED', `${spiffeId} recovers without proof of its node key`)
       }
       log.info('daemon.recovered', { daemon: daemon.metadata.name, spiffeId })
-      return issueDaemonSvid(options, daemon, csrDer)
+      return (await issueDaemonSvid(options, daemon, csrDer)).response
     },
   }
 }

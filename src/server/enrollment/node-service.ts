@@ -87,7 +87,7 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
         const peer = caller(handler)
         await expectDaemon(context, peer)
         name = peer.daemonName
-        streams.begin(name, stream)
+        streams.begin(name, stream, peer.expiresAt)
         // Asked again: a deletion before the registration shows here, one after it cuts the stream.
         const daemon = await expectDaemon(context, peer)
         yield* syncDaemon(context, { daemon, peer, stream }, reports, handler.signal)
@@ -109,7 +109,9 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
           )
         }
         log.info('svid.renewed', { daemon: peer.daemonName })
-        return issueDaemonSvid(context, daemon, csrDer)
+        const { response, notAfter } = await issueDaemonSvid(context, daemon, csrDer)
+        streams.extend(peer.daemonName, notAfter)
+        return response
       }),
     issueIntermediate: ({ csrDer, hosts }, handler) =>
       unary('IssueIntermediate', handler, async (_daemon, { daemonName, spiffeId }) => {

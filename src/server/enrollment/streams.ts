@@ -1,9 +1,13 @@
 import { Code, ConnectError } from '@connectrpc/connect'
+import type { EpochMs } from '#base/clock'
 
 /** The open streams, one a daemon: the newest. */
 export interface Streams {
-  /** Takes the place of an older stream, which ends. */
-  begin(daemonName: string, stream: AbortController): void
+  /** Takes the place of an older stream, which ends. `expiresAt`: when the SVID does under which it was opened. */
+  begin(daemonName: string, stream: AbortController, expiresAt: EpochMs): void
+  /** The daemon has renewed its SVID: its stream may go on until that one expires. */
+  extend(daemonName: string, expiresAt: EpochMs): void
+  expiresAt(daemonName: string): EpochMs
   end(daemonName: string, stream: AbortController): void
   /** Whether `stream` is the daemon's present one. */
   isCurrent(daemonName: string, stream: AbortController): boolean
@@ -16,19 +20,24 @@ export interface Streams {
 }
 
 export function openStreams(): Streams {
-  const streams = new Map<string, AbortController>()
+  const streams = new Map<string, { stream: AbortController; expiresAt: EpochMs }>()
   const waiting: (() => void)[] = []
-  const cut = (name: string, reason: Error) => streams.get(name)?.abort(reason)
+  const cut = (name: string, reason: Error) => streams.get(name)?.stream.abort(reason)
   return {
-    begin(name, stream) {
+    begin(name, stream, expiresAt) {
       cut(name, new ConnectError('replaced by a newer stream', Code.Aborted))
-      streams.set(name, stream)
+      streams.set(name, { stream, expiresAt })
     },
+    extend(name, expiresAt) {
+      const known = streams.get(name)
+      if (known) known.expiresAt = expiresAt
+    },
+    expiresAt: (name) => streams.get(name)?.expiresAt ?? 0,
     end(name, stream) {
-      if (streams.get(name) === stream) streams.delete(name)
+      if (streams.get(name)?.stream === stream) streams.delete(name)
       if (streams.size === 0) for (const resolve of waiting.splice(0)) resolve()
     },
-    isCurrent: (name, stream) => streams.get(name) === stream,
+    isCurrent: (name, stream) => streams.get(name)?.stream === stream,
     cut,
     names: () => [...streams.keys()],
     cutAll: (reason) => {

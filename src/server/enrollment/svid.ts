@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { EpochMs } from '#base/clock'
 import { formatSpiffeId, type TrustDomain } from '#model/identity'
 import type { Daemon } from '#model/resource'
 import type { CertificateAuthority } from '#server/issuer'
@@ -21,12 +22,12 @@ export async function issueDaemonSvid(
   { ca, trustDomain, nodeEndpoint, svidTtlSeconds = defaultSvidTtlSeconds }: SvidIssuer,
   daemon: Daemon,
   csrDer: Uint8Array,
-): Promise<MessageInitShape<typeof SvidResponseSchema>> {
+): Promise<{ response: MessageInitShape<typeof SvidResponseSchema>; notAfter: EpochMs }> {
   const { name } = daemon.metadata
   const spiffeId = spiffeIdOfDaemon(trustDomain, daemon)
-  const { chain } = await ca.issueSvid({ spiffeId, csrDer, ttlSeconds: svidTtlSeconds })
+  const { chain, notAfter } = await ca.issueSvid({ spiffeId, csrDer, ttlSeconds: svidTtlSeconds })
   const interceptRoot = await ca.interceptRoot(name)
-  return {
+  const response = {
     chainDer: chain.map(({ raw }) => raw),
     bundleDer: ca.bundle().map(({ raw }) => raw),
     spiffeId,
@@ -35,4 +36,5 @@ export async function issueDaemonSvid(
     serverSpiffeId: formatSpiffeId(trustDomain, serverWorkloadId),
     interceptRootDer: interceptRoot.raw,
   }
+  return { response, notAfter }
 }

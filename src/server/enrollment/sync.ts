@@ -72,7 +72,7 @@ async function expectHello(
 
 /**
  * One daemon's stream, from its introduction until it ends, falls silent, is replaced or cut (`stream`), or its
- * SVID expires. The caller has registered `stream` and verified the daemon; why it ended is the reason of
+ * SVID expires unrenewed. The caller has registered `stream` and verified the daemon; why it ended is the reason of
  * `stream`.
  */
 export async function* syncDaemon(
@@ -140,11 +140,12 @@ export async function* syncDaemon(
     for (;;) {
       const next = await Promise.race([update, tick])
       if (next) {
-        if (next.done) return
+        if (next.done) return signal.throwIfAborted()
         yield { body: { case: 'update', value: encodeScopeUpdate(next.value) } }
         update = updates.next()
       } else {
-        if (clock.now() >= peer.expiresAt) throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
+        if (clock.now() >= streams.expiresAt(name))
+          throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
         yield lease
         tick = clock.sleep(leaseIntervalMs, { signal })
       }
