@@ -138,13 +138,15 @@ test('the owner of a connection is found by its socket, a wrong tuple finds nobo
   const [socket] = (await accepted) as [import('node:net').Socket]
   await using reader = openProcessReader()
   const connection = {
-    namespacePid: process.pid,
+    network: 'ours' as const,
     client: { address: socket.remoteAddress!, port: socket.remotePort! },
     server: { address: '127.0.0.1', port },
   }
   assert.equal((await reader.findOwner(connection))?.pid, child.pid)
   const other = { ...connection, client: { ...connection.client, port: 1 } }
   assert.equal(await reader.findOwner(other), undefined)
+  const asRelay = { ...connection, network: { pid: child.pid! } }
+  assert.equal(await reader.findOwner(asRelay), undefined, 'a relay in our own namespace speaks for nobody')
   socket.destroy()
   server.close()
 })
@@ -162,7 +164,7 @@ test('the owner of an IPv6 connection is found too', async (t) => {
   const [socket] = (await accepted) as [import('node:net').Socket]
   await using reader = openProcessReader()
   const owner = await reader.findOwner({
-    namespacePid: process.pid,
+    network: 'ours',
     client: { address: '::1', port: socket.remotePort! },
     server: { address: '::1', port },
   })

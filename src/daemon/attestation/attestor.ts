@@ -23,9 +23,13 @@ export interface SocketAddress {
   readonly port: number
 }
 
-/** One TCP connection as its client sees it, in the network namespace of process `namespacePid`. */
+/** One TCP connection as its client sees it. */
 export interface ClientConnection {
-  readonly namespacePid: number
+  /**
+   * Network namespace of the client: ours, or that of process `pid`, which must then not be ours: a relay speaks
+   * only for those whom it was started to enclose.
+   */
+  readonly network: 'ours' | { readonly pid: number }
   readonly client: SocketAddress
   readonly server: SocketAddress
 }

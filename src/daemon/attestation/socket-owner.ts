@@ -1,5 +1,6 @@
 import { readdir, readlink } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
+import process from 'node:process'
 import type { ProcessPin } from '#model/identity'
 import type { ClientConnection, SocketAddress } from './attestor.ts'
 import { readPin, ProcessDirectory } from './process-directory.ts'
@@ -68,9 +69,9 @@ async function holds(directory: ProcessDirectory, target: string): Promise<boole
   return false
 }
 
-/** The pins of all processes in namespace `network` that hold the socket and that we may read. */
+/** The pins of all processes in a network namespace that hold the socket and that we may read. */
 async function holders(
-  network: string,
+  namespace: string,
   inode: string,
   cgroupMount: string | undefined,
 ): Promise<readonly ProcessPin[]> {
@@ -79,7 +80,7 @@ async function holders(
     if (!/^\d+$/.test(name)) continue
     try {
       await using directory = await ProcessDirectory.open(Number(name))
-      if (!directory || (await readlink(directory.path('ns/net'))) !== network) continue
+      if (!directory || (await readlink(directory.path('ns/net'))) !== namespace) continue
       if (!(await holds(directory, `socket:[${inode}]`))) continue
       await using executable = await directory.openExecutable()
       found.push((await readPin(directory, executable, cgroupMount)).pin)
@@ -105,11 +106,13 @@ export async function findSocketOwner(
   connection: ClientConnection,
   cgroupMount: string | undefined,
 ): Promise<ProcessPin | undefined> {
-  await using namespaceHolder = await ProcessDirectory.open(connection.namespacePid)
-  if (!namespaceHolder) return undefined
-  const inode = await socketInode(namespaceHolder, connection)
+  const { network } = connection
+  await using inside = await ProcessDirectory.open(network === 'ours' ? process.pid : network.pid)
+  if (!inside) return undefined
+  const inode = await socketInode(inside, connection)
   if (inode === undefined) return undefined
-  const network = await readlink(namespaceHolder.path('ns/net'))
-  const [first, ...others] = await holders(network, inode, cgroupMount)
+  const namespace = await readlink(inside.path('ns/net'))
+  if (network !== 'ours' && namespace === (await readlink('/proc/self/ns/net'))) return undefined
+  const [first, ...others] = await holders(namespace, inode, cgroupMount)
   return first && others.every((other) => sameProgram(first, other)) ? first : undefined
 }

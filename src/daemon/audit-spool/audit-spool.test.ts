@@ -147,7 +147,8 @@ test('set to count, a full spool lets requests go and records how many it did no
   assert.equal((await readAll(reader)).length, 2)
   await spool.start(startOf('after'))
   const [gap, after] = await readAll(reader)
-  assert.equal(gap?.type === 'change' && gap.message, '3 records were not kept: the spool was full')
+  assert.ok(gap?.type === 'request.start')
+  assert.match(gap.reason!, /: 3 records were not kept/)
   assert.equal(after?.id, 'after')
 })
 

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
-import type { ChangeRecord, RequestEnd, RequestStart } from '#model/audit'
+import type { RequestEnd, RequestStart } from '#model/audit'
 import { listSegments, segmentPath } from './segments.ts'
 
 export interface SpoolOptions {
@@ -93,15 +93,19 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
     if (dropped++ === 0) log.error('audit.gap-begins', { folder, limitBytes })
   }
   const closeGap = () => {
-    const gap: ChangeRecord = {
-      type: 'change',
+    // The control plane takes no other kind of record from a node; nobody in particular made these requests.
+    const gap: RequestStart = {
+      type: 'request.start',
       id: newId(),
       at: new Date(clock.now()).toISOString(),
-      actor: 'tideway:daemon',
-      verb: 'drop',
-      object: `audit/${writer}`,
-      outcome: 'failed',
-      message: `${dropped} records were not kept: the spool was full`,
+      pid: 0,
+      uid: 0,
+      method: '-',
+      host: '-',
+      port: 0,
+      path: '-',
+      decision: 'injected',
+      reason: `AUDIT_UNAVAILABLE: ${dropped} records were not kept: the spool of ${writer} was full`,
     }
     log.warn('audit.gap-ends', { records: dropped })
     dropped = 0

@@ -44,7 +44,17 @@ function privilegeArguments({ uid, gid, capabilities }: ChildPrivileges): string
  * nothing by executing set-user-ID programs, and has exactly the privileges given (ours if none are).
  * @throws Fault PLATFORM_UNSUPPORTED
  */
-export function startChild(module: URL, { privileges }: { privileges?: ChildPrivileges } = {}): ChildProcess {
+export function startChild(
+  module: URL,
+  {
+    privileges,
+    relocate = (path) => path,
+  }: {
+    privileges?: ChildPrivileges
+    /** Where the child finds a file of this program, if not where we do. */
+    relocate?: (path: string) => string
+  } = {},
+): ChildProcess {
   // SECURITY: capabilities belong to threads, so they are set before the runtime has any. No inspector by
   // SIGUSR1, and nothing of our environment that could load code (security rule 21).
   return spawn(
@@ -54,10 +64,10 @@ export function startChild(module: URL, { privileges }: { privileges?: ChildPriv
       '--no-new-privs',
       ...(privileges ? privilegeArguments(privileges) : []),
       '--',
-      process.execPath,
+      relocate(process.execPath),
       '--disable-sigusr1',
       '--disable-warning=ExperimentalWarning',
-      fileURLToPath(module),
+      relocate(fileURLToPath(module)),
     ],
     {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

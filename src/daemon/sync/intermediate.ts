@@ -15,6 +15,7 @@ export interface Intermediate {
 }
 
 const retry = { baseMs: 500, maxMs: 30_000 }
+const fitLimitMs = 3_000
 
 /** Every host that a binding of the scope can reach, in order: what the intermediate is constrained to. */
 export function boundHosts(scope: Scope): readonly string[] {
@@ -31,10 +32,12 @@ export function boundHosts(scope: Scope): readonly string[] {
 export interface IntermediateKeeper {
   /** Asks for a new one where the hosts differ from those of the present one. */
   setHosts(hosts: readonly string[]): void
+  /** Resolves when the present one covers all hosts, or after three seconds. */
+  untilFit(): Promise<void>
   run(options: { signal: AbortSignal }): Promise<void>
 }
 
-/** `onIssued` gets each new one; its key is made for it and lives in memory only. */
+/** `onIssued` puts each new one into effect; its key is made for it and lives in memory only. */
 export function openIntermediateKeeper({
   node,
   onIssued,
@@ -43,15 +46,18 @@ export function openIntermediateKeeper({
   random,
 }: {
   node: Node
-  onIssued: (intermediate: Intermediate) => void
+  onIssued: (intermediate: Intermediate) => Promise<void>
   clock: Clock
   log: Log
   random: () => number
 }): IntermediateKeeper {
   let wanted: readonly string[] = []
-  let issuedFor = ''
+  let issuedFor: readonly string[] = []
   let renewAt = Infinity
   let changed = new AbortController()
+  let issued = new AbortController()
+  const isSame = () => wanted.join(' ') === issuedFor.join(' ')
+  const isFit = () => wanted.every((host) => issuedFor.includes(host))
 
   const issue = async () => {
     const hosts = wanted
@@ -62,9 +68,11 @@ export function openIntermediateKeeper({
       const response = await connection.client.issueIntermediate({ csrDer, hosts: [...hosts] })
       const chain = response.chainDer.map(parseCertificate)
       const notAfter = Number(response.notAfterEpochMs)
-      issuedFor = hosts.join(' ')
+      await onIssued({ key, chain })
+      issuedFor = hosts
       renewAt = clock.now() + (notAfter - clock.now()) / 2
-      onIssued({ key, chain })
+      issued.abort()
+      issued = new AbortController()
       log.info('intermediate.issued', { hosts: hosts.length, notAfter: new Date(notAfter).toISOString() })
     } catch (error) {
       throw error instanceof ConnectError ? callFault(error, 'issuing the intermediate') : toFault(error)
@@ -79,10 +87,16 @@ export function openIntermediateKeeper({
       changed.abort()
       changed = new AbortController()
     },
+    async untilFit() {
+      const until = clock.monotonic() + fitLimitMs
+      while (!isFit() && clock.monotonic() < until) {
+        await clock.sleep(until - clock.monotonic(), { signal: issued.signal, unref: true }).catch(() => {})
+      }
+    },
     async run({ signal }) {
       let failures = 0
       while (!signal.aborted) {
-        const due = wanted.length > 0 && (wanted.join(' ') !== issuedFor || clock.now() >= renewAt)
+        const due = wanted.length > 0 && (!isSame() || clock.now() >= renewAt)
         if (due) {
           try {
             await issue()
@@ -95,7 +109,7 @@ export function openIntermediateKeeper({
         const idle = Math.min(60_000, Math.max(0, renewAt - clock.now()))
         const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : idle
         // A change that came while we were asking has aborted an older signal: look again at once.
-        if (failures === 0 && wanted.length > 0 && wanted.join(' ') !== issuedFor) continue
+        if (failures === 0 && wanted.length > 0 && !isSame()) continue
         await clock.sleep(pause, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
       }
     },

@@ -6,7 +6,10 @@ export interface Lease {
   extend(seconds: number): void
   /** Ends the lease at once: the control plane has refused this daemon. */
   end(): void
-  held(): boolean
+  /** 0 when it is not held. */
+  remainingMs(): number
+  /** How often it has ended: what came before an end is not to be relied on. */
+  ends(): number
   /** Calls `onEnd` each time a held lease ends, until abort. */
   run(options: { signal: AbortSignal; onEnd: () => void }): Promise<void>
 }
@@ -14,6 +17,7 @@ export interface Lease {
 /** Opens a lease that is not held yet. It runs by monotonic time: setting the clock does not stretch it. */
 export function openLease(clock: Clock): Lease {
   let until: number | undefined
+  let ends = 0
   let changed = new AbortController()
   const update = (value: number | undefined) => {
     until = value
@@ -23,11 +27,13 @@ export function openLease(clock: Clock): Lease {
   return {
     extend: (seconds) => update(clock.monotonic() + seconds * 1000),
     end: () => until !== undefined && update(0),
-    held: () => until !== undefined && clock.monotonic() < until,
+    remainingMs: () => (until === undefined ? 0 : Math.max(0, until - clock.monotonic())),
+    ends: () => ends,
     async run({ signal, onEnd }) {
       while (!signal.aborted) {
         if (until !== undefined && clock.monotonic() >= until) {
           until = undefined
+          ends++
           onEnd()
         }
         const wait = until === undefined ? 3_600_000 : until - clock.monotonic()

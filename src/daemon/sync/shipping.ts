@@ -4,7 +4,8 @@ import type { Log } from '#base/log'
 import type { SpoolReader } from '#daemon/audit-spool'
 import type { Node } from './node.ts'
 
-const batchBytes = 1 << 20
+// Within what the server takes: 4 MiB and 10,000 records.
+const batchBytes = 512 * 1024
 const idleMs = 250
 const retry = { baseMs: 500, maxMs: 15_000 }
 

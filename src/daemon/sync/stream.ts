@@ -1,6 +1,6 @@
 import { ConnectError } from '@connectrpc/connect'
 import { backoffMs, type Clock } from '#base/clock'
-import { toFault } from '#base/errors'
+import { Fault, toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { decodeScopeUpdate, type CaptureLevel, type ScopeUpdate } from '#model/scope'
 import { callFault } from './enrollment.ts'
@@ -33,8 +33,11 @@ export interface StreamOptions {
     readonly captureDetail: string
     readonly metadata: Readonly<Record<string, string>>
   }
-  /** Resolves when the update is in effect in every worker; what it throws is reported to the server. */
-  readonly onUpdate: (update: ScopeUpdate) => Promise<void>
+  /**
+   * Resolves when the update is in effect in every worker; what it throws is reported to the server. `ready`
+   * resolves when what it newly grants can be used too: only then is it acknowledged, and nothing waits for it.
+   */
+  readonly onUpdate: (update: ScopeUpdate) => Promise<{ readonly ready: Promise<void> }>
   /** The server refuses this node: its Daemon object has been deleted. */
   readonly onRefused: () => void
   readonly report: () => DaemonReport
@@ -73,20 +76,29 @@ async function follow(
   const running = AbortSignal.any([signal, ended.signal])
   const outbox = openOutbox(running)
   outbox.put({ case: 'hello', value: { ...introduction } })
+  const leaseEnds = lease.ends()
+  let acknowledged = -1n
+  const acknowledge = (revision: bigint, error = '') => {
+    if (revision <= acknowledged) return // one acknowledgement stands for all before it
+    acknowledged = revision
+    outbox.put({ case: 'acknowledge', value: { revision, error } })
+  }
   const reporting = reportHealth(outbox, options, running)
   try {
     for await (const { body } of connection.client.sync(outbox.reports(), { signal })) {
       onHeard()
+      // Credentials were withdrawn when the lease ended: only a new stream brings the whole scope again.
+      if (lease.ends() !== leaseEnds) throw new Fault('SERVER_UNREACHABLE', 'the offline lease had ended')
       if (body.case === 'lease') lease.extend(body.value.offlineLeaseSeconds)
       if (body.case !== 'update') continue
       const { revision } = body.value
       try {
-        await onUpdate(decodeScopeUpdate(body.value))
-        outbox.put({ case: 'acknowledge', value: { revision } })
+        const { ready } = await onUpdate(decodeScopeUpdate(body.value))
+        void ready.then(() => acknowledge(revision))
       } catch (error) {
         const { message } = toFault(error)
         log.error('scope.not-applied', { revision: Number(revision), error: message })
-        outbox.put({ case: 'acknowledge', value: { revision, error: message } })
+        acknowledge(revision, message)
       }
     }
   } finally {

@@ -1,0 +1,102 @@
+import { lookup } from 'node:dns/promises'
+import { Fault } from '#base/errors'
+import type { ProcessAttestor } from '#daemon/attestation'
+import type { ConnectTo } from '#daemon/outbound'
+import type { Scope } from '#model/scope'
+import type { ControlRoute } from './control.ts'
+import type { Judge } from './judge.ts'
+import type { CaptureStatement } from './level.ts'
+
+/** What `tideway run` has to know of the daemon. */
+export interface RunFacts {
+  readonly level: CaptureStatement['level']
+  readonly detail: string
+  /** Path of the socket for relays. */
+  readonly connectSocket: string
+  readonly proxy: { readonly host: string; readonly port: number }
+  readonly trustBundle: string
+  /** The cgroup that the kernel captures; absent when it captures the whole host or nothing. */
+  readonly captureCgroup?: string
+  /** Ports on which Services of the scope are reached, 443 and 80 included. */
+  readonly ports: readonly number[]
+  /** Names that a development setting dials elsewhere: they may not resolve. */
+  readonly overriddenHosts: readonly string[]
+}
+
+/** Every port that a Service of the scope may be reached on. */
+export function servicePorts(scope: Scope): readonly number[] {
+  const ports = new Set([443, 80])
+  for (const { addresses } of scope.services.values()) {
+    for (const { port } of addresses) if (port !== undefined) ports.add(port)
+  }
+  return [...ports].sort((a, b) => a - b)
+}
+
+function field(body: unknown, name: string): unknown {
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined
+}
+
+async function resolveHost(body: unknown): Promise<{ addresses: readonly string[] }> {
+  const host = field(body, 'host')
+  if (typeof host !== 'string' || !/^[a-zA-Z0-9._-]{1,253}$/.test(host)) {
+    throw new Fault('WIRE_MALFORMED', 'host is not a host name')
+  }
+  const found = await lookup(host, { all: true }).catch(() => [])
+  return { addresses: found.map(({ address }) => address) }
+}
+
+export function controlRoutes({
+  judge,
+  attestor,
+  status,
+  isReady,
+  facts,
+}: {
+  judge: Judge
+  attestor: ProcessAttestor
+  status: () => Record<string, unknown>
+  /** Whether the scope is known and in effect. */
+  isReady: () => boolean
+  facts: () => RunFacts
+}): readonly ControlRoute[] {
+  return [
+    { method: 'GET', path: '/status', everyone: false, answer: async () => status() },
+    {
+      method: 'GET',
+      path: '/ready',
+      everyone: true,
+      async answer() {
+        if (!isReady()) throw new Fault('SERVER_UNREACHABLE', 'no scope has come from the control plane yet')
+        return { ready: true }
+      },
+    },
+    { method: 'GET', path: '/run', everyone: true, answer: async () => facts() },
+    { method: 'POST', path: '/resolve', everyone: true, answer: resolveHost },
+    {
+      method: 'POST',
+      path: '/attest',
+      everyone: true,
+      async answer(body, caller) {
+        const pid = field(body, 'pid')
+        if (typeof pid !== 'number' || !Number.isInteger(pid) || pid < 1) {
+          throw new Fault('WIRE_MALFORMED', 'pid is not a process number')
+        }
+        const startTicks = await attestor.startOf(pid)
+        const attestation = startTicks === undefined ? undefined : await attestor.attest(pid, startTicks)
+        if (!attestation) throw new Fault('RESOURCE_NOT_FOUND', `there is no process ${pid}`)
+        // SECURITY: attributes show what only the owner of a process may see, its environment for one.
+        if (!caller.trusted && attestation.pin.uid !== caller.uid) {
+          throw new Fault('API_FORBIDDEN', `process ${pid} belongs to another user`)
+        }
+        return judge.explain(attestation)
+      },
+    },
+  ]
+}
+
+/** `bedrock.us-east-1.amazonaws.com:443=127.0.0.1:9443`, as it was set. */
+export function formatConnectTo(entries: readonly ConnectTo[]): string {
+  return entries
+    .map(({ host, port, address, addressPort }) => `${host}:${port}=${address}:${addressPort}`)
+    .join(',')
+}

@@ -1,0 +1,92 @@
+import { statSync } from 'node:fs'
+import { Fault } from '#base/errors'
+import { pinKey, samePin } from '#daemon/attestation'
+import { processPinOf, type Capture, type CapturedProcess, type ConnectionOrigin } from '#daemon/capture'
+import type { Identifier, Verdict } from '#daemon/outbound'
+import type { ProcessPin } from '#model/identity'
+import type { Scope } from '#model/scope'
+import type { JudgeRequest, Judgement } from './worker-protocol.ts'
+
+/** What is known is kept for this many (process, port); beyond that the oldest goes and is asked again. */
+const maxJudgements = 8192
+
+function isCaptured(process: ProcessPin): process is CapturedProcess {
+  return 'image' in process
+}
+
+/** Real and effective ids are the same for nearly everyone; a non-dumpable process shows as root's. */
+function hasOwner(process: CapturedProcess): boolean {
+  const stats = statSync(`/proc/${process.pid}`, { throwIfNoEntry: false })
+  return stats?.uid === process.effectiveUid && stats.gid === process.effectiveGid
+}
+
+/** A worker's identifier: asks the main process and remembers the answer while the policy stays the same. */
+export interface WorkerIdentifier extends Identifier {
+  /** Every judgement of an earlier generation is forgotten. */
+  setPolicy(scope: Scope, generation: number): void
+}
+
+/**
+ * Opens the identifier. `isMainAlive`: without the main process nothing is known any more, so nothing holds.
+ */
+export function openIdentifier({
+  judge,
+  capture,
+  isMainAlive,
+}: {
+  judge: (request: JudgeRequest) => Promise<Judgement>
+  capture: Pick<Capture, 'verdictHolds'> | undefined
+  isMainAlive: () => boolean
+}): WorkerIdentifier {
+  const judgements = new Map<string, Promise<Judgement>>()
+  /** What the last verdict on each open connection rests on. */
+  const held = new WeakMap<ConnectionOrigin, Judgement>()
+  let scope: Scope | undefined
+  let generation = -1
+
+  const judgeFresh = ({ process, level, destination }: ConnectionOrigin): Promise<Judgement> => {
+    const image = isCaptured(process) ? process.image : 0n
+    const key = `${pinKey(process)} ${image} ${level} ${destination.port}`
+    const known = judgements.get(key)
+    if (known) return known
+    const judgement = judge({ process, level, port: destination.port, fresh: true })
+    judgements.set(key, judgement)
+    // A failure is not remembered: the next connection asks again.
+    judgement.catch(() => judgements.get(key) === judgement && judgements.delete(key))
+    const oldest = judgements.keys().next().value
+    if (judgements.size > maxJudgements && oldest !== undefined) judgements.delete(oldest)
+    return judgement
+  }
+  const verdictOf = ({ identity: name, executable }: Judgement): Verdict => {
+    if (name === undefined) return { kind: 'stranger' }
+    const identity = scope?.identities.get(name)
+    if (!identity) throw new Fault('ATTESTATION_FAILED', `identity ${name} has gone meanwhile`)
+    return { kind: 'identified', identity, executable }
+  }
+  return {
+    setPolicy(next, nextGeneration) {
+      scope = next
+      if (nextGeneration === generation) return
+      generation = nextGeneration
+      judgements.clear()
+    },
+    async identify(origin) {
+      if (!isMainAlive()) throw new Fault('DAEMON_UNREACHABLE', 'the main process of the daemon is silent')
+      const { process, level, destination } = origin
+      const judgement = held.has(origin)
+        ? await judge({ process, level, port: destination.port, fresh: false })
+        : await judgeFresh(origin)
+      const verdict = verdictOf(judgement)
+      held.set(origin, judgement)
+      return verdict
+    },
+    stillHolds(origin) {
+      const judgement = held.get(origin)
+      if (!judgement || judgement.generation !== generation || !isMainAlive()) return false
+      const { process } = origin
+      if (capture && isCaptured(process)) return capture.verdictHolds(process) && hasOwner(process)
+      const now = processPinOf(process.pid)
+      return now !== undefined && samePin(now, judgement.pin)
+    },
+  }
+}

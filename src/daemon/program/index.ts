@@ -1,0 +1,14 @@
+/**
+ * The daemon as a program: the short part that needs root, joining, the scope put into effect in workers and in
+ * the kernel, supervision, and the control socket. It promises that a dead or hung part means refusal for those
+ * who are identified, never an unsigned or wrongly signed request.
+ */
+export { captureStatus, probeCapture, releaseCapture } from '#daemon/capture'
+export type { CaptureStatus } from '#daemon/capture'
+export { findStore, installRoot, trustEnvironment, uninstallRoot, writeTrustBundle } from '#daemon/trust'
+export { runDaemon } from './daemon.ts'
+export type { DaemonFacts } from './daemon.ts'
+export type { Explanation } from './judge.ts'
+export { defaultRunDir, defaultStateDir, pinDirectoryOf, runPaths } from './paths.ts'
+export { daemonSettings } from './settings.ts'
+export type { DaemonSettings } from './settings.ts'

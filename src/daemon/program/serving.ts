@@ -1,0 +1,140 @@
+import { join } from 'node:path'
+import type { Clock } from '#base/clock'
+import type { Log } from '#base/log'
+import { openCapture, type Capture } from '#daemon/capture'
+import {
+  boundHosts,
+  openIntermediateKeeper,
+  openLease,
+  type IntermediateKeeper,
+  type Lease,
+} from '#daemon/sync'
+import { readSystemRoots } from '#daemon/trust'
+import { openConditionBoard, type ConditionBoard } from './conditions.ts'
+import { findCapturePort } from './doors.ts'
+import type { Foundation } from './foundation.ts'
+import { openJudge, type Judge } from './judge.ts'
+import { openKernelPolicy, type KernelPolicy } from './kernel-policy.ts'
+import { openScopeKeeper, type ScopeKeeper } from './scope-keeper.ts'
+import type { DaemonSettings } from './settings.ts'
+import { openWorkerPool, type WorkerPool } from './workers.ts'
+
+/** The parts of a serving daemon, wired to each other. */
+export interface Serving {
+  readonly board: ConditionBoard
+  readonly lease: Lease
+  readonly judge: Judge
+  readonly pool: WorkerPool
+  readonly intermediates: IntermediateKeeper
+  readonly keeper: ScopeKeeper
+  readonly capture: Capture | undefined
+  readonly capturePort: number
+  readonly auditFolder: string
+  /** Brings what is reported about identities up to date with what was last compiled. */
+  reportIdentities(): void
+}
+
+/** Says of each identity what this daemon cannot do for it. */
+function reportIdentities(board: ConditionBoard, judge: Judge, kernel: KernelPolicy | undefined): void {
+  board.replace(
+    'NotCapturable',
+    (kernel?.notCapturable() ?? []).map(({ identity, reason }) => ({
+      subject: `workloadidentity/${identity}`,
+      type: 'NotCapturable',
+      status: 'True',
+      reason: 'NoKernelFilter',
+      message: reason,
+    })),
+  )
+  board.replace(
+    'SelectorsCollected',
+    [...judge.uncollected()].map(([identity, keys]) => ({
+      subject: `workloadidentity/${identity}`,
+      type: 'SelectorsCollected',
+      status: 'False',
+      reason: 'NotCollected',
+      message: `this daemon does not collect ${keys.join(', ')}: selectors that use them never match`,
+    })),
+  )
+}
+
+/** Starts the workers and everything that the scope is put into effect by. */
+export async function openServing(
+  settings: DaemonSettings,
+  foundation: Foundation,
+  {
+    stack,
+    clock,
+    log,
+    random,
+  }: { stack: AsyncDisposableStack; clock: Clock; log: Log; random: () => number },
+): Promise<Serving> {
+  const { attestor, node, stateDir, onlyUid, upstreamCaPem } = foundation
+  const pinDirectory = foundation.capture?.pinDirectory
+  const capture = pinDirectory === undefined ? undefined : stack.use(openCapture(pinDirectory))
+  const capturePort = settings.capturePort === 0 ? await findCapturePort(random) : settings.capturePort
+  const auditFolder = join(stateDir, 'audit')
+  // SECURITY: the host may trust the intercept root; we do not: it proves no upstream.
+  const systemRootsPem = (await readSystemRoots()).replace(node.interceptRoot.toString(), '')
+  const board = openConditionBoard()
+  const lease = openLease(clock)
+  const kernel = capture && openKernelPolicy(capture)
+  const judge = openJudge({ attestor, capture, log })
+  const pool = stack.use(
+    openWorkerPool({
+      count: settings.workers,
+      module: new URL('./worker.ts', import.meta.url),
+      relocate: foundation.relocate,
+      configure: (name) => ({
+        name,
+        logLevel: settings.logLevel,
+        auditFolder,
+        auditLimitBytes: Math.floor((settings.auditSpoolMib * 1024 * 1024) / settings.workers),
+        auditWhenFull: settings.auditWhenFull,
+        systemRootsPem,
+        upstreamCaPem,
+        connectTo: settings.connectTo,
+        onlyUid,
+        capture: pinDirectory === undefined ? undefined : { pinDirectory, port: capturePort },
+      }),
+      answers: {
+        judge: (request) => judge.judge(request),
+        findOwner: (connection) => attestor.findOwner(connection),
+        reportCondition: (condition) => board.set(condition),
+      },
+      leaseMs: () => lease.remainingMs(),
+      clock,
+      log,
+      random,
+    }),
+  )
+  const intermediates = openIntermediateKeeper({
+    node,
+    onIssued: (authority) => pool.setAuthority(authority),
+    clock,
+    log,
+    random,
+  })
+  const keeper = openScopeKeeper({
+    judge,
+    pool,
+    kernel,
+    log,
+    onScope(scope) {
+      intermediates.setHosts(boundHosts(scope))
+      reportIdentities(board, judge, kernel)
+    },
+  })
+  return {
+    board,
+    lease,
+    judge,
+    pool,
+    intermediates,
+    keeper,
+    capture,
+    capturePort,
+    auditFolder,
+    reportIdentities: () => reportIdentities(board, judge, kernel),
+  }
+}

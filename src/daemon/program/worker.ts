@@ -1,0 +1,127 @@
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
+import { createServer, type Socket } from 'node:net'
+import process from 'node:process'
+import { fromBinary } from '@bufbuild/protobuf'
+import { systemClock } from '#base/clock'
+import { openLog } from '#base/log'
+import { openAuditSpool } from '#daemon/audit-spool'
+import { openCapture, type Capture } from '#daemon/capture'
+import { openDataPlane, type DataPlane } from '#daemon/outbound'
+import { hardenProcess, openPeer, type Answers, type Peer } from '#daemon/processes'
+import { applyScopeUpdate, decodeScopeUpdate, emptyScope } from '#model/scope'
+import { ScopeUpdateSchema } from '#wire/proto'
+import { openIdentifier, type WorkerIdentifier } from './identifier.ts'
+import { openIntake, type Intake } from './intake.ts'
+import { isHandover, silenceLimitMs, type MainProtocol, type WorkerProtocol } from './worker-protocol.ts'
+
+// A worker process: carries connections. It obeys its parent, and ends with it.
+hardenProcess()
+process.on('SIGINT', () => {}) // the terminal tells the whole group: the parent decides when we end
+process.on('disconnect', () => process.exit(0))
+
+const clock = systemClock
+let lastHeartbeat = -Infinity
+let leaseUntil = -Infinity
+const isMainAlive = () => clock.monotonic() - lastHeartbeat < silenceLimitMs
+
+interface Serving {
+  readonly plane: DataPlane
+  readonly identifier: WorkerIdentifier
+  readonly intake: Intake
+}
+
+let serving: Serving | undefined
+/** Set by the first scope: before it, everything would pass as unbound. */
+let scope: typeof emptyScope | undefined
+
+/** Listens where the kernel leads captured connections; several workers share the port. */
+async function listenCaptured(capture: Capture, port: number, intake: Intake): Promise<{ ipv6: boolean }> {
+  const listen = (host: string) =>
+    new Promise<boolean>((resolve, reject) => {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+        // Whoever comes before the first scope is refused, as if nobody were here.
+        if (scope) intake.captured(socket, capture)
+        else socket.resetAndDestroy()
+      })
+      server.once('error', (error: NodeJS.ErrnoException) =>
+        error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT' ? resolve(false) : reject(error),
+      )
+      server.listen({ host, port, reusePort: true, backlog: 4096 }, () => resolve(true))
+    })
+  await listen('127.0.0.1')
+  return { ipv6: await listen('::1') }
+}
+
+const answers: Answers<WorkerProtocol> = {
+  async configure(configuration) {
+    const log = openLog({ program: `tideway-${configuration.name}`, level: configuration.logLevel })
+    const capture = configuration.capture && openCapture(configuration.capture.pinDirectory)
+    const identifier = openIdentifier({
+      judge: (request) => main.call('judge', request),
+      capture,
+      isMainAlive,
+    })
+    const plane = openDataPlane({
+      clock,
+      log,
+      identifier,
+      audit: openAuditSpool({
+        folder: configuration.auditFolder,
+        writer: configuration.name,
+        limitBytes: configuration.auditLimitBytes,
+        whenFull: configuration.auditWhenFull,
+        clock,
+        log,
+        newId: () => randomBytes(9).toString('base64url'),
+      }),
+      connectTo: configuration.connectTo,
+      upstreamTrust: {
+        systemRootsPem: [configuration.systemRootsPem],
+        ...(configuration.upstreamCaPem !== undefined && { extraCaPem: configuration.upstreamCaPem }),
+      },
+      lease: () => isMainAlive() && clock.monotonic() < leaseUntil,
+      random: randomBytes,
+      onCondition: (condition) => void main.call('reportCondition', condition).catch(() => {}),
+    })
+    const intake = openIntake({
+      accept: (socket, origin, head) => plane.accept(socket, origin, head),
+      findOwner: (connection) => main.call('findOwner', connection),
+      onlyUid: configuration.onlyUid,
+    })
+    serving = { plane, identifier, intake }
+    if (!capture || !configuration.capture) return { ipv6: false }
+    return await listenCaptured(capture, configuration.capture.port, intake)
+  },
+  apply({ update, generation }) {
+    const { plane, identifier } = serving!
+    scope = applyScopeUpdate(scope ?? emptyScope, decodeScopeUpdate(fromBinary(ScopeUpdateSchema, update)))
+    identifier.setPolicy(scope, generation)
+    return plane.apply(scope)
+  },
+  setAuthority({ keyDer, chainDer }) {
+    serving!.plane.setLeafAuthority({
+      key: createPrivateKey({ key: Buffer.from(keyDer), format: 'der', type: 'pkcs8' }),
+      chain: chainDer.map((der) => new X509Certificate(der)),
+    })
+  },
+  heartbeat({ leaseMs }) {
+    lastHeartbeat = clock.monotonic()
+    leaseUntil = lastHeartbeat + leaseMs
+    return serving!.plane.stats()
+  },
+}
+
+const main: Peer<MainProtocol> = openPeer<MainProtocol, WorkerProtocol>({
+  endpoint: process,
+  answers,
+  clock,
+  timeoutMs: 10_000,
+})
+
+process.on('message', (message, handle) => {
+  if (!isHandover(message) || handle === undefined) return
+  const socket = handle as Socket
+  if (!serving || !scope) socket.destroy()
+  else if (message.handover === 'relay') void serving.intake.relayed(socket)
+  else void serving.intake.proxied(socket)
+})

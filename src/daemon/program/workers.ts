@@ -1,0 +1,231 @@
+import type { ChildProcess } from 'node:child_process'
+import type { KeyObject, X509Certificate } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { toBinary } from '@bufbuild/protobuf'
+import { backoffMs, type Clock } from '#base/clock'
+import { toFault } from '#base/errors'
+import type { Log } from '#base/log'
+import { openPeer, startChild, type Answers, type Peer } from '#daemon/processes'
+import type { DataPlaneStats } from '#daemon/outbound'
+import { encodeScopeUpdate, type Scope, type ScopeUpdate } from '#model/scope'
+import { ScopeUpdateSchema } from '#wire/proto'
+import {
+  applyLimitMs,
+  silenceLimitMs,
+  workerHeartbeatMs,
+  type Handover,
+  type MainProtocol,
+  type WorkerConfiguration,
+  type WorkerProtocol,
+} from './worker-protocol.ts'
+
+export interface LeafAuthorityMaterial {
+  readonly key: KeyObject
+  readonly chain: readonly X509Certificate[]
+}
+
+export interface WorkerPool extends AsyncDisposable {
+  /**
+   * Puts a change of the scope into effect; resolves when every worker has, or has been killed for its silence.
+   * `scope` is the whole after the change: what a worker that starts later gets.
+   */
+  apply(update: ScopeUpdate, scope: Scope, generation: number): Promise<void>
+  /** Resolves when every worker has it. */
+  setAuthority(authority: LeafAuthorityMaterial): Promise<void>
+  /** Gives an accepted connection to one of the workers; destroys it when none serves. */
+  handOver(kind: Handover['handover'], socket: Socket): void
+  health(): { serving: number; configured: number; stats: readonly DataPlaneStats[]; ipv6: boolean }
+  /** Resolves when at least one worker serves. */
+  untilServing(): Promise<void>
+}
+
+interface Slot {
+  readonly name: string
+  child: ChildProcess | undefined
+  peer: Peer<WorkerProtocol> | undefined
+  /** Has the whole scope and gets changes. */
+  ready: boolean
+  stats: DataPlaneStats | undefined
+  /** Monotonic time of its last sign of life. */
+  heard: number
+}
+
+const restart = { baseMs: 100, maxMs: 10_000 }
+const startLimitMs = 15_000
+
+export function openWorkerPool({
+  count,
+  module,
+  relocate,
+  configure,
+  answers,
+  leaseMs,
+  clock,
+  log,
+  random,
+}: {
+  count: number
+  /** The worker's program. */
+  module: URL
+  relocate: (path: string) => string
+  configure: (name: string) => WorkerConfiguration
+  answers: Answers<MainProtocol>
+  /** For how long credentials may be used from now. */
+  leaseMs: () => number
+  clock: Clock
+  log: Log
+  random: () => number
+}): WorkerPool {
+  const slots: Slot[] = Array.from({ length: count }, (_, index) => ({
+    name: `worker-${index}`,
+    child: undefined,
+    peer: undefined,
+    ready: false,
+    stats: undefined,
+    heard: 0,
+  }))
+  const stop = new AbortController()
+  let current: { scope: Scope; generation: number } | undefined
+  let authority: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] } | undefined
+  let ipv6 = false
+  let next = 0
+  const waiting = new Set<() => void>()
+
+  const kill = (slot: Slot, why: string) => {
+    log.warn('worker.killed', { worker: slot.name, why })
+    slot.ready = false
+    slot.child?.kill('SIGKILL')
+  }
+  const snapshot = ({ scope, generation }: NonNullable<typeof current>) => {
+    const all = <T>(items: ReadonlyMap<string, T>) => [...items.values()]
+    const upsert = {
+      identities: all(scope.identities),
+      services: all(scope.services),
+      bindings: all(scope.bindings),
+      credentials: all(scope.credentials),
+    }
+    const none = { identities: [], services: [], bindings: [], credentials: [] }
+    const update = encodeScopeUpdate({ revision: 0, reset: true, upsert, remove: none })
+    return { update: toBinary(ScopeUpdateSchema, update), generation }
+  }
+  /** Brings a fresh worker up to the present, which may move on meanwhile. */
+  const prepare = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
+    const configured = await peer.call('configure', configure(slot.name))
+    ipv6 = configured.ipv6
+    for (;;) {
+      const given = { current, authority }
+      if (authority) await peer.call('setAuthority', authority)
+      if (current) await peer.call('apply', snapshot(current))
+      await beat(slot, peer)
+      if (given.current === current && given.authority === authority) break
+    }
+    slot.ready = true
+    for (const resolve of waiting) resolve()
+  }
+  const beat = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
+    slot.stats = await peer.call('heartbeat', { leaseMs: leaseMs() }, { timeoutMs: silenceLimitMs })
+    slot.heard = clock.monotonic()
+  }
+  const runOnce = async (slot: Slot): Promise<void> => {
+    const child = startChild(module, { relocate })
+    slot.child = child
+    slot.heard = clock.monotonic()
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+      child.once('error', () => resolve())
+    })
+    const peer = openPeer<WorkerProtocol, MainProtocol>({
+      endpoint: child,
+      answers,
+      clock,
+      timeoutMs: startLimitMs,
+    })
+    slot.peer = peer
+    prepare(slot, peer).catch((error: unknown) => kill(slot, toFault(error).message))
+    await ended
+    slot.ready = false
+    slot.peer = undefined
+    if (!stop.signal.aborted)
+      log.error('worker.ended', { worker: slot.name, code: child.exitCode, signal: child.signalCode })
+  }
+  const supervise = async (slot: Slot): Promise<void> => {
+    let failures = 0
+    while (!stop.signal.aborted) {
+      const startedAt = clock.monotonic()
+      await runOnce(slot)
+      failures = clock.monotonic() - startedAt > restart.maxMs ? 0 : failures + 1
+      if (stop.signal.aborted) break
+      await clock
+        .sleep(backoffMs(failures - 1, { ...restart, random }), { signal: stop.signal })
+        .catch(() => {})
+    }
+  }
+  const beatAll = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      for (const slot of slots) {
+        if (!slot.ready || !slot.peer) continue
+        if (clock.monotonic() - slot.heard > silenceLimitMs) kill(slot, 'it does not answer')
+        else beat(slot, slot.peer).catch(() => {}) // silence shows in `heard`
+      }
+      await clock.sleep(workerHeartbeatMs, { signal: stop.signal }).catch(() => {})
+    }
+  }
+  /** Those that are not ready get the whole when they are. Who does not obey is killed. */
+  const tellReady = async (tell: (peer: Peer<WorkerProtocol>) => Promise<unknown>): Promise<void> => {
+    await Promise.all(
+      slots.map(async (slot) => {
+        if (!slot.ready || !slot.peer) return
+        try {
+          await tell(slot.peer)
+        } catch (error) {
+          kill(slot, toFault(error).message)
+        }
+      }),
+    )
+  }
+  const running = Promise.all([...slots.map(supervise), beatAll()])
+
+  return {
+    async apply(update, scope, generation) {
+      current = { scope, generation }
+      const message = { update: toBinary(ScopeUpdateSchema, encodeScopeUpdate(update)), generation }
+      await tellReady((peer) => peer.call('apply', message, { timeoutMs: applyLimitMs }))
+    },
+    async setAuthority({ key, chain }) {
+      const given = {
+        keyDer: key.export({ type: 'pkcs8', format: 'der' }),
+        chainDer: chain.map(({ raw }) => raw),
+      }
+      authority = given
+      await tellReady((peer) => peer.call('setAuthority', given, { timeoutMs: silenceLimitMs }))
+    },
+    handOver(handover, socket) {
+      const ready = slots.filter((slot) => slot.ready)
+      const { child } = ready[next++ % Math.max(1, ready.length)] ?? {}
+      if (child?.connected)
+        child.send({ handover } satisfies Handover, socket, {}, (error) => error && socket.destroy())
+      else socket.destroy()
+    },
+    health() {
+      const ready = slots.filter(
+        (slot) => slot.ready && clock.monotonic() - slot.heard < 2 * workerHeartbeatMs + applyLimitMs,
+      )
+      return {
+        serving: ready.length,
+        configured: slots.length,
+        stats: ready.flatMap(({ stats }) => stats ?? []),
+        ipv6,
+      }
+    },
+    untilServing: () =>
+      new Promise((resolve) => {
+        if (slots.some(({ ready }) => ready)) resolve()
+        else waiting.add(resolve)
+      }),
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      for (const { child } of slots) child?.kill('SIGKILL') // connections end with the daemon in any case
+      await running
+    },
+  }
+}
