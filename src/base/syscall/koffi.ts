@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { nativeFrom, type Native } from './native.ts'
+import { nativeFrom, type Native, type Word } from './native.ts'
 
 /** Through koffi; undefined where it is not installed or has no binary for this machine. */
 export function openKoffi(mmap: number): Native | undefined {
@@ -15,8 +15,7 @@ export function openKoffi(mmap: number): Native | undefined {
   return nativeFrom(
     {
       name: 'koffi',
-      syscall: (number, [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]) =>
-        BigInt(syscall(number, a, b, c, d, e, f) as number | bigint),
+      syscall: (number, a, b, c, d, e, f) => syscall(number, a, b, c, d, e, f) as Word,
       errno: () => koffi.errno(),
       view: (address, length) => Buffer.from(koffi.view(address, length)),
     },

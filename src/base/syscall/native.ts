@@ -4,6 +4,9 @@ export interface Memory {
   readonly bytes: Buffer
 }
 
+/** An argument of a system call. */
+export type Word = number | bigint
+
 /**
  * The whole of what we ask from foreign code: one function and memory. Every argument is an integer (number,
  * flag, descriptor or address), so that there is one signature to get right.
@@ -11,7 +14,7 @@ export interface Memory {
 export interface Native {
   readonly name: 'node:ffi' | 'koffi'
   /** syscall(2). Gives the result, or minus the error number. */
-  call(number: number, ...args: readonly (number | bigint)[]): number
+  call(number: number, a?: Word, b?: Word, c?: Word, d?: Word, e?: Word, f?: Word): number
   /**
    * Zeroed memory. It is never given back, because a view of unmapped memory crashes the process on use:
    * allocate at start and reuse.
@@ -28,7 +31,7 @@ const pageBytes = 4096n
 export interface ForeignCalls {
   readonly name: Native['name']
   /** syscall(2) with six 64-bit arguments: the result as it comes, -1 on error. */
-  readonly syscall: (number: number, args: readonly (number | bigint)[]) => bigint
+  readonly syscall: (number: number, a: Word, b: Word, c: Word, d: Word, e: Word, f: Word) => Word
   readonly errno: () => number
   readonly view: (address: bigint, length: number) => Buffer
 }
@@ -36,12 +39,13 @@ export interface ForeignCalls {
 export function nativeFrom({ name, syscall, errno, view }: ForeignCalls, mmap: number): Native {
   return {
     name,
-    call(number, ...args) {
-      const result = Number(syscall(number, args))
+    // Spelled out, because it is called for every connection: rest parameters cost as much as the system call.
+    call(number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) {
+      const result = Number(syscall(number, a, b, c, d, e, f))
       return result === -1 ? -errno() : result
     },
     allocate(length) {
-      const address = syscall(mmap, [0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0])
+      const address = BigInt(syscall(mmap, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0))
       if (address < pageBytes) throw new RangeError(`mmap of ${length} bytes failed with error ${errno()}`)
       return { address, bytes: view(address, length) }
     },

@@ -1,4 +1,9 @@
-import { nativeFrom, type Native } from './native.ts'
+import { nativeFrom, type Native, type Word } from './native.ts'
+
+/** Most arguments are zero, and making a bigint is what a call mostly costs. */
+function big(word: Word): bigint {
+  return word === 0 ? 0n : BigInt(word)
+}
 
 /** Through `node:ffi`; undefined where this runtime has none. */
 export function openNodeFfi(mmap: number): Native | undefined {
@@ -13,8 +18,8 @@ export function openNodeFfi(mmap: number): Native | undefined {
   return nativeFrom(
     {
       name: 'node:ffi',
-      syscall: (number, [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]) =>
-        functions.syscall(BigInt(number), BigInt(a), BigInt(b), BigInt(c), BigInt(d), BigInt(e), BigInt(f)),
+      syscall: (number, a, b, c, d, e, f) =>
+        functions.syscall(BigInt(number), big(a), big(b), big(c), big(d), big(e), big(f)),
       errno: () => ffi.getInt32(errnoAddress),
       view: (address, length) => Buffer.from(ffi.toArrayBuffer(address, length, false)),
     },

@@ -1,7 +1,7 @@
 import { getSystemErrorMap } from 'node:util'
 import { Fault } from '#base/errors'
 import { openKoffi } from './koffi.ts'
-import type { Memory, Native } from './native.ts'
+import type { Memory, Native, Word } from './native.ts'
 import { openNodeFfi } from './node-ffi.ts'
 import { syscallNumbers, type SyscallName, type SyscallNumbers } from './numbers.ts'
 
@@ -43,9 +43,17 @@ function system() {
  * Makes a system call with integer arguments. Gives the result, or minus the error number.
  * @throws Fault PLATFORM_UNSUPPORTED at the first use where the binding does not pass its self-test
  */
-export function syscall(name: SyscallName, ...args: readonly (number | bigint)[]): number {
-  const { native, numbers } = system()
-  return native.call(numbers[name], ...args)
+export function syscall(
+  name: SyscallName,
+  a?: Word,
+  b?: Word,
+  c?: Word,
+  d?: Word,
+  e?: Word,
+  f?: Word,
+): number {
+  const { native, numbers } = opened ?? system()
+  return native.call(numbers[name], a, b, c, d, e, f)
 }
 
 /** Memory for arguments; never given back (see `Native.allocate`). */
