@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import {
   createPublicKey,
   generateKeyPairSync,
@@ -75,9 +74,4 @@ export function makeInterceptChain(hosts: readonly string[], at: number) {
     rootPem: certificatesToPem([root.certificate]),
     intermediatePem: certificatesToPem([intermediate]),
   }
-}
-
-/** Why a test that needs the program `command` is left out; false where it is installed. */
-export function without(command: string): string | false {
-  return spawnSync(command, ['--version']).error === undefined ? false : `${command} is not installed`
 }

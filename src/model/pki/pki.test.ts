@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import { isFault } from '#base/errors'
-import { makeInterceptChain, makeKey, without } from './fixture.ts'
+import { makeInterceptChain, makeKey } from './fixture.ts'
 import {
   certificatesToPem,
   createCertificateRequest,
@@ -85,21 +84,6 @@ describe('certificate requests', () => {
       const { publicKey } = parseCertificateRequest(createCertificateRequest(key))
       assert.ok(publicKey.equals(createPublicKey(key)))
     }
-  })
-
-  it('are understood by openssl, and openssl is understood', { skip: without('openssl') }, () => {
-    const key = makeKey()
-    const verified = execFileSync('openssl', ['req', '-inform', 'DER', '-verify', '-noout'], {
-      input: createCertificateRequest(key),
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    assert.equal(verified.toString(), '')
-    const [curve, name] = ['ec_paramgen_curve:P-256', 'subjectAltName=DNS:any']
-    const options = ['-nodes', '-keyout', '/dev/null', '-subj', '/CN=any', '-addext', name, '-outform', 'DER']
-    const der = execFileSync('openssl', ['req', '-new', '-newkey', 'ec', '-pkeyopt', curve, ...options], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    assert.equal(parseCertificateRequest(der).publicKey.asymmetricKeyType, 'ec')
   })
 
   it('are refused when any byte was changed', () => {

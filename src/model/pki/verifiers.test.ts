@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import type { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -9,10 +9,21 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { connect, createServer, type Server } from 'node:tls'
 import { promisify } from 'node:util'
-import { makeInterceptChain, without } from './fixture.ts'
-import { certificatesToPem, type SubjectName } from './index.ts'
+import { makeInterceptChain, makeKey } from './fixture.ts'
+import {
+  certificatesToPem,
+  createCertificateRequest,
+  parseCertificateRequest,
+  type SubjectName,
+} from './index.ts'
 
 const run = promisify(execFile)
+
+/** Why a test that needs the program `command` is left out; false where it is installed. */
+function without(command: string): string | false {
+  return spawnSync(command, ['--version']).error === undefined ? false : `${command} is not installed`
+}
+
 const at = Date.now()
 const bound = ['api.example.com', '*.s3.example.org', '10.0.0.1', '127.0.0.1']
 const chain = makeInterceptChain(bound, at)
@@ -178,5 +189,22 @@ describe('an intercept chain as others verify it', () => {
     assert.equal(chain.leaf('api.example.com').subjectAltName, 'DNS:api.example.com')
     assert.equal(chain.leaf('10.0.0.1').subjectAltName, 'IP Address:10.0.0.1')
     assert.throws(() => chain.leaf('a.example, DNS:b.example'), TypeError)
+  })
+})
+
+describe('certificate requests between us and others', () => {
+  it('are understood by openssl, and openssl is understood', { skip: without('openssl') }, () => {
+    const key = makeKey()
+    const verified = execFileSync('openssl', ['req', '-inform', 'DER', '-verify', '-noout'], {
+      input: createCertificateRequest(key),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    assert.equal(verified.toString(), '')
+    const [curve, name] = ['ec_paramgen_curve:P-256', 'subjectAltName=DNS:any']
+    const options = ['-nodes', '-keyout', '/dev/null', '-subj', '/CN=any', '-addext', name, '-outform', 'DER']
+    const der = execFileSync('openssl', ['req', '-new', '-newkey', 'ec', '-pkeyopt', curve, ...options], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    assert.equal(parseCertificateRequest(der).publicKey.asymmetricKeyType, 'ec')
   })
 })
