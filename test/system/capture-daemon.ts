@@ -103,8 +103,9 @@ async function main(pinDirectory: string): Promise<void> {
   }
   say({ port })
   for await (const line of createInterface(process.stdin)) {
-    say(obey(decode(line) as Orders))
+    const answer = obey(decode(line) as Orders)
     if (beating) capture.heartbeat()
+    say(answer)
   }
   process.exit(0)
 }

@@ -64,7 +64,7 @@ export function mount({ source, target, type, flags = 0, data }: MountOptions): 
   const [from, to, fstype, options] = texts.map((text, slot) =>
     text === undefined ? 0n : address + BigInt(slot * 1024),
   )
-  must(`mount ${target}`, syscall('mount', from!, to!, fstype!, flags, options!))
+  must(`mount ${target}`, syscall('mount', from, to, fstype, flags, options))
 }
 
 /**
