@@ -1,6 +1,6 @@
 import { backoffMs, type Clock, type EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
-import { openBell, type Bell } from '#base/lifecycle'
+import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import { refreshAt, type Credential } from '#model/credential'
@@ -28,8 +28,6 @@ export interface Exchanges extends AsyncDisposable {
    */
   require(targets: ReadonlyMap<string, ExchangeTarget>): void
   state(key: string): ExchangeState | undefined
-  /** Rings when the state of any target changed. */
-  readonly changes: Bell
   /** Exchanges now; resolves with the state afterwards, or undefined for a target that is not required. */
   rotateNow(key: string): Promise<ExchangeState | undefined>
 }
@@ -69,11 +67,12 @@ export interface ExchangesOptions {
   metrics?: Metrics
   /** Yields [0, 1). */
   random: () => number
+  /** Rung when the state of any target changed. */
+  changes: Bell
 }
 
 export async function openExchanges(options: ExchangesOptions): Promise<Exchanges> {
-  const { exchange, custody, audit, clock, log, metrics = silentMetrics, random } = options
-  const changes = openBell()
+  const { exchange, custody, audit, clock, log, metrics = silentMetrics, random, changes } = options
   const keepers = new Map<string, Keeper>()
   /** The end of what is still under way for a key: its next keeper starts after it. */
   const ending = new Map<string, Promise<void>>()
@@ -242,7 +241,6 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
   }
 
   return {
-    changes,
     require(targets) {
       const before = changes.rings
       let touched = false

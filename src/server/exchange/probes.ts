@@ -1,6 +1,6 @@
 import { backoffMs, type Clock, type EpochMs } from '#base/clock'
 import { isDeepStrictEqual } from 'node:util'
-import { openBell, type Bell } from '#base/lifecycle'
+import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { TokenIssuer } from '#server/issuer'
 import { describeUnreachable } from './failure.ts'
@@ -21,7 +21,6 @@ export interface Probes extends AsyncDisposable {
   watch(endpoints: ReadonlySet<string>): void
   discovery(): Probe
   endpoint(origin: string): Probe
-  readonly changes: Bell
 }
 
 const okEveryMs = 300_000
@@ -42,14 +41,16 @@ export function openProbes({
   clock,
   log,
   random,
+  changes,
 }: {
   issuer: Pick<TokenIssuer, 'url' | 'discovery' | 'jwks'>
   http: HttpClient
   clock: Clock
   log: Log
   random: () => number
+  /** Rung when an answer changed. */
+  changes: Bell
 }): Probes {
-  const changes = openBell()
   const endpoints = new Map<string, Watcher>()
 
   async function fetchJson(url: string, signal: AbortSignal): Promise<unknown> {
@@ -132,12 +133,13 @@ export function openProbes({
     }
   }
 
-  const discovery = watch('discovery', lookAtDiscovery)
+  /** Looked at once there is a source that needs it. */
+  let discovery: Watcher | undefined
   return {
-    changes,
-    discovery: () => discovery.probe,
+    discovery: () => discovery?.probe ?? { state: 'pending' },
     endpoint: (origin) => endpoints.get(origin)?.probe ?? { state: 'pending' },
     watch(origins) {
+      if (origins.size > 0) discovery ??= watch('discovery', lookAtDiscovery)
       for (const [origin, watcher] of endpoints) {
         if (origins.has(origin)) continue
         watcher.stop.abort()
@@ -148,7 +150,7 @@ export function openProbes({
       }
     },
     async [Symbol.asyncDispose]() {
-      const watchers = [discovery, ...endpoints.values()]
+      const watchers = [...(discovery ? [discovery] : []), ...endpoints.values()]
       for (const { stop } of watchers) stop.abort()
       await Promise.all(watchers.map(({ done }) => done))
     },

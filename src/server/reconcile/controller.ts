@@ -1,5 +1,5 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
-import type { Clock } from '#base/clock'
+import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
@@ -16,7 +16,7 @@ import {
 import type { ResourceCache, Resources } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
-import { judgeDaemon, markDisconnected } from './daemon.ts'
+import { judgeDaemon } from './daemon.ts'
 import { nextStatus, type DesiredStatus } from './desired-status.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { judgeService } from './service.ts'
@@ -61,22 +61,21 @@ function targetsOf(plan: Plan): Map<string, ExchangeTarget> {
   )
 }
 
-/**
- * Opens the reconciler. Daemons of an earlier run of the server read DISCONNECTED when this resolves: open the
- * daemon port after it.
- */
-export async function openReconciler(options: ReconcilerOptions): Promise<Reconciler> {
+export function openReconciler(options: ReconcilerOptions): Reconciler {
   const { cache, resources, exchanges, probes, scopes, changes, trustDomain, clock, log } = options
   const { metrics = silentMetrics } = options
 
-  function reconcile(set: <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) => void): World {
+  function reconcile(
+    at: EpochMs,
+    set: <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) => void,
+  ): World {
     const plan = makePlan(cache, trustDomain)
     exchanges.require(targetsOf(plan))
     const sources = cache.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
     probes.watch(new Set(sources.map((aws) => stsEndpoint(aws).origin)))
     scopes.publish(plan, (key) => exchanges.state(key)?.credential)
     const world: World = {
-      at: clock.now(),
+      at,
       objects: cache,
       plan,
       streams: scopes.streams(),
@@ -93,7 +92,6 @@ export async function openReconciler(options: ReconcilerOptions): Promise<Reconc
     return world
   }
 
-  for (const daemon of cache.list('Daemon')) await markDisconnected(resources, daemon, clock.now())
   return {
     async run({ signal }) {
       await using writer = openStatusWriter({ resources, clock, log, metrics })
@@ -102,14 +100,15 @@ export async function openReconciler(options: ReconcilerOptions): Promise<Reconc
       while (!signal.aborted) {
         const heard = changes.rings
         const started = clock.monotonic()
-        const world = reconcile((object, desired) =>
-          writer.set(object, (current) => nextStatus(current, desired, world.at)),
+        const at = clock.now()
+        const world = reconcile(at, (object, desired) =>
+          writer.set(object, (current) => nextStatus(current, desired, at)),
         )
         for (const daemon of cache.list('Daemon')) {
           const conditions = judgeDaemon(daemon, world)
           writer.set<'Daemon'>(daemon, (current) => {
             const { state = 'PENDING', message = '' } = current.status ?? {}
-            return nextStatus<'Daemon'>(current, { state, message, conditions }, world.at)
+            return nextStatus<'Daemon'>(current, { state, message, conditions }, at)
           })
         }
         metrics.observe('reconcile_duration_seconds', {}, (clock.monotonic() - started) / 1000)

@@ -1,7 +1,4 @@
-import type { EpochMs } from '#base/clock'
-import { isFault } from '#base/errors'
-import { formatTime, type Daemon } from '#model/resource'
-import type { Resources } from '#server/store'
+import type { Daemon } from '#model/resource'
 import { judge, reportedFor, unsupportedIn, type Judgement } from './desired-status.ts'
 import type { World } from './world.ts'
 
@@ -25,23 +22,4 @@ export function judgeDaemon(object: Daemon, { streams }: World): Judgement[] {
         : judge('InSync', 'Unknown', 'Waiting', 'it is putting an update of its scope into effect'),
     ...shared,
   ]
-}
-
-/** For what an earlier run of the server left behind: no daemon is connected to this one yet. */
-export async function markDisconnected(
-  resources: Pick<Resources, 'updateStatus'>,
-  { metadata, status }: Daemon,
-  at: EpochMs,
-): Promise<void> {
-  if (status?.state === undefined || status.state === 'DISCONNECTED') return
-  try {
-    await resources.updateStatus('Daemon', metadata.namespace, metadata.name, (current) => ({
-      ...current.status,
-      state: 'DISCONNECTED',
-      message: 'not connected since the server started',
-      updateAt: formatTime(at),
-    }))
-  } catch (error) {
-    if (!isFault(error, 'RESOURCE_NOT_FOUND')) throw error
-  }
 }

@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Fault } from '#base/errors'
+import type { Readiness } from '#base/lifecycle'
+import type { Log } from '#base/log'
+import type { MetricsRegistry } from '#base/metrics'
+import type { Listen } from './settings.ts'
+
+/** The plain HTTP port of probes and Prometheus: nothing on it is secret, nothing can be changed by it. */
+export interface HealthServer extends AsyncDisposable {
+  readonly port: number
+}
+
+/** @throws Fault SETTING_INVALID when it cannot listen */
+export async function openHealthServer({
+  listen,
+  readiness,
+  metrics,
+  log,
+}: {
+  listen: Listen
+  readiness: Readiness
+  metrics: MetricsRegistry
+  log: Log
+}): Promise<HealthServer> {
+  function answer(response: ServerResponse, status: number, body: string): void {
+    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(body)
+  }
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, '')
+    switch (request.url) {
+      case '/healthz':
+      case '/livez':
+        return answer(response, 200, 'ok\n')
+      case '/readyz': {
+        const blockers = readiness.blockers()
+        const waiting = blockers.map((name) => `waiting for ${name}\n`).join('')
+        return answer(response, blockers.length === 0 ? 200 : 503, waiting || 'ok\n')
+      }
+      case '/metrics':
+        metrics.render().then(
+          (text) => answer(response, 200, text),
+          (error: unknown) => {
+            log.error('health.metrics-failed', { error })
+            answer(response, 500, '')
+          },
+        )
+        return undefined
+      default:
+        return answer(response, 404, '')
+    }
+  })
+  server.maxConnections = 100
+  server.listen(listen.port, listen.host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    const message = `health cannot listen on ${listen.host}:${listen.port}: ${(error as Error).message}`
+    throw new Fault('SETTING_INVALID', message, { cause: error })
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}

@@ -1,0 +1,257 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { systemClock, type Clock } from '#base/clock'
+import { Fault } from '#base/errors'
+import { openBell, openReadiness, runTogether, untilAborted } from '#base/lifecycle'
+import { openLog, type Log } from '#base/log'
+import { openMetrics } from '#base/metrics'
+import type { Secret } from '#base/secret'
+import { setDumpable } from '#base/syscall'
+import { ensureBootstrapToken, openApi, openTokenAuthenticator } from '#server/api'
+import { openAuditTrail } from '#server/audit'
+import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
+import { awsExchange, openExchanges, openHttpClient, openProbes } from '#server/exchange'
+import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
+import { loadSealingKey, openCustody, openSealer } from '#server/keys'
+import { identityAdmission, openReconciler, openScopes } from '#server/reconcile'
+import { openResourceCache, openResources, openSqliteStore, type ResourceCache } from '#server/store'
+import { openHealthServer } from './health.ts'
+import { rotateRoute } from './rotate-route.ts'
+import {
+  checkSettings,
+  formatAuthority,
+  reachableHost,
+  type Listen,
+  type ServerSettings,
+} from './settings.ts'
+import { openFileIdentity, openOwnIdentity } from './tls.ts'
+import { version } from './version.ts'
+
+/** How to reach a server that is up. */
+export interface ServerReady {
+  /** Base URL of the resource API. */
+  readonly url: string
+  readonly issuerUrl: string
+  /** `host:port` for daemons. */
+  readonly nodeEndpoint: string
+  readonly healthUrl: string
+  readonly dataDir: string
+  /** Of the server's own CA, where no certificate was given. */
+  readonly caHash?: string
+  readonly caFile?: string
+}
+
+/** The administrator's first access: what a context holds. */
+export interface AdminAccess {
+  readonly name: string
+  readonly server: string
+  readonly token: Secret
+  readonly caPem?: string
+}
+
+export interface RunServerOptions {
+  readonly signal: AbortSignal
+  readonly onReady?: (ready: ServerReady) => void
+  /** Saves the first token; called once in the life of a data folder, unless `adminContext` is `none`. */
+  readonly saveAdminAccess?: (access: AdminAccess) => void | Promise<void>
+  /** `$CREDENTIALS_DIRECTORY` as systemd sets it. */
+  readonly credentialsDirectory?: string | undefined
+  readonly clock?: Clock
+  readonly log?: Log
+}
+
+/**
+ * Runs the control plane until `signal` aborts.
+ * @throws Fault SETTING_INVALID, STORE_UNAVAILABLE (another server has the data folder), STORE_CORRUPT,
+ *   SEALING_KEY_MISSING, SEALING_KEY_WRONG
+ */
+export async function runServer(settings: ServerSettings, options: RunServerOptions): Promise<void> {
+  const { signal, clock = systemClock } = options
+  const log = options.log ?? openLog({ program: 'server', level: settings.logLevel })
+  checkSettings(settings)
+  // SECURITY: others of our user must not read keys out of this process, nor leave them in a core file (rule 21).
+  setDumpable(false)
+  if (settings.connectTo.length > 0) log.warn('server.exchanges-redirected', { to: settings.connectTo })
+
+  await using stack = new AsyncDisposableStack()
+  const random = Math.random
+  const readiness = openReadiness()
+  const started = readiness.block('start')
+  const metrics = stack.use(openMetrics())
+  const { dataDir, trustDomain } = settings
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const health = stack.use(await openHealthServer({ listen: settings.healthListen, readiness, metrics, log }))
+
+  const store = stack.use(await openSqliteStore({ path: join(dataDir, 'tideway.db') }))
+  const sealingKey = await loadSealingKey({
+    store,
+    file: settings.sealingKeyFile ?? join(dataDir, 'sealing-key'),
+    credentialsDirectory: options.credentialsDirectory,
+  })
+  const custody = await openCustody(store, sealingKey)
+  const audit = stack.use(await openAuditTrail({ directory: join(dataDir, 'audit'), clock, log, metrics }))
+
+  let cache: ResourceCache | undefined
+  const admission = identityAdmission({
+    identities: () => cache?.list('WorkloadIdentity') ?? [],
+    weakIdentities: settings.weakIdentities,
+  })
+  const resources = openResources(store, {
+    clock,
+    random: randomBytes,
+    sealer: openSealer(sealingKey),
+    admissions: [admission],
+  })
+  const objects = (cache = stack.use(await openResourceCache(resources)))
+
+  const listen = await withPort(settings.listen)
+  const url =
+    settings.publicUrl ?? `https://${formatAuthority({ ...listen, host: reachableHost(listen.host) })}`
+  const identity =
+    settings.tlsCert !== undefined && settings.tlsKey !== undefined
+      ? await openFileIdentity({ certFile: settings.tlsCert, keyFile: settings.tlsKey, clock, log })
+      : await openOwnIdentity({ store, custody, clock, hosts: hostsOf(url, listen) })
+  const caFile = join(dataDir, 'server-ca.pem')
+  if (identity.ca) await writeFile(caFile, identity.ca.pem, { mode: 0o644 })
+
+  const issuer = await openTokenIssuer({
+    store,
+    custody,
+    clock,
+    log,
+    settings: {
+      url: `${url}/oidc`,
+      rotateEverySeconds: settings.keyRotateEverySeconds,
+      publishAheadSeconds: settings.keyPublishAheadSeconds,
+    },
+  })
+  const ca = await openCertificateAuthority({ store, custody, clock, trustDomain })
+
+  const changes = openBell()
+  const scopes = openScopes({ changes, metrics })
+  const exchangeCa = settings.exchangeCa === undefined ? [] : [await readCa(settings.exchangeCa)]
+  const overrides = settings.connectTo
+  const exchanges = stack.use(
+    await openExchanges({
+      exchange: awsExchange({ issuer, http: openHttpClient({ extraCa: exchangeCa, overrides }), clock }),
+      custody,
+      audit,
+      clock,
+      log,
+      metrics,
+      random,
+      changes,
+    }),
+  )
+  const ownCa = identity.ca ? [identity.ca.pem] : []
+  const probeHttp = openHttpClient({ extraCa: [...exchangeCa, ...ownCa], overrides })
+  const probes = stack.use(openProbes({ issuer, http: probeHttp, clock, log, random, changes }))
+  const reconciler = openReconciler({
+    cache: objects,
+    resources,
+    exchanges,
+    probes,
+    scopes,
+    changes,
+    trustDomain,
+    clock,
+    log,
+    metrics,
+  })
+
+  const daemons = {
+    store,
+    resources,
+    ca,
+    audit,
+    clock,
+    log,
+    trustDomain,
+    svidTtlSeconds: settings.svidTtlSeconds,
+  }
+  const node = stack.use(
+    await openNodeServer({
+      ...daemons,
+      scopes,
+      listen: settings.nodeListen,
+      leaseSeconds: settings.offlineLeaseSeconds,
+      ...(settings.nodeEndpoint !== undefined && { nodeEndpoint: settings.nodeEndpoint }),
+    }),
+  )
+  const api = stack.use(
+    await openApi({
+      listen,
+      tls: identity.tls,
+      resources,
+      auth: openTokenAuthenticator(store),
+      audit,
+      issuer,
+      log,
+      version,
+      plugins: [
+        issuerRoutes(issuer),
+        enrollmentPlugin({ ...daemons, nodeEndpoint: node.nodeEndpoint }),
+        rotateRoute(reconciler, audit),
+      ],
+    }),
+  )
+
+  if (settings.adminContext !== 'none') {
+    const bootstrap = await ensureBootstrapToken(store, { clock, random: randomBytes })
+    if (bootstrap.created) {
+      await options.saveAdminAccess?.({
+        name: settings.adminContext,
+        server: url,
+        token: bootstrap.token,
+        ...(identity.ca && { caPem: identity.ca.pem }),
+      })
+    }
+  }
+  started()
+  const ready: ServerReady = {
+    url,
+    issuerUrl: issuer.url,
+    nodeEndpoint: node.nodeEndpoint,
+    healthUrl: `http://${formatAuthority({ ...settings.healthListen, port: health.port })}`,
+    dataDir,
+    ...(identity.ca && { caHash: identity.ca.hash, caFile }),
+  }
+  log.info('server.ready', { version, ...ready })
+  options.onReady?.(ready)
+
+  await runTogether(signal, [
+    (run) => reconciler.run(run),
+    (run) => node.run(run),
+    (run) => issuer.run(run),
+    ({ signal }) => identity.run({ signal, onRenewed: (tls) => api.setCertificate(tls) }),
+    ({ signal }) => Promise.race([objects.done, untilAborted(signal)]),
+  ])
+}
+
+/** The names under which the own certificate must be valid. */
+function hostsOf(url: string, { host }: Listen): string[] {
+  const urlHost = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
+  return [urlHost, reachableHost(host)]
+}
+
+async function readCa(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', `--exchange-ca ${file}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** A port for "any": chosen before anything listens, because the issuer's URL holds it. */
+async function withPort({ host, port }: Listen): Promise<Listen> {
+  if (port !== 0) return { host, port }
+  const server = createServer().listen(0, host)
+  await once(server, 'listening')
+  const { port: free } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return { host, port: free }
+}

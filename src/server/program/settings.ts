@@ -1,0 +1,203 @@
+import { homedir, hostname } from 'node:os'
+import { join } from 'node:path'
+import { Fault } from '#base/errors'
+import type { LogLevel } from '#base/log'
+import type { SettingSpec, SettingsOf } from '#base/settings'
+import { parseTrustDomain, type TrustDomain } from '#model/identity'
+import type { HttpOverride } from '#server/exchange'
+
+export interface Listen {
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw new TypeError('a text is expected')
+  return value
+}
+
+/** `127.0.0.1:8443`, `[::1]:0`. */
+function listen(value: unknown): Listen {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text(value))
+  const port = Number(match?.[3])
+  if (!match || port > 65_535) throw new TypeError('HOST:PORT is expected')
+  return { host: (match[1] ?? match[2])!, port }
+}
+
+function publicUrl(value: unknown): string {
+  const url = URL.parse(text(value))
+  if (url?.protocol !== 'https:' || url.search || url.hash || url.username) {
+    throw new TypeError('a plain https:// URL is expected')
+  }
+  return url.href.replace(/\/+$/, '')
+}
+
+/** `sts.amazonaws.com:443=127.0.0.1:9000`; several in one text are separated by commas. */
+function connectTo(value: unknown): readonly HttpOverride[] {
+  const entries = Array.isArray(value) ? value.map(text) : text(value).split(',')
+  return entries.map((entry) => {
+    const [from, to] = entry.split('=')
+    const [{ host, port }, target] = [listen(from), listen(to)]
+    return { host: host.toLowerCase(), port, address: target.host, addressPort: target.port }
+  })
+}
+
+function oneOf<const T extends string>(...allowed: readonly T[]): (value: unknown) => T {
+  return (value) => {
+    const found = allowed.find((one) => one === value)
+    if (found === undefined) throw new TypeError(`one of ${allowed.join(', ')} is expected`)
+    return found
+  }
+}
+
+function seconds(minimum: number): (value: unknown) => number {
+  return (value) => {
+    const number = typeof value === 'number' ? value : /^\d{1,9}$/.test(text(value)) ? Number(value) : NaN
+    if (!Number.isInteger(number) || number < minimum) {
+      throw new TypeError(`a whole number of seconds, at least ${minimum}, is expected`)
+    }
+    return number
+  }
+}
+
+const day = 86_400
+
+/** The folder that a server uses unless told otherwise. */
+function defaultDataDir(): string {
+  if (process.getuid?.() === 0) return '/var/lib/tideway'
+  const state = process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state')
+  return join(state, 'tideway', 'server')
+}
+
+function setting<T>(
+  parse: (value: unknown) => T,
+  fallback: NoInfer<T>,
+  help: string,
+  placeholder: string,
+): SettingSpec<T> & { readonly help: string; readonly placeholder: string } {
+  return { parse, default: fallback, help, placeholder }
+}
+
+const optional = <T>(parse: (value: unknown) => T, help: string, placeholder: string) =>
+  setting<T | undefined>(parse, undefined, help, placeholder)
+
+/** The settings of `tideway server`: the option is the key in kebab case. */
+export const serverSettings = {
+  dataDir: setting(text, defaultDataDir(), 'folder of database, audit trail and sealing key', 'DIR'),
+  listen: setting(
+    listen,
+    { host: '127.0.0.1', port: 8443 },
+    'HTTPS address of resource API and OIDC issuer',
+    'HOST:PORT',
+  ),
+  nodeListen: setting(
+    listen,
+    { host: '127.0.0.1', port: 9443 },
+    'address for daemons (mutual TLS)',
+    'HOST:PORT',
+  ),
+  healthListen: setting(
+    listen,
+    { host: '127.0.0.1', port: 8080 },
+    'HTTP address of health, readiness and metrics',
+    'HOST:PORT',
+  ),
+  publicUrl: optional(
+    publicUrl,
+    'URL by which clients and clouds reach --listen; the issuer is this and /oidc',
+    'URL',
+  ),
+  nodeEndpoint: optional(
+    text,
+    'how daemons reach --node-listen; the address itself unless given',
+    'HOST:PORT',
+  ),
+  trustDomain: setting<TrustDomain>(
+    (value) => parseTrustDomain(text(value)),
+    parseTrustDomain('tideway.local'),
+    'SPIFFE trust domain; it cannot be changed later',
+    'NAME',
+  ),
+  tlsCert: optional(
+    text,
+    'certificate chain for --listen, read again when it changes; from a CA of its own unless given',
+    'FILE',
+  ),
+  tlsKey: optional(text, 'private key of --tls-cert', 'FILE'),
+  sealingKeyFile: optional(
+    text,
+    'key that seals secrets at rest, created at the first start; in the data folder unless given',
+    'FILE',
+  ),
+  exchangeCa: optional(text, 'PEM of CAs to trust, beside the public ones, in exchanges with clouds', 'FILE'),
+  connectTo: setting(
+    connectTo,
+    [],
+    'for development: dial ADDR:PORT for HOST:PORT in exchanges; repeatable',
+    'HOST:PORT=ADDR:PORT',
+  ),
+  adminContext: setting(
+    text,
+    'default',
+    "context in which the administrator's first token is saved, once; none saves no token",
+    'NAME|none',
+  ),
+  weakIdentities: setting(
+    oneOf('warn', 'refuse'),
+    'warn',
+    'whether identities are refused whose selectors any local user can meet',
+    'warn|refuse',
+  ),
+  offlineLeaseSeconds: setting(
+    seconds(10),
+    900,
+    'how long a daemon goes on using credentials without its server',
+    'SECONDS',
+  ),
+  svidTtlSeconds: setting(seconds(60), 3600, 'life of the certificates of daemons', 'SECONDS'),
+  keyRotateEverySeconds: setting(seconds(60), 30 * day, 'how long a key of the issuer signs', 'SECONDS'),
+  keyPublishAheadSeconds: setting(
+    seconds(1),
+    day,
+    'how long a new key of the issuer is published before it signs',
+    'SECONDS',
+  ),
+  logLevel: setting<LogLevel>(
+    oneOf('debug', 'info', 'warn', 'error'),
+    'info',
+    'least level that is logged',
+    'debug|info|warn|error',
+  ),
+}
+
+export type ServerSettings = SettingsOf<typeof serverSettings>
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+/** What the settings must fulfil together. @throws Fault SETTING_INVALID */
+export function checkSettings(settings: ServerSettings): void {
+  const { tlsCert, tlsKey, connectTo, listen, nodeListen, healthListen } = settings
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new Fault('SETTING_INVALID', '--tls-cert and --tls-key belong together: give both or none')
+  }
+  // SECURITY: a redirected exchange hands tokens to whoever answers; that is for stacks on one machine only.
+  const open = [listen, nodeListen, healthListen].find(({ host }) => !isLoopback(host))
+  if (connectTo.length > 0 && open) {
+    throw new Fault(
+      'SETTING_INVALID',
+      `--connect-to needs every listener on loopback, and one is ${open.host}`,
+    )
+  }
+}
+
+/** The name by which others reach a listener on `host`. */
+export function reachableHost(host: string): string {
+  return host === '0.0.0.0' || host === '::' ? hostname() : host
+}
+
+export function formatAuthority({ host, port }: Listen): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
