@@ -8,6 +8,7 @@ export type {
   Place,
   ResourceClient,
   ResourceClientOptions,
+  RotatedCredential,
   Verdict,
   WatchEvent,
   WriteOptions,

@@ -39,13 +39,14 @@ const object = {
 
 test('paths, tokens and bodies are those of Kubernetes', async () => {
   const { client, asked } = scripted(
-    ...Array.from({ length: 5 }, () => Response.json({ ...object, items: [], metadata: {} })),
+    ...Array.from({ length: 6 }, () => Response.json({ ...object, items: [], metadata: {} })),
   )
   await client.get('Service', 'a')
   await client.list('WorkloadIdentity', { allNamespaces: true })
   await client.get('Secret', 'a', { namespace: 'n' })
   await client.create(object)
   await client.delete('Service', 'a', { dryRun: true })
+  await client.rotateCredential('a')
   assert.deepEqual(
     asked.map(({ url, init }) => `${init.method} ${url}`),
     [
@@ -54,6 +55,7 @@ test('paths, tokens and bodies are those of Kubernetes', async () => {
       'GET https://cp.example/api/v1/namespaces/n/secrets/a',
       'POST https://cp.example/apis/core.riptides.io/v1alpha1/namespaces/riptides-system/services',
       'DELETE https://cp.example/apis/core.riptides.io/v1alpha1/namespaces/riptides-system/services/a?dryRun=All',
+      'POST https://cp.example/apis/core.riptides.io/v1alpha1/namespaces/riptides-system/credentialbindings/a/rotate',
     ],
   )
   for (const { init } of asked) {

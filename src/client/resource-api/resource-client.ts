@@ -25,6 +25,14 @@ export interface IssuerKey {
   readonly removeAt?: number
 }
 
+/** The credential that a binding has after a rotation, by its public id, and why there is no new one. */
+export interface RotatedCredential {
+  readonly id?: string
+  /** RFC 3339. */
+  readonly expiresAt?: string
+  readonly failure?: { readonly reason: string; readonly message: string }
+}
+
 export interface Place {
   /** The client's namespace unless given. */
   readonly namespace?: string | undefined
@@ -84,6 +92,8 @@ export interface ResourceClient {
   ): Promise<ResourceOf<K> | undefined>
   /** The newest `limit` audit records, then, with `follow`, those that come. */
   audit(options: { limit?: number; follow?: boolean; signal: AbortSignal }): AsyncIterable<AuditRecord>
+  /** Replaces the credential of a CredentialBinding now; when the cloud refuses, the old one goes on. */
+  rotateCredential(bindingName: string, place?: Place): Promise<RotatedCredential>
   keys(): Promise<readonly IssuerKey[]>
   rotateKeys(): Promise<IssuerKey>
 }
@@ -260,6 +270,10 @@ export function openResourceClient(options: ResourceClientOptions): ResourceClie
         query: { limit: limit?.toString(), follow: follow ? 'true' : undefined },
         signal,
       })
+    },
+    rotateCredential(bindingName: string, place: Place = {}) {
+      const path = `${pathOf('CredentialBinding', namespaceOf(place), bindingName)}/rotate`
+      return call(path, { method: 'POST', signal: place.signal })
     },
     async keys() {
       return ((await call('/keys', {})) as { keys: IssuerKey[] }).keys

@@ -36,6 +36,7 @@ export function statusFault({
   message = 'the server refused the request',
   details,
 }: Status): Fault {
+  // Without a name it is the path itself that is unknown.
   const unknownKind = reason === 'NotFound' && details?.name === undefined
   const code = unknownKind ? 'KIND_UNKNOWN' : (codes[reason] ?? 'INTERNAL')
   return new Fault(code, message, { publicText: message, ...(details?.causes && { cause: details.causes }) })

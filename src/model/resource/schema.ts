@@ -29,8 +29,8 @@ export function stringMap(description: string) {
   return Type.Record(Type.String(), Type.String({ maxLength: 4096 }), { description })
 }
 
-export function choice<const V extends readonly [string, ...string[]]>(values: V, description: string) {
-  return Type.Enum([...values] as unknown as V, { type: 'string', description })
+export function choice<const V extends string[]>(values: readonly [...V], description: string) {
+  return Type.Enum<V>([...values], { type: 'string', description })
 }
 
 export function dateTime(description: string) {

@@ -19,10 +19,7 @@ const condition = closed(
 export type Condition = Static<typeof condition>
 
 /** The status that every kind has, with fields of its own. */
-export function statusOf<const S extends readonly [string, ...string[]], P extends TProperties>(
-  states: S,
-  own: P,
-) {
+export function statusOf<const S extends string[], P extends TProperties>(states: readonly [...S], own: P) {
   return closed(
     {
       state: Type.Optional(choice(states, 'The state in one word.')),

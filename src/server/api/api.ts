@@ -71,8 +71,6 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     keepAliveTimeout: 75_000,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 253 },
-    // Kubernetes' clients send what they know; unknown query parameters are ignored, as its servers do.
-    onProtoPoisoning: 'error',
   })
 
   app.decorateRequest('principal', undefined)
@@ -144,7 +142,11 @@ export async function openApi(options: ApiOptions): Promise<Api> {
 
 /** What a failure was about, as far as the path says. */
 function detailsOf(request: FastifyRequest) {
-  const { name, group, plural } = (request.params ?? {}) as Partial<Record<string, string>>
-  if (!request.principal || plural === undefined) return {}
-  return { kind: plural, ...(name !== undefined && { name }), ...(group !== undefined && { group }) }
+  const { name, group, plural: kind } = (request.params ?? {}) as Partial<Record<string, string>>
+  if (!request.principal) return {}
+  return {
+    ...(kind !== undefined && { kind }),
+    ...(name !== undefined && { name }),
+    ...(group !== undefined && { group }),
+  }
 }

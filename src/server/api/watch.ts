@@ -26,7 +26,7 @@ export async function sendLines(
   },
 ): Promise<void> {
   const gone = new AbortController()
-  request.raw.socket.once('close', () => gone.abort())
+  reply.raw.once('close', () => gone.abort())
   const either = AbortSignal.any([signal, gone.signal])
   async function* text(): AsyncGenerator<string> {
     try {
@@ -46,7 +46,7 @@ export async function sendLines(
   await pipeline(Readable.from(text()), reply.raw).catch(() => {})
 }
 
-/** Aborts after `seconds`, or never. Socket timeouts of the server are longer than any that clients ask for. */
+/** Aborts after `seconds`, or never. */
 export function timeoutSignal(seconds: number | undefined): AbortSignal {
   return seconds === undefined ? new AbortController().signal : AbortSignal.timeout(seconds * 1000)
 }

@@ -69,6 +69,21 @@ test('what changes nothing writes nothing', async () => {
   assert.equal((await resources.list('all')).resourceVersion, '2')
 })
 
+test('a status is checked, and can be set on an object that fails a newer rule', async () => {
+  const store = openMemoryStore()
+  const resources = open(store)
+  await resources.create(service('a'))
+  await assert.rejects(resources.updateStatus('Service', namespace, 'a', { state: 'WRONG' as 'OK' }), {
+    code: 'RESOURCE_INVALID',
+    message: /status\.state: Unsupported value: "WRONG"/,
+  })
+  const { entries } = await store.list('/')
+  const outdated = Buffer.from(entries[0]!.value).toString().replace('"labels"', '"tags"')
+  await store.transaction([], [{ type: 'put', key: entries[0]!.key, value: Buffer.from(outdated) }])
+  const { status } = await resources.updateStatus('Service', namespace, 'a', { state: 'FAILED' })
+  assert.deepEqual(status, { state: 'FAILED' })
+})
+
 test('metadata that only the server sets cannot be set by a writer', async () => {
   const resources = open()
   const forged = {

@@ -7,8 +7,10 @@ import {
   expectResource,
   formatTime,
   invalidResource,
+  parseResource,
   resourceWarnings,
   subjectOf,
+  withoutNulls,
   type Draft,
   type JoinToken,
   type Kind,
@@ -70,7 +72,7 @@ export interface Preconditions {
   readonly resourceVersion?: string | undefined
 }
 
-export type StatusOf<K extends Kind> = ResourceOf<K> extends { status?: infer S } ? S : never
+export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
  * The objects of the resource kinds. Write-only fields (a join token, the values of a Secret) are never in what
@@ -292,8 +294,8 @@ export function openResources(
       return retry(kind, namespace, name, async ({ object, hidden, modRevision }) => {
         const next: unknown =
           typeof status === 'function' ? (status as (o: Resource) => unknown)(object) : status
-        const draft = { ...object, status: next } as Resource
-        expectResource(draft)
+        const draft = { ...object, status: withoutNulls(next) } as Resource
+        expectStatus(draft)
         return isDeepStrictEqual(draft, object) ? object : put(draft, hidden, modRevision)
       })
     },
@@ -350,4 +352,15 @@ export function openResources(
   }
   // One untyped implementation serves every kind: an object's `kind` says which type it is.
   return untyped as unknown as Resources
+}
+
+/**
+ * Looks at the status alone: an object that was valid when it was written may fail a rule of a newer version,
+ * and its status must be able to say so.
+ */
+function expectStatus(object: Resource): void {
+  const parsed = parseResource(object)
+  if (parsed.ok) return
+  const errors = parsed.errors.filter(({ field }) => /^status(?![^.[])/.test(field))
+  if (errors.length > 0) throw invalidResource(parsed.subject, errors)
 }
