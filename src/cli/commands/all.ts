@@ -11,6 +11,7 @@ import { emulatorCommand } from './emulator.ts'
 import { keysCommand } from './keys.ts'
 import { nodeCommand } from './node.ts'
 import { oidcCommand } from './oidc.ts'
+import { serverCommand } from './server.ts'
 import { setupCommand } from './setup.ts'
 import { versionCommand } from './version.ts'
 
@@ -28,6 +29,7 @@ export const commands: readonly Entry[] = [
     summary: 'Run the whole stack on this machine, to play with or to demonstrate',
     create: devCommand,
   },
+  { name: 'server', summary: 'Run the control plane', create: serverCommand },
   { name: 'daemon', summary: 'Run the node daemon', create: daemonCommand },
   { name: 'emulator', summary: 'Run a local AWS that verifies for real', create: emulatorCommand },
   { name: 'ctl', summary: 'Declare and inspect resources, in the manner of kubectl', create: ctlCommand },

@@ -1,0 +1,35 @@
+import type { Command } from 'commander'
+import { contextFilePath, saveContext } from '#cli/context'
+import type { Cli } from './cli.ts'
+import { programCommand } from './program-command.ts'
+
+export async function serverCommand(cli: Cli): Promise<Command> {
+  const { runServer, serverSettings } = await import('#server/program')
+  const { terminal, env, signal } = cli
+  const description = 'Run the control plane: resource API, OIDC issuer, SPIFFE CA and credential exchange'
+  return programCommand(cli, 'server', description, serverSettings, async (settings) => {
+    await runServer(settings, {
+      signal,
+      credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
+      saveAdminAccess: ({ name, server, token, caPem }) => {
+        const file = contextFilePath(env)
+        const context = { name, server, token: token.revealText(), ...(caPem !== undefined && { caPem }) }
+        saveContext(file, context, { makeCurrent: true })
+        terminal.say(
+          `the administrator's token is in ${file}, as context "${name}"; it is shown nowhere else`,
+        )
+      },
+      onReady: ({ url, issuerUrl, nodeEndpoint, healthUrl, caHash, caFile }) => {
+        terminal.say(
+          [
+            `the control plane answers at ${url}`,
+            `  OIDC issuer:  ${issuerUrl}`,
+            `  daemons:      ${nodeEndpoint}`,
+            `  health:       ${healthUrl}`,
+            ...(caHash ? [`  its CA:       ${caFile}`, `  CA hash:      ${caHash}`] : []),
+          ].join('\n'),
+        )
+      },
+    })
+  })
+}
