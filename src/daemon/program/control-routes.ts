@@ -2,26 +2,10 @@ import { lookup } from 'node:dns/promises'
 import { Fault } from '#base/errors'
 import type { ProcessAttestor } from '#daemon/attestation'
 import type { ConnectTo } from '#daemon/outbound'
+import type { RunFacts } from '#daemon/run'
 import type { Scope } from '#model/scope'
 import type { ControlRoute } from './control.ts'
 import type { Judge } from './judge.ts'
-import type { CaptureStatement } from './level.ts'
-
-/** What `tideway run` has to know of the daemon. */
-export interface RunFacts {
-  readonly level: CaptureStatement['level']
-  readonly detail: string
-  /** Path of the socket for relays. */
-  readonly connectSocket: string
-  readonly proxy: { readonly host: string; readonly port: number }
-  readonly trustBundle: string
-  /** The cgroup that the kernel captures; absent when it captures the whole host or nothing. */
-  readonly captureCgroup?: string
-  /** Ports on which Services of the scope are reached, 443 and 80 included. */
-  readonly ports: readonly number[]
-  /** Names that a development setting dials elsewhere: they may not resolve. */
-  readonly overriddenHosts: readonly string[]
-}
 
 /** Every port that a Service of the scope may be reached on. */
 export function servicePorts(scope: Scope): readonly number[] {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { netnsCookie, peerCredentials, peerPidfd } from '#base/syscall'
 import type { ClientConnection } from '#daemon/attestation'
 import type { Capture, ConnectionOrigin } from '#daemon/capture'
-import { parsePreamble } from '#daemon/run'
+import { parsePreamble, placeholderAddresses } from '#daemon/run'
 import type { ProcessPin } from '#model/identity'
 import { readProxyRequest, refuseProxyRequest, tunnelEstablished } from './explicit-proxy.ts'
 
@@ -60,6 +60,8 @@ export interface IntakeOptions {
   readonly accept: (socket: Socket, origin: ConnectionOrigin, head?: Buffer) => void
   readonly findOwner: (connection: ClientConnection) => Promise<ProcessPin | undefined>
   readonly onlyUid: number | undefined
+  /** Names that stand behind placeholder addresses in enclosures. */
+  readonly overriddenHosts: readonly string[]
 }
 
 /** Gets connections of every kind ready for the data plane: who opened each, and where it was meant to go. */
@@ -72,7 +74,9 @@ export interface Intake {
   proxied(socket: Socket): Promise<void>
 }
 
-export function openIntake({ accept, findOwner, onlyUid }: IntakeOptions): Intake {
+export function openIntake({ accept, findOwner, onlyUid, overriddenHosts }: IntakeOptions): Intake {
+  const placeholders = placeholderAddresses(overriddenHosts)
+  const hostBehind = new Map([...placeholders].map(([host, address]) => [address, host]))
   const serves = (uid: number) => onlyUid === undefined || uid === onlyUid
 
   /** The relay behind a Unix socket, if it is still the one that connected and may be served. */
@@ -100,7 +104,10 @@ export function openIntake({ accept, findOwner, onlyUid }: IntakeOptions): Intak
     // SECURITY: a relay speaks for its own user only, and only while it lives: else it could name a connection
     // of somebody else and have its own bytes signed in their name.
     if (!owner || owner.uid !== relay.uid || !relay.isAlive()) return false
-    const destination = { address: unmapped(preamble.server.address), port: preamble.server.port }
+    const address = unmapped(preamble.server.address)
+    const host = hostBehind.get(address)
+    const { port } = preamble.server
+    const destination = host === undefined ? { address, port } : { host, port }
     const origin = { level: 'workload', process: owner, destination, netnsCookie: 0n } as const
     accept(socket, origin, opening.bytes.subarray(length))
     return true

@@ -1,16 +1,9 @@
-import { spawnSync } from 'node:child_process'
 import type { CaptureLevel } from '#model/scope'
 
 export interface CaptureStatement {
   readonly level: CaptureLevel
   /** What holds, in words that a user can act on. */
   readonly detail: string
-}
-
-/** Whether `tideway run` can enclose a command here, by really making the namespaces. */
-export function canEnclose(): boolean {
-  const namespaces = ['--user', '--map-root-user', '--net', '--mount']
-  return spawnSync('unshare', [...namespaces, '--', 'true'], { stdio: 'ignore' }).status === 0
 }
 
 /** The best level that this daemon offers (security rule 12), and what it guarantees. */

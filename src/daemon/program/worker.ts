@@ -87,6 +87,7 @@ const answers: Answers<WorkerProtocol> = {
       accept: (socket, origin, head) => plane.accept(socket, origin, head),
       findOwner: (connection) => main.call('findOwner', connection),
       onlyUid: configuration.onlyUid,
+      overriddenHosts: configuration.connectTo.map(({ host }) => host),
     })
     serving = { plane, identifier, intake }
     if (!capture || !configuration.capture) return { ipv6: false }

@@ -5,7 +5,7 @@ import { rootCertificates } from 'node:tls'
 import { readIfPresent, writeAtomically } from '#base/files'
 
 /** Where distributions keep their roots in one file: Debian, Fedora and RHEL, SUSE, Alpine. */
-const systemBundles = [
+export const systemBundlePaths: readonly string[] = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
   '/etc/ssl/ca-bundle.pem',
@@ -14,7 +14,7 @@ const systemBundles = [
 
 /** The system's roots as PEM; those that come with Node.js where the system has none. */
 export async function readSystemRoots(): Promise<string> {
-  for (const path of systemBundles) {
+  for (const path of systemBundlePaths) {
     const pem = await readIfPresent(path)
     if (pem) return pem.endsWith('\n') ? pem : `${pem}\n`
   }
