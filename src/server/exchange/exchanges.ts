@@ -101,15 +101,16 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
 
   async function restore(keeper: Keeper): Promise<void> {
     const name = sealedName(keeper.target)
-    // One that does not open is no loss: the next exchange replaces it.
-    const sealed = await custody.load(name).catch((error: unknown) => {
+    try {
+      const sealed = await custody.load(name)
+      const credential = sealed && decodeCredential(sealed, keeper.rights)
+      if (!credential || credential.expiresAt <= clock.now()) return
+      keeper.credential = credential
+      keeper.dueAt = refreshAt(credential, random)
+    } catch (error) {
+      // One that does not open is no loss: the next exchange replaces it.
       log.warn('exchange.sealed-credential-lost', { name, error })
-      return undefined
-    })
-    const credential = sealed && decodeCredential(sealed, keeper.rights)
-    if (!credential || credential.expiresAt <= clock.now()) return
-    keeper.credential = credential
-    keeper.dueAt = refreshAt(credential, random)
+    }
     changed()
   }
 

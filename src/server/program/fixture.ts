@@ -105,7 +105,7 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
     }
     stack.defer(stop)
     sts.issuer = { url: ready.issuerUrl, caPem: access!.caPem! }
-    return openServerClient(ready, access!, { ended, stop })
+    return openServerClient(ready, access!, stop)
   }
 
   return {
@@ -121,9 +121,9 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
 function openServerClient(
   ready: ServerReady,
   { token, caPem }: AdminAccess,
-  { ended, stop }: { ended: Promise<void>; stop: () => Promise<void> },
+  stop: () => Promise<void>,
 ): TestServer {
-  function ask(method: string, path: string, body: unknown) {
+  function call(method: string, path: string, body?: unknown) {
     return new Promise<{ status: number; body: unknown }>((resolve, reject) => {
       const request = requestHttps(new URL(path, ready.url), {
         method,
@@ -144,13 +144,6 @@ function openServerClient(
       request.end(body === undefined ? undefined : JSON.stringify(body))
     })
   }
-  // A server that failed says more than the connection that it cut.
-  const failed = ended.then(() => {
-    throw new Error('the server ended')
-  })
-  failed.catch(() => {})
-  const call = (method: string, path: string, body?: unknown) =>
-    ask(method, path, body).catch((error: unknown) => Promise.race([failed, Promise.reject(error)]))
   const get = async (plural: string, name: string) =>
     (await call('GET', `${namespacePath}/${plural}/${name}`)).body as StoredObject
 

@@ -1,24 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { openBell, openReadiness, runTogether, untilAborted } from '#base/lifecycle'
+import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import { openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
 import { setDumpable } from '#base/syscall'
 import { ensureBootstrapToken, openApi, openTokenAuthenticator } from '#server/api'
-import { openAuditTrail } from '#server/audit'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
-import { awsExchange, openExchanges, openHttpClient, openProbes } from '#server/exchange'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
-import { loadSealingKey, openCustody, openSealer } from '#server/keys'
-import { identityAdmission, openReconciler, openScopes } from '#server/reconcile'
-import { openResourceCache, openResources, openSqliteStore, type ResourceCache } from '#server/store'
+import { openControl } from './control.ts'
+import { openFoundation } from './foundation.ts'
 import { openHealthServer } from './health.ts'
 import { rotateRoute } from './rotate-route.ts'
 import {
@@ -78,7 +74,6 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   if (settings.connectTo.length > 0) log.warn('server.exchanges-redirected', { to: settings.connectTo })
 
   await using stack = new AsyncDisposableStack()
-  const random = Math.random
   const readiness = openReadiness()
   const started = readiness.block('start')
   const metrics = stack.use(openMetrics())
@@ -86,28 +81,16 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const health = stack.use(await openHealthServer({ listen: settings.healthListen, readiness, metrics, log }))
 
-  const store = stack.use(await openSqliteStore({ path: join(dataDir, 'tideway.db') }))
-  const sealingKey = await loadSealingKey({
-    store,
-    file: settings.sealingKeyFile ?? join(dataDir, 'sealing-key'),
-    credentialsDirectory: options.credentialsDirectory,
-  })
-  const custody = await openCustody(store, sealingKey)
-  const audit = stack.use(await openAuditTrail({ directory: join(dataDir, 'audit'), clock, log, metrics }))
-
-  let cache: ResourceCache | undefined
-  const admission = identityAdmission({
-    identities: () => cache?.list('WorkloadIdentity') ?? [],
-    weakIdentities: settings.weakIdentities,
-  })
-  const resources = openResources(store, {
-    clock,
-    random: randomBytes,
-    sealer: openSealer(sealingKey),
-    admissions: [admission],
-  })
-  const objects = (cache = stack.use(await openResourceCache(resources)))
-
+  const foundation = stack.use(
+    await openFoundation({
+      settings,
+      credentialsDirectory: options.credentialsDirectory,
+      clock,
+      log,
+      metrics,
+    }),
+  )
+  const { store, custody, audit, resources, cache } = foundation
   const listen = await withPort(settings.listen)
   const url =
     settings.publicUrl ?? `https://${formatAuthority({ ...listen, host: reachableHost(listen.host) })}`
@@ -131,37 +114,9 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   })
   const ca = await openCertificateAuthority({ store, custody, clock, trustDomain })
 
-  const changes = openBell()
-  const scopes = openScopes({ changes, metrics })
-  const exchangeCa = settings.exchangeCa === undefined ? [] : [await readCa(settings.exchangeCa)]
-  const overrides = settings.connectTo
-  const exchanges = stack.use(
-    await openExchanges({
-      exchange: awsExchange({ issuer, http: openHttpClient({ extraCa: exchangeCa, overrides }), clock }),
-      custody,
-      audit,
-      clock,
-      log,
-      metrics,
-      random,
-      changes,
-    }),
+  const { scopes, reconciler } = stack.use(
+    await openControl({ settings, foundation, issuer, ownCa: identity.ca?.pem, clock, log, metrics }),
   )
-  const ownCa = identity.ca ? [identity.ca.pem] : []
-  const probeHttp = openHttpClient({ extraCa: [...exchangeCa, ...ownCa], overrides })
-  const probes = stack.use(openProbes({ issuer, http: probeHttp, clock, log, random, changes }))
-  const reconciler = openReconciler({
-    cache: objects,
-    resources,
-    exchanges,
-    probes,
-    scopes,
-    changes,
-    trustDomain,
-    clock,
-    log,
-    metrics,
-  })
 
   const daemons = {
     store,
@@ -202,14 +157,12 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
 
   if (settings.adminContext !== 'none') {
     const bootstrap = await ensureBootstrapToken(store, { clock, random: randomBytes })
-    if (bootstrap.created) {
-      await options.saveAdminAccess?.({
-        name: settings.adminContext,
-        server: url,
-        token: bootstrap.token,
-        ...(identity.ca && { caPem: identity.ca.pem }),
-      })
+    const access = {
+      name: settings.adminContext,
+      server: url,
+      ...(identity.ca && { caPem: identity.ca.pem }),
     }
+    if (bootstrap.created) await saveAccess({ ...access, token: bootstrap.token }, options)
   }
   started()
   const ready: ServerReady = {
@@ -228,22 +181,29 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     (run) => node.run(run),
     (run) => issuer.run(run),
     ({ signal }) => identity.run({ signal, onRenewed: (tls) => api.setCertificate(tls) }),
-    ({ signal }) => Promise.race([objects.done, untilAborted(signal)]),
+    ({ signal }) => Promise.race([cache.done, untilAborted(signal)]),
   ])
+}
+
+async function saveAccess(access: AdminAccess, { saveAdminAccess }: RunServerOptions): Promise<void> {
+  try {
+    await saveAdminAccess?.(access)
+  } catch (error) {
+    throw new Fault(
+      'SETTING_INVALID',
+      `the administrator's token cannot be saved: ${(error as Error).message}`,
+      {
+        hint: 'it is lost with this start: remove the data folder, which is new, and start again',
+        cause: error,
+      },
+    )
+  }
 }
 
 /** The names under which the own certificate must be valid. */
 function hostsOf(url: string, { host }: Listen): string[] {
   const urlHost = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
   return [urlHost, reachableHost(host)]
-}
-
-async function readCa(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new Fault('SETTING_INVALID', `--exchange-ca ${file}: ${(error as Error).message}`, { cause: error })
-  }
 }
 
 /** A port for "any": chosen before anything listens, because the issuer's URL holds it. */

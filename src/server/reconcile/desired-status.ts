@@ -52,7 +52,7 @@ export function nextStatus<K extends Kind>(
     }),
   }
   for (const [field, value] of Object.entries(own)) if (value === undefined) delete next[field]
-  return next as StatusOf<K>
+  return next
 }
 
 /** Condition `Unsupported` for what is accepted but not acted on; such an object never reads OK. */

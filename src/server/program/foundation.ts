@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { Clock } from '#base/clock'
+import { Fault } from '#base/errors'
+import type { Log } from '#base/log'
+import type { Metrics } from '#base/metrics'
+import type { TrustDomain } from '#model/identity'
+import { openAuditTrail, type AuditTrail } from '#server/audit'
+import { loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
+import { identityAdmission } from '#server/reconcile'
+import {
+  openResourceCache,
+  openResources,
+  openSqliteStore,
+  type ResourceCache,
+  type Resources,
+  type Store,
+} from '#server/store'
+import type { ServerSettings } from './settings.ts'
+
+/** What everything else stands on: what is kept, and kept secret, in the data folder. */
+export interface Foundation extends AsyncDisposable {
+  readonly store: Store
+  readonly custody: Custody
+  readonly audit: AuditTrail
+  readonly resources: Resources
+  readonly cache: ResourceCache
+}
+
+/**
+ * Opens the data folder, for one server at a time.
+ * @throws Fault STORE_UNAVAILABLE, STORE_CORRUPT, SEALING_KEY_MISSING, SEALING_KEY_WRONG, SETTING_INVALID,
+ *   AUDIT_UNAVAILABLE
+ */
+export async function openFoundation({
+  settings,
+  credentialsDirectory,
+  clock,
+  log,
+  metrics,
+}: {
+  settings: ServerSettings
+  credentialsDirectory: string | undefined
+  clock: Clock
+  log: Log
+  metrics: Metrics
+}): Promise<Foundation> {
+  await using stack = new AsyncDisposableStack()
+  const { dataDir, sealingKeyFile, trustDomain, weakIdentities } = settings
+  const store = stack.use(await openSqliteStore({ path: join(dataDir, 'tideway.db') }))
+  const file = sealingKeyFile ?? join(dataDir, 'sealing-key')
+  const sealingKey = await loadSealingKey({ store, file, credentialsDirectory })
+  const custody = await openCustody(store, sealingKey)
+  await holdTrustDomain(store, trustDomain)
+  const audit = stack.use(await openAuditTrail({ directory: join(dataDir, 'audit'), clock, log, metrics }))
+
+  const opened: { cache?: ResourceCache } = {}
+  const admission = identityAdmission({
+    identities: () => opened.cache?.list('WorkloadIdentity') ?? [],
+    weakIdentities,
+  })
+  const sealer = openSealer(sealingKey)
+  const resources = openResources(store, { clock, random: randomBytes, sealer, admissions: [admission] })
+  const cache = (opened.cache = stack.use(await openResourceCache(resources)))
+  const owned = stack.move()
+  return {
+    store,
+    custody,
+    audit,
+    resources,
+    cache,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** SPIFFE IDs, certificates and trust policies in clouds hold the trust domain: it stays what it was at first. */
+async function holdTrustDomain(store: Store, trustDomain: TrustDomain): Promise<void> {
+  const key = '/server/trust-domain'
+  const value = Buffer.from(trustDomain)
+  await store.transaction([{ key, modRevision: 0 }], [{ type: 'put', key, value }])
+  const held = Buffer.from((await store.get(key))!.value).toString()
+  if (held === trustDomain) return
+  throw new Fault(
+    'SETTING_INVALID',
+    `the data folder belongs to the trust domain ${held}, not ${trustDomain}`,
+    {
+      hint: `start with --trust-domain ${held}, or with another --data-dir`,
+    },
+  )
+}
