@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { openTestClock, type TestClock } from '#base/clock'
+import { isFault } from '#base/errors'
+import { silentLog } from '#base/log'
+import { Secret } from '#base/secret'
+import { openFakeControlPlane, type FakeControlPlane } from '#daemon/fake-control-plane'
+import { parseSpiffeId } from '#model/identity'
+import type { ScopeUpdate } from '#model/scope'
+import {
+  boundHosts,
+  openIntermediateKeeper,
+  openLease,
+  openNode,
+  runShipping,
+  runStream,
+  type Intermediate,
+  type Lease,
+  type Node,
+  type NodeSettings,
+} from './index.ts'
+
+type Service = (options: { signal: AbortSignal }) => Promise<void>
+
+const spiffeId = parseSpiffeId('spiffe://example.org/app')
+const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+const update = (revision: number): ScopeUpdate => ({
+  revision,
+  reset: revision === 1,
+  upsert: nothing,
+  remove: nothing,
+})
+
+async function openSetting(t: TestContext) {
+  const server = await openFakeControlPlane()
+  const stateDir = await mkdtemp(join(tmpdir(), 'tideway-'))
+  const stop = new AbortController()
+  const running: Promise<void>[] = []
+  t.after(async () => {
+    stop.abort()
+    await Promise.all(running)
+    await server[Symbol.asyncDispose]()
+    await rm(stateDir, { recursive: true })
+  })
+  // Real certificates are judged by real time, so the test's clock starts there.
+  const clock = openTestClock(Date.now())
+  const settings: NodeSettings = {
+    stateDir,
+    server: server.url,
+    caHash: server.caHash,
+    readJoinToken: async () => Secret.of(server.token),
+    hostname: 'host',
+    version: '0.1.0',
+    clock,
+    log: silentLog,
+    random: () => 0,
+  }
+  const run = (service: Service) => {
+    running.push(service({ signal: stop.signal }))
+  }
+  return { server, stateDir, settings, clock, run }
+}
+
+/** Follows the server and keeps what happens. */
+function follow(
+  { server, clock, run }: { server: FakeControlPlane; clock: TestClock; run: (service: Service) => void },
+  node: Node,
+  lease: Lease,
+) {
+  const applied: number[] = []
+  const refused = { count: 0 }
+  let failure: Error | undefined
+  run(({ signal }) =>
+    runStream({
+      node,
+      lease,
+      introduction: { version: '0.1.0', captureLevel: 'user', captureDetail: 'a test', metadata: { a: 'b' } },
+      async onUpdate({ revision }) {
+        if (failure) throw failure
+        applied.push(revision)
+        return { ready: Promise.resolve() }
+      },
+      onRefused: () => refused.count++,
+      onConnected: () => {},
+      report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: [] }),
+      clock,
+      log: silentLog,
+      random: () => 0,
+      signal,
+    }),
+  )
+  const acknowledged = () =>
+    server.reports.flatMap(({ body }) =>
+      body.case === 'acknowledge' ? [{ revision: Number(body.value.revision), error: body.value.error }] : [],
+    )
+  return { applied, refused, acknowledged, failWith: (error: Error | undefined) => (failure = error) }
+}
+
+test('a node joins once; its key is for it alone and nothing secret is in its record', async (t) => {
+  const { server, stateDir, settings } = await openSetting(t)
+  const node = await openNode(settings)
+  assert.equal(node.daemonName, 'test')
+  assert.equal((await stat(join(stateDir, 'node.key'))).mode & 0o777, 0o600)
+  assert.doesNotMatch(await readFile(join(stateDir, 'node.json'), 'utf8'), /PRIVATE KEY/)
+  const again = await openNode({ ...settings, readJoinToken: () => assert.fail('joined already') })
+  assert.equal(again.spiffeId, node.spiffeId)
+  assert.equal(server.calls.join, 1)
+})
+
+test('a server with another CA than the pinned one gets no token', async (t) => {
+  const { server, settings } = await openSetting(t)
+  const caHash = `sha256:${'0'.repeat(64)}`
+  await assert.rejects(openNode({ ...settings, caHash }), (error) => isFault(error, 'CERTIFICATE_INVALID'))
+  await assert.rejects(openNode({ ...settings, caHash: undefined }), (error) =>
+    isFault(error, 'SERVER_UNREACHABLE'),
+  )
+  assert.equal(server.calls.join, 0)
+})
+
+test('a used token is refused with what to do', async (t) => {
+  const { settings, stateDir } = await openSetting(t)
+  await openNode(settings)
+  await rm(join(stateDir, 'node.json'))
+  await assert.rejects(openNode(settings), (error) => isFault(error, 'JOIN_REFUSED'))
+})
+
+test('the SVID is renewed at half of its life', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  run((options) => node.run(options))
+  for (let minutes = 0; minutes < 28; minutes++) {
+    await clock.untilArmed()
+    await clock.advance(60_000)
+  }
+  assert.equal(server.calls.renew, 0)
+  const renewed = server.until(() => server.calls.renew > 0)
+  for (let minutes = 0; minutes < 3; minutes++) await clock.advance(60_000)
+  await renewed
+})
+
+test('an expired SVID is recovered by the node key', async (t) => {
+  const { server, settings, clock } = await openSetting(t)
+  const node = await openNode(settings)
+  await node.ensureSvid()
+  assert.equal(server.calls.recover, 0)
+  await clock.advance(3_700_000)
+  await node.ensureSvid()
+  assert.equal(server.calls.recover, 1)
+  server.behaviour.refusing = true
+  await clock.advance(86_400_000)
+  await assert.rejects(node.ensureSvid(), (error) => isFault(error, 'NODE_REFUSED'))
+})
+
+test('updates are applied in order and acknowledged, a failure with its reason', async (t) => {
+  const setting = await openSetting(t)
+  const { server } = setting
+  const node = await openNode(setting.settings)
+  const { applied, acknowledged, failWith } = follow(setting, node, openLease(setting.clock))
+  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
+  assert.equal(server.reports[0]!.body.case, 'hello')
+  server.send(update(1))
+  server.send(update(2))
+  await server.until(() => acknowledged().length === 2)
+  failWith(new Error('a worker hangs'))
+  server.send(update(3))
+  await server.until(() => acknowledged().length === 3)
+  assert.deepEqual(applied, [1, 2])
+  assert.deepEqual(acknowledged(), [
+    { revision: 1, error: '' },
+    { revision: 2, error: '' },
+    { revision: 3, error: 'a worker hangs' },
+  ])
+})
+
+test('a lost connection is taken up again, with back-off', async (t) => {
+  const setting = await openSetting(t)
+  const { server, clock } = setting
+  const node = await openNode(setting.settings)
+  follow(setting, node, openLease(clock))
+  await server.until(() => server.calls.streams === 1)
+  server.dropConnections()
+  const again = server.until(() => server.calls.streams === 2)
+  // Whichever sleeps now, the report or the pause: both are over after five seconds.
+  for (let i = 0; server.calls.streams < 2 && i < 1000; i++) {
+    await clock.untilArmed()
+    await clock.advance(200)
+  }
+  await again
+})
+
+test('a refusal by the server ends the lease at once', async (t) => {
+  const setting = await openSetting(t)
+  const { server, clock, run } = setting
+  const node = await openNode(setting.settings)
+  const lease = openLease(clock)
+  let ends = 0
+  run((options) => lease.run({ ...options, onEnd: () => ends++ }))
+  const { refused } = follow(setting, node, lease)
+  await server.until(() => server.calls.streams === 1)
+  while (lease.remainingMs() === 0) await new Promise((resolve) => setImmediate(resolve))
+  server.behaviour.refusing = true
+  server.dropConnections()
+  for (let i = 0; refused.count === 0 && i < 1000; i++) {
+    await clock.untilArmed()
+    await clock.advance(200)
+  }
+  assert.ok(refused.count > 0)
+  assert.equal(lease.remainingMs(), 0)
+  assert.equal(ends, 1)
+})
+
+test('a lease runs by time that nobody sets, and ends once', async (t) => {
+  const { clock, run } = await openSetting(t)
+  const lease = openLease(clock)
+  let ends = 0
+  run((options) => lease.run({ ...options, onEnd: () => ends++ }))
+  assert.equal(lease.remainingMs(), 0)
+  lease.extend(10)
+  await clock.untilArmed()
+  await clock.advance(9_000)
+  assert.equal(lease.remainingMs(), 1_000)
+  lease.extend(10)
+  await clock.advance(9_000)
+  assert.equal(ends, 0)
+  await clock.advance(1_000)
+  assert.equal(ends, 1)
+  await clock.advance(60_000)
+  assert.equal(ends, 1)
+})
+
+test('the intermediate follows the bound hosts', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  const issued: Intermediate[] = []
+  const keeper = openIntermediateKeeper({
+    node,
+    onIssued: async (intermediate) => void issued.push(intermediate),
+    clock,
+    log: silentLog,
+    random: () => 0,
+  })
+  run((options) => keeper.run(options))
+  keeper.setHosts(['a.example.org'])
+  await keeper.untilFit()
+  keeper.setHosts(['a.example.org', 'b.example.org'])
+  await keeper.untilFit()
+  assert.deepEqual(server.intermediates, [['a.example.org'], ['a.example.org', 'b.example.org']])
+  assert.ok(issued[1]!.chain[0]!.checkPrivateKey(issued[1]!.key))
+  assert.equal(issued[1]!.chain[1]!.raw.compare(node.interceptRoot.raw), 0)
+})
+
+test('bound hosts are those that bindings reach, once each', () => {
+  const services = new Map([
+    ['s3', { name: 's3', addresses: [{ host: 's3.example.org' }, { host: 'b.s3.example.org', port: 443 }] }],
+    ['unbound', { name: 'unbound', addresses: [{ host: 'nobody.example.org' }] }],
+  ])
+  const binding = {
+    spiffeId,
+    sourceName: 'aws',
+    minimumCapture: 'user',
+    allowCredentialIssuance: false,
+  } as const
+  const bindings = new Map([
+    ['one', { ...binding, name: 'one', serviceNames: ['s3', 'missing'] }],
+    ['two', { ...binding, name: 'two', serviceNames: ['s3'] }],
+  ])
+  const scope = { identities: new Map(), services, bindings, credentials: new Map() }
+  assert.deepEqual(boundHosts(scope), ['b.s3.example.org', 's3.example.org'])
+})
+
+test('audit records are shipped again until the server has them', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  server.behaviour.failingAudit = true
+  let committed = 0
+  const batches = [['{"id":"a"}'], ['{"id":"b"}', '{"id":"c"}']]
+  const reader = {
+    next: async () => {
+      const records = batches[committed]
+      return records && { records, commit: () => void committed++ }
+    },
+  }
+  run(({ signal }) => runShipping({ node, reader, clock, log: silentLog, random: () => 0, signal }))
+  await clock.untilArmed() // the pause after the first failure
+  assert.equal(committed, 0)
+  server.behaviour.failingAudit = false
+  await clock.advance(500)
+  await server.until(() => server.shipped.length === 3)
+  assert.deepEqual(server.shipped, batches.flat())
+})
