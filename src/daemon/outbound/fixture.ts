@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes, type KeyObject, type X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { systemClock } from '#base/clock'
@@ -80,13 +80,18 @@ async function listening(server: Server, event: string): Promise<Listener> {
     socket.on('error', () => {})
     sockets.push(socket)
   })
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
     port: (server.address() as AddressInfo).port,
     sockets,
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
+      for (const socket of open) socket.destroy()
       server.close()
       await once(server, 'close')
     },
@@ -162,16 +167,26 @@ export function scopeOf(port: number, parts: ScopeParts = {}): Scope {
 export interface MemoryAudit extends AuditSink {
   readonly starts: RequestStart[]
   readonly ends: RequestEnd[]
+  /** Resolves once this many end records are there. */
+  untilEnds(count: number): Promise<readonly RequestEnd[]>
 }
 
 export function memoryAudit(): MemoryAudit {
   const starts: RequestStart[] = []
   const ends: RequestEnd[] = []
+  const changed = new EventEmitter()
   return {
     starts,
     ends,
     start: async (record) => void starts.push(record),
-    end: (record) => void ends.push(record),
+    end(record) {
+      ends.push(record)
+      changed.emit('end')
+    },
+    async untilEnds(count) {
+      while (ends.length < count) await once(changed, 'end')
+      return ends
+    },
   }
 }
 
@@ -182,9 +197,9 @@ export interface FixedIdentifier extends Identifier {
   identified: number
 }
 
-export function fixedIdentifier(as: ScopedIdentity | undefined = identity): FixedIdentifier {
+export function fixedIdentifier(): FixedIdentifier {
   return {
-    verdict: as ? { kind: 'identified', identity: as, executable: '/usr/bin/app' } : { kind: 'stranger' },
+    verdict: { kind: 'identified', identity, executable: '/usr/bin/app' },
     holds: true,
     identified: 0,
     async identify() {

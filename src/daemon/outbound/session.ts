@@ -316,9 +316,8 @@ export class Session {
 
   /** Records the refusal, then answers with it. */
   async #refuse(refusal: Refusal): Promise<boolean> {
-    const { clock, audit, counters } = this.#plane
+    const { clock, audit } = this.#plane
     if (this.#cutReason !== undefined || this.#client.closed) return false
-    counters.refused += 1
     const record = startRecord(this.route, {
       id: this.#plane.newId(),
       at: clock.now(),
@@ -337,6 +336,7 @@ export class Session {
   }
 
   #answer(refusal: Refusal): boolean {
+    this.#plane.counters.refused += 1
     const head = this.#head
     // A body that nobody reads would be taken for the next request.
     const unread = head !== undefined && head.framing.kind !== 'none'

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { connect as connectTcp, createServer, type AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { openTestClock, systemClock } from '#base/clock'
+import { createRootCertificate, issueCertificate } from '#model/pki'
+import { openLeaves, peekOpening, terminateTls, type LeafIssuer } from './index.ts'
+
+const hour = 3_600_000
+
+function issuer(lifeMs = 24 * hour): LeafIssuer {
+  const now = systemClock.now()
+  const life = { serial: randomBytes(16), notBefore: now - hour, notAfter: now + lifeMs }
+  const root = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const certificate = createRootCertificate(root.privateKey, { commonName: 'root', ...life })
+  const intermediate = issueCertificate({ key: root.privateKey, certificate }, keys.publicKey, {
+    ...life,
+    commonName: 'intermediate',
+    authority: { pathLength: 0 },
+  })
+  return { key: keys.privateKey, chain: [intermediate, certificate] }
+}
+
+/** A server that terminates as the host that each ClientHello names. */
+async function openTerminator(authority: LeafIssuer) {
+  const leaves = openLeaves({ clock: systemClock, random: randomBytes })
+  leaves.setIssuer(authority)
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    socket.on('error', () => {})
+    const take = async () => {
+      const opening = await peekOpening(socket, new AbortController().signal)
+      const host = opening.kind === 'hello' ? (opening.serverName ?? '127.0.0.1') : 'none'
+      const tls = await terminateTls(socket, leaves.contextFor(host)!)
+      tls.on('error', () => {})
+      tls.end('hello')
+    }
+    take().catch(() => socket.destroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const rootPem = authority.chain[1]!.toString()
+  return {
+    rootPem,
+    async handshake(servername: string, options: ConnectionOptions = {}): Promise<TLSSocket> {
+      const socket = connect({ host: '127.0.0.1', port, servername, ca: rootPem, ...options })
+      socket.resume()
+      await once(socket, 'secureConnect')
+      return socket
+    },
+    port,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  }
+}
+
+test('a leaf has exactly one name and chains to the root through the intermediate', async () => {
+  await using terminator = await openTerminator(issuer())
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const socket = await terminator.handshake('bucket.s3.amazonaws.com', {
+      minVersion: version,
+      maxVersion: version,
+    })
+    assert.equal(socket.getPeerX509Certificate()!.subjectAltName, 'DNS:bucket.s3.amazonaws.com')
+    assert.equal(socket.getProtocol(), version)
+    socket.destroy()
+  }
+})
+
+test('a host that is an address gets a leaf for that address', async () => {
+  await using terminator = await openTerminator(issuer())
+  const socket = await terminator.handshake('')
+  assert.equal(socket.getPeerX509Certificate()!.subjectAltName, 'IP Address:127.0.0.1')
+  socket.destroy()
+})
+
+test('only HTTP/1.1 is agreed on, and a client that insists on HTTP/2 is turned away', async () => {
+  await using terminator = await openTerminator(issuer())
+  const socket = await terminator.handshake('a.example', { ALPNProtocols: ['h2', 'http/1.1'] })
+  assert.equal(socket.alpnProtocol, 'http/1.1')
+  socket.destroy()
+  await assert.rejects(
+    terminator.handshake('a.example', { ALPNProtocols: ['h2'] }),
+    /alert no application protocol/,
+  )
+})
+
+test('a session resumes for its own host and for no other', async () => {
+  await using terminator = await openTerminator(issuer())
+  const first = connect({
+    host: '127.0.0.1',
+    port: terminator.port,
+    servername: 'a.example',
+    ca: terminator.rootPem,
+  })
+  first.resume()
+  const [session] = (await once(first, 'session')) as [Buffer]
+  first.destroy()
+  const again = await terminator.handshake('a.example', { session })
+  assert(again.isSessionReused())
+  again.destroy()
+  const other = await terminator.handshake('b.example', { session })
+  assert(!other.isSessionReused())
+  assert.equal(other.getPeerX509Certificate()!.subjectAltName, 'DNS:b.example')
+  other.destroy()
+})
+
+test('contexts are kept per host, minted anew for a new issuer, and bounded', () => {
+  const leaves = openLeaves({ clock: systemClock, random: randomBytes, maxHosts: 2 })
+  assert.equal(leaves.contextFor('a.example'), undefined)
+  leaves.setIssuer(issuer())
+  const first = leaves.contextFor('a.example')
+  assert.equal(leaves.contextFor('a.example'), first)
+  leaves.contextFor('b.example')
+  leaves.contextFor('a.example')
+  leaves.contextFor('c.example')
+  assert.equal(leaves.contextFor('a.example'), first)
+  leaves.setIssuer(issuer())
+  assert.notEqual(leaves.contextFor('a.example'), first)
+})
+
+test('a leaf is replaced at half of its life and never outlives its issuer', async () => {
+  const clock = openTestClock(systemClock.now())
+  const leaves = openLeaves({ clock, random: randomBytes })
+  leaves.setIssuer(issuer(4 * hour))
+  const first = leaves.contextFor('a.example')
+  await clock.advance(2.5 * hour)
+  const second = leaves.contextFor('a.example')
+  assert.notEqual(second, first)
+  await clock.advance(2 * hour)
+  assert.equal(leaves.contextFor('a.example'), undefined)
+})
+
+test('a look leaves every byte in place', async () => {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connectTcp(port, '127.0.0.1')
+  const [socket] = await once(server, 'connection')
+  client.end('GET / HTTP/1.1\r\n\r\n')
+  const opening = await peekOpening(socket, new AbortController().signal)
+  assert.deepEqual(opening, { kind: 'not-tls' })
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  assert.equal(text, 'GET / HTTP/1.1\r\n\r\n')
+  server.close()
+})
+
+test('a look is called off only while nothing was said', async () => {
+  const server = createServer({ pauseOnConnect: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connectTcp(port, '127.0.0.1')
+  const [socket] = await once(server, 'connection')
+  const callOff = new AbortController()
+  const silent = peekOpening(socket, callOff.signal)
+  callOff.abort()
+  assert.deepEqual(await silent, { kind: 'silent' })
+  const look = peekOpening(socket, new AbortController().signal)
+  client.destroy()
+  assert.deepEqual(await look, { kind: 'silent' })
+  server.close()
+})
+
+test('the certificates sent are the leaf and its intermediate', async () => {
+  const authority = issuer()
+  await using terminator = await openTerminator(authority)
+  const socket = await terminator.handshake('a.example')
+  const { issuerCertificate } = socket.getPeerCertificate(true)
+  assert.equal(new X509Certificate(issuerCertificate.raw).fingerprint256, authority.chain[0]!.fingerprint256)
+  socket.destroy()
+})

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Budget, Counts } from './bounds.ts'
+import { host, listenPlain, listenTls, openBed, scopeOf, serverIdentity } from './fixture.ts'
+import { answering, openClient, openPlainClient, request, response, type Client } from './talk.ts'
+
+test('counts stop at their bounds and forget what left', () => {
+  const counts = new Counts<string>({ maxPerKey: 2, maxTotal: 3 })
+  assert(counts.enter('a') && counts.enter('a') && !counts.enter('a'))
+  assert(counts.enter('b') && !counts.enter('b'))
+  counts.leave('a')
+  assert(counts.enter('b'))
+})
+
+test('a budget gives only what is left', () => {
+  const budget = new Budget(10)
+  assert(budget.take(6) && !budget.take(5) && budget.take(4))
+  budget.give(4)
+  assert(budget.take(4))
+})
+
+test('a flood resets the flooder, not its neighbours', async () => {
+  await using bed = openBed({ limits: { maxConnectionsPerUid: 3 } })
+  await using upstream = await listenPlain(answering(() => response()))
+  const destination = { address: '127.0.0.1', port: upstream.port }
+  const flooded = await bed.listen(destination)
+  const pin = { pid: 2, startTicks: 1n, exeDevice: 1, exeInode: 2n, uid: 2000, gid: 1, cgroupId: 0n }
+  const neighbour = await bed.listen(destination, { process: pin })
+  const clients: Client[] = []
+  for (let count = 0; count < 3; count += 1) {
+    const client = await openPlainClient(flooded)
+    clients.push(client)
+    assert.equal((await client.send(request('GET /')))?.head.status, 200)
+  }
+  for (let count = 0; count < 3; count += 1) {
+    // The reset may come before or after the client's side counts as connected.
+    const client = await openPlainClient(flooded).catch(() => undefined)
+    await client?.ended()
+  }
+  using other = await openPlainClient(neighbour)
+  assert.equal((await other.send(request('GET /')))?.head.status, 200)
+  assert.equal(bed.plane.stats().overflowed, 3)
+  clients[0]!.link.destroy()
+  while (bed.plane.stats().connections > 3) await new Promise((resolve) => setImmediate(resolve))
+  using again = await openPlainClient(flooded)
+  assert.equal((await again.send(request('GET /')))?.head.status, 200)
+  for (const client of clients) client[Symbol.dispose]()
+})
+
+test('the connections of one identity and of all are bounded as well', async () => {
+  for (const limits of [{ maxConnectionsPerIdentity: 1 }, { maxConnections: 1 }]) {
+    await using bed = openBed({ limits })
+    await using upstream = await listenTls(
+      serverIdentity(host, { authority: bed.upstreamCa }),
+      answering(() => response()),
+    )
+    bed.plane.apply(scopeOf(upstream.port))
+    const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
+    using first = await openClient(bed, proxy)
+    await assert.rejects(openClient(bed, proxy), { code: 'ECONNRESET' })
+    first.link.destroy()
+    while (bed.plane.stats().connections > 0) await new Promise((resolve) => setImmediate(resolve))
+    using second = await openClient(bed, proxy)
+    assert.equal((await second.send(request('GET /')))?.head.status, 200)
+  }
+})
