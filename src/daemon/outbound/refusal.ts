@@ -24,13 +24,34 @@ const phrases: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 }
 
-/** AWS clients of the JSON protocols show `__type` and `message`; the others show nothing but the status. */
-function speaksJson(head: RequestHead | undefined): boolean {
-  return (
-    head?.headers.some(
-      ({ name, value }) => (name === 'accept' || name === 'content-type') && value.includes('json'),
-    ) ?? false
-  )
+interface Form {
+  readonly type: string
+  readonly write: (code: string, message: string) => string
+}
+
+const text: Form = { type: 'text/plain; charset=utf-8', write: (_, message) => message }
+const json: Form = {
+  type: 'application/json',
+  write: (code, message) => JSON.stringify({ __type: code, message }),
+}
+const xml: Form = {
+  type: 'application/xml',
+  write: (code, message) =>
+    `<ErrorResponse><Error><Code>${code}</Code><Message>${escapeXml(message)}</Message></Error></ErrorResponse>`,
+}
+
+function escapeXml(value: string): string {
+  return value.replace(/[<>&]/g, (character) => `&#${character.charCodeAt(0)};`)
+}
+
+/** AWS clients show code and message of the error form of their protocol, and nothing of any other text. */
+function formFor(head: RequestHead | undefined): Form {
+  let form = text
+  for (const { name, value } of head?.headers ?? []) {
+    if ((name === 'accept' || name === 'content-type') && value.includes('json')) return json
+    if (name === 'amz-sdk-invocation-id') form = xml
+  }
+  return form
 }
 
 /** The whole answer for a refusal; `close` says so to the client. */
@@ -38,14 +59,13 @@ export function formatRefusal(
   { status, code, reason }: Refusal,
   { head, close }: { head: RequestHead | undefined; close: boolean },
 ): Buffer {
-  const json = speaksJson(head)
-  const message = `tideway: ${reason}`
-  const body = Buffer.from(json ? `${JSON.stringify({ __type: code, message })}\n` : `${message}\n`)
+  const { type, write } = formFor(head)
+  const body = Buffer.from(`${write(code, `tideway: ${reason}`)}\n`)
   const bytes = formatResponseHead({
     status,
     reason: phrases[status] ?? '',
     headers: [
-      { name: 'Content-Type', value: json ? 'application/json' : 'text/plain; charset=utf-8' },
+      { name: 'Content-Type', value: type },
       { name: 'Content-Length', value: String(body.length) },
       { name: 'Cache-Control', value: 'no-store' },
       { name: 'x-tideway-error', value: code },
