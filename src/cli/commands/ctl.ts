@@ -186,6 +186,16 @@ async function wait(
   }
 }
 
+/** The credential is the binding's own, so that is what can be rotated; requests go on with the old one meanwhile. */
+async function rotate(cli: Cli, word: string, options: Place): Promise<void> {
+  const [{ definition, name }] = selectionsOf([word]) as [Selection]
+  if (definition.kind !== 'CredentialBinding' || name === undefined) {
+    throw new Fault('SETTING_INVALID', 'only credentialbinding/NAME can be rotated')
+  }
+  await openApi(cli, options).rotateCredential(name)
+  cli.terminal.print(`${qualifiedName(definition, name)} rotated`)
+}
+
 function stateOf(object: Resource | undefined): string | undefined {
   return (object as { status?: { state?: string } } | undefined)?.status?.state
 }
@@ -240,6 +250,9 @@ export function ctlCommand(cli: Cli): Command {
     .action((kind: string | undefined, names: string[], options: Place & { for: string; timeout: string }) =>
       wait(cli, [kind ?? [], names].flat(), options),
     )
+  placed(
+    command.command('rotate <KIND/NAME>').description("Replace a CredentialBinding's credential now"),
+  ).action((word: string, options: Place) => rotate(cli, word, options))
   command
     .command('kinds')
     .description('List the kinds of resources and their names')

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { Fault } from '#base/errors'
@@ -7,8 +7,7 @@ import { contextFilePath, loadContexts, removeContext, saveContext } from '#cli/
 import { planLayout } from './layout.ts'
 import type { DevOptions } from './options.ts'
 import { cloudHosts } from './private-host.ts'
-import { openStack, type Stack } from './stack.ts'
-import { examples } from './workload.ts'
+import { openStack } from './stack.ts'
 
 /** Settings of a development stack that the user plays with. */
 export interface DevSettings {
@@ -47,7 +46,7 @@ export async function runDev(options: DevOptions, settings: DevSettings): Promis
   saveContext(file, own, { makeCurrent: true })
   try {
     terminal.print(await stack.levelText())
-    terminal.print(instructions(layout.run, writeExample(stack, path.join(base, 'example'))))
+    terminal.print(instructions(layout.run, stack.example))
     await Promise.race([untilAborted(signal), stack.failed])
   } finally {
     removeContext(file, 'dev')
@@ -56,15 +55,6 @@ export async function runDev(options: DevOptions, settings: DevSettings): Promis
     if (previous) saveContext(file, previous, { makeCurrent: true })
   }
   return 0
-}
-
-/** The example as this capture level needs it, for the user to apply. */
-function writeExample(stack: Stack, directory: string): string {
-  mkdirSync(directory, { recursive: true })
-  for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
-    writeFileSync(path.join(directory, name), stack.adapt(readFileSync(path.join(examples, name), 'utf8')))
-  }
-  return directory
 }
 
 function instructions(run: string, example: string): string {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import path from 'node:path'
 import type { Clock } from '#base/clock'
@@ -9,6 +9,7 @@ import { prepareAccount } from './cloud.ts'
 import type { Layout } from './layout.ts'
 import { runOwnCli, type CliResult } from './own-cli.ts'
 import { waitFor } from './wait.ts'
+import { examples } from './workload.ts'
 
 /** The names that the example uses. */
 export const exampleNames = {
@@ -43,8 +44,8 @@ export interface Stack extends AsyncDisposable {
   enclose(command: readonly string[]): readonly string[]
   /** Runs `tideway ARGS` against this stack. */
   cli(args: readonly string[], input?: string): Promise<CliResult>
-  /** The example's binding as this capture level needs it. */
-  adapt(binding: string): string
+  /** Folder of the example's resources as this capture level needs them. */
+  readonly example: string
   /** Attests the running process of that name. */
   attest(processName: string): Promise<CliResult & { pid: number }>
   lastCloudRequest(): CloudRequest
@@ -222,8 +223,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       return [own, ...args]
     },
     cli,
-    adapt: (binding) =>
-      mode === 'kernel' ? binding : binding.replace(/^spec:$/m, 'spec:\n  minimumCapture: user'),
+    example: mode === 'kernel' ? examples : writeWeakerExample(path.join(layout.base, 'example')),
     attest: async (processName) => {
       const pid = pidOf(processName)
       return { pid, ...(await cli(['attest', `--run-dir=${layout.run}`, String(pid)])) }
@@ -242,6 +242,20 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     say,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/**
+ * Writes the example into `directory` with one change: its binding accepts a weaker capture level than the
+ * default, because here there is no other.
+ */
+function writeWeakerExample(directory: string): string {
+  mkdirSync(directory, { recursive: true })
+  for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
+    const text = readFileSync(path.join(examples, name), 'utf8')
+    const weaker = text.replace(/^(kind: CredentialBinding$[^]*?^spec:)$/m, '$1\n  minimumCapture: user')
+    writeFileSync(path.join(directory, name), weaker)
+  }
+  return directory
 }
 
 /** The pid of the first process with this name: here there is one. */

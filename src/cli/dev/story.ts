@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Clock } from '#base/clock'
 import { formatTable } from '#cli/output'
@@ -6,9 +5,7 @@ import type { Narrator } from './narrator.ts'
 import type { CliResult } from './own-cli.ts'
 import type { Stack } from './stack.ts'
 import { waitFor } from './wait.ts'
-import { examples, findWorkloadProgram, runWorkload, workloadCommand, type Answer } from './workload.ts'
-
-const bindingFile = path.join(examples, '40-credential-binding.yaml')
+import { findWorkloadProgram, runWorkload, workloadCommand, type Answer } from './workload.ts'
 
 /** The demo: each step shows its evidence and records whether what we promise held. */
 export async function tellStory(
@@ -18,6 +15,8 @@ export async function tellStory(
 ): Promise<void> {
   const program = findWorkloadProgram(stack.workloadEnv)
   const command = (name: string) => stack.enclose(workloadCommand(program, name, stack.workloadDirectory))
+  const example = path.relative(process.cwd(), stack.example)
+  const bindingFile = path.join(example, '40-credential-binding.yaml')
   const agent = command('bedrock-agent')
   const stranger = command('somebody-else')
   const once = async (workload: readonly string[]): Promise<Answer> => {
@@ -31,7 +30,7 @@ export async function tellStory(
   }
 
   narrator.step('Declare it: who the workload is, which role it takes, where it may go')
-  const applied = await cli(['ctl', 'apply', '-f', 'examples/aws-bedrock'])
+  const applied = await cli(['ctl', 'apply', '-f', example])
   narrator.expect(applied.code === 0, 'the resources of the guide apply')
   await allReady(stack, { clock, signal })
   await cli(['ctl', 'get', 'credentialsources,credentialbindings'])
@@ -67,7 +66,7 @@ export async function tellStory(
   narrator.step('The credential is rotated while requests flow')
   const before = flowing.answers.length
   const keyBefore = stack.lastCloudRequest().accessKeyId
-  const rotated = await cli(['ctl', 'rotate', 'credentialbinding', stack.names.binding])
+  const rotated = await cli(['ctl', 'rotate', `credentialbinding/${stack.names.binding}`])
   const keyAfter = await waitFor(
     'the use of the new credential',
     async () => {
@@ -85,7 +84,7 @@ export async function tellStory(
 
   narrator.step('The binding is deleted while requests flow')
   const atDeletion = flowing.answers.length
-  await cli(['ctl', 'delete', '-f', path.relative(process.cwd(), bindingFile)])
+  await cli(['ctl', 'delete', '-f', bindingFile])
   const deletedAt = clock.monotonic()
   const cut = await flowing.next(({ status }) => status !== 200, atDeletion)
   const after = await flowing.next(({ status }) => status === 403, atDeletion)
@@ -96,7 +95,7 @@ export async function tellStory(
     elapsedMs < 1000,
     `the open connection was cut and the next request refused, within ${elapsedMs} ms`,
   )
-  await cli(['ctl', 'apply', '-f', '-'], stack.adapt(readFileSync(bindingFile, 'utf8')))
+  await cli(['ctl', 'apply', '-f', bindingFile])
   await allReady(stack, { clock, signal })
   await flowing.next(({ status }) => status === 200, flowing.answers.length)
   narrator.expect(true, 'applied again, it works again, in the same process')
