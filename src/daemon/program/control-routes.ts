@@ -3,6 +3,7 @@ import { Fault } from '#base/errors'
 import type { ProcessAttestor } from '#daemon/attestation'
 import type { ConnectTo } from '#daemon/outbound'
 import type { RunFacts } from '#daemon/run'
+import type { TrustListeners } from '#daemon/trust'
 import type { Scope } from '#model/scope'
 import type { ControlRoute } from './control.ts'
 import type { Judge } from './judge.ts'
@@ -35,6 +36,7 @@ export function controlRoutes({
   status,
   isReady,
   facts,
+  trustListeners,
 }: {
   judge: Judge
   attestor: ProcessAttestor
@@ -42,6 +44,7 @@ export function controlRoutes({
   /** Whether the scope is known and in effect. */
   isReady: () => boolean
   facts: () => RunFacts
+  trustListeners: TrustListeners
 }): readonly ControlRoute[] {
   return [
     { method: 'GET', path: '/status', everyone: false, answer: async () => status() },
@@ -55,6 +58,7 @@ export function controlRoutes({
       },
     },
     { method: 'GET', path: '/run', everyone: true, answer: async () => facts() },
+    { method: 'POST', path: '/trust-listener', everyone: true, answer: () => trustListeners.open() },
     { method: 'POST', path: '/resolve', everyone: true, answer: resolveHost },
     {
       method: 'POST',

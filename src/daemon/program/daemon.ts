@@ -136,7 +136,14 @@ export async function runDaemon(
   })
   let connected = false
   const status = () => statusOf(foundation, serving, facts(), { connected, connectTo })
-  const routes = controlRoutes({ judge, attestor, status, isReady: keeper.known, facts })
+  const routes = controlRoutes({
+    judge,
+    attestor,
+    status,
+    isReady: keeper.known,
+    facts,
+    trustListeners: serving.trustListeners,
+  })
   const control = stack.use(await openControl({ path: paths.control, everyone, routes, log }))
   capture?.registerListener({
     netnsCookie: netnsCookie(listenerDescriptor(control.server)),

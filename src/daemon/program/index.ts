@@ -6,6 +6,7 @@
 export { captureStatus, probeCapture, releaseCapture } from '#daemon/capture'
 export type { CaptureStatus } from '#daemon/capture'
 export { findStore, installRoot, trustEnvironment, uninstallRoot, writeTrustBundle } from '#daemon/trust'
+export type { TrustFinding, TrustTarget } from '#daemon/trust'
 export { runDaemon } from './daemon.ts'
 export type { DaemonFacts } from './daemon.ts'
 export type { Explanation } from './judge.ts'

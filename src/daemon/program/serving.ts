@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
@@ -9,7 +10,8 @@ import {
   type IntermediateKeeper,
   type Lease,
 } from '#daemon/sync'
-import { readSystemRoots } from '#daemon/trust'
+import { openLeaves } from '#daemon/intercept'
+import { openTrustListeners, readSystemRoots, type TrustListeners } from '#daemon/trust'
 import { openConditionBoard, type ConditionBoard } from './conditions.ts'
 import { findCapturePort } from './doors.ts'
 import type { Foundation } from './foundation.ts'
@@ -30,6 +32,7 @@ export interface Serving {
   readonly capture: Capture | undefined
   readonly capturePort: number
   readonly auditFolder: string
+  readonly trustListeners: TrustListeners
   /** Brings what is reported about identities up to date with what was last compiled. */
   reportIdentities(): void
 }
@@ -108,9 +111,13 @@ export async function openServing(
       random,
     }),
   )
+  const leaves = openLeaves({ clock, random: randomBytes, maxHosts: 8 })
   const intermediates = openIntermediateKeeper({
     node,
-    onIssued: (authority) => pool.setAuthority(authority),
+    async onIssued(authority) {
+      leaves.setIssuer(authority)
+      await pool.setAuthority(authority)
+    },
     clock,
     log,
     random,
@@ -125,6 +132,13 @@ export async function openServing(
       reportIdentities(board, judge, kernel)
     },
   })
+  const trustListeners = stack.use(
+    openTrustListeners({
+      hosts: () => boundHosts(keeper.scope()),
+      contextFor: (host) => leaves.contextFor(host),
+      clock,
+    }),
+  )
   return {
     board,
     lease,
@@ -135,6 +149,7 @@ export async function openServing(
     capture,
     capturePort,
     auditFolder,
+    trustListeners,
     reportIdentities: () => reportIdentities(board, judge, kernel),
   }
 }
