@@ -101,7 +101,7 @@ export class Exchange {
         if (drained) await drained
       }
       if (scanner.done) return
-      if (!(await client.fill())) {
+      if (!(await client.fill(0))) {
         this.#uploadFault = 'the client left before the end of its body'
         upstream.destroy()
         return
@@ -163,7 +163,7 @@ export class Exchange {
       if (scanner.done) break
       if (client.closed)
         return { kind: 'broken', status, reason: 'the client left before the end of the response' }
-      if (await upstream.fill()) onProgress('response')
+      if (await upstream.fill(0)) onProgress('response')
       else if (framing.kind === 'until-close' && !upstream.error) break
       else
         return {

@@ -70,8 +70,9 @@ export class Link {
     drained?.()
   }
 
-  /** Waits for bytes beyond those in `held`; false when none will come. */
-  fill(): Promise<boolean> {
+  /** Waits until more than `beyond` bytes are held (the default: than now); false when no more will come. */
+  fill(beyond = this.held.length): Promise<boolean> {
+    if (this.held.length > beyond) return Promise.resolve(true)
     if (this.ended) return Promise.resolve(false)
     if (this.socket.isPaused()) this.socket.resume()
     return new Promise((resolve) => (this.#waiting = resolve))

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { test } from 'node:test'
+import { listenPlain } from './fixture.ts'
+import { Link } from './link.ts'
+
+async function openPair() {
+  const stack = new AsyncDisposableStack()
+  const listener = stack.use(await listenPlain(() => {}))
+  const socket = connect({ host: '127.0.0.1', port: listener.port, allowHalfOpen: true })
+  await once(socket, 'connect')
+  while (listener.sockets.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  const link = stack.adopt(new Link(socket), (made) => made.destroy())
+  return { link, peer: listener.sockets[0]!, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+test('bytes that came while nobody waited are not waited for', async () => {
+  await using pair = await openPair()
+  const { link, peer } = pair
+  const came = once(link.socket, 'data')
+  peer.end('the last bytes')
+  await came
+  assert.equal(await link.fill(0), true)
+  assert.equal(await link.fill(), false)
+  assert.equal(link.take(link.held.length).toString(), 'the last bytes')
+  assert.equal(await link.fill(0), false)
+})
+
+test('a sender is held back while its bytes are not taken', async () => {
+  await using pair = await openPair()
+  const { link, peer } = pair
+  const total = 32 * 1024 * 1024
+  peer.write(Buffer.alloc(total))
+  while (!link.socket.isPaused()) await link.fill()
+  assert(link.held.length < 1024 * 1024)
+  let taken = 0
+  while (taken < total) {
+    taken += link.take(link.held.length).length
+    if (taken < total) await link.fill(0)
+  }
+  assert.equal(link.received, total)
+})
+
+test('a writer waits for a reader that is slow, and no longer than the connection lasts', async () => {
+  await using pair = await openPair()
+  const { link, peer } = pair
+  peer.pause()
+  const waiting = link.write(Buffer.alloc(64 * 1024 * 1024))
+  assert(waiting)
+  peer.destroy()
+  await waiting
+  assert(link.closed)
+  assert.equal(link.write(Buffer.from('more')), undefined)
+})
+
+test('what nobody asked for is announced', async () => {
+  await using pair = await openPair()
+  const { link, peer } = pair
+  const announced = new Promise<void>((resolve) => (link.onUnasked = resolve))
+  peer.write('unasked')
+  await announced
+  assert.equal(link.held.toString(), 'unasked')
+})
