@@ -25,6 +25,8 @@ export type Exchange = (
 
 export const defaultAudience = 'sts.amazonaws.com'
 const defaultTokenSeconds = 300
+/** The longest session that STS grants; a credential that claims more is renewed as if it were this. */
+const maxLifeMs = 43_200_000
 
 // The partitions of AWS by the first field of an ARN: DNS suffix, and the region of STS where none is given.
 const partitions: Readonly<Record<string, { suffix: string; region?: string }>> = {
@@ -135,7 +137,7 @@ function readCredential(
     text('SecretAccessKey'),
     text('SessionToken'),
   ]
-  const expiresAt = Date.parse(text('Expiration') ?? '')
+  const expiresAt = Math.min(Date.parse(text('Expiration') ?? ''), now + maxLifeMs)
   const legal = accessKeyId && /^\w{1,128}$/.test(accessKeyId) && secretAccessKey && sessionToken
   if (!legal || Number.isNaN(expiresAt)) {
     return {

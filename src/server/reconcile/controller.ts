@@ -17,7 +17,7 @@ import type { ResourceCache, Resources } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
-import { nextStatus, type DesiredStatus } from './desired-status.ts'
+import { collectReports, nextStatus, type DesiredStatus } from './desired-status.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { judgeService } from './service.ts'
 import type { ScopeStreams } from './scopes.ts'
@@ -74,11 +74,13 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     const sources = cache.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
     probes.watch(new Set(sources.map((aws) => stsEndpoint(aws).origin)))
     scopes.publish(plan, (key) => exchanges.state(key)?.credential)
+    const streams = scopes.streams()
     const world: World = {
       at,
       objects: cache,
       plan,
-      streams: scopes.streams(),
+      streams,
+      reports: collectReports(streams),
       exchangeState: (key) => exchanges.state(key),
       discovery: () => probes.discovery(),
       endpoint: (origin) => probes.endpoint(origin),

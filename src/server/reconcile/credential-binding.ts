@@ -28,7 +28,7 @@ export function judgeCredentialBinding(
   world: World,
 ): DesiredStatus<'CredentialBinding'> {
   const binding = world.plan.bindings.get(object.metadata.uid)
-  const shared = [...unsupportedIn(object), ...reportedFor(object, world.streams)]
+  const shared = [...unsupportedIn(object), ...reportedFor(object, world.reports)]
   if (!binding) {
     const { state, reason, message } = world.plan.problems.get(object.metadata.uid)!
     return {

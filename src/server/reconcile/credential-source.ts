@@ -30,7 +30,7 @@ export function judgeCredentialSource(
   const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
   const states = exchangesOf(object, world)
   const exchanged = exchangedCondition(states)
-  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedFor(object, world.streams)]
+  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedFor(object, world.reports)]
   const failure = states.find((state) => state.failure)?.failure
   if (failure) {
     return { state: failure.needsOperator ? 'FAILED' : 'PENDING', message: exchanged.message, conditions }

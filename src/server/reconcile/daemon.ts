@@ -3,10 +3,10 @@ import { judge, reportedFor, unsupportedIn, type Judgement } from './desired-sta
 import type { World } from './world.ts'
 
 /** Conditions only: what a daemon says of its health is written by its stream (`server/enrollment`). */
-export function judgeDaemon(object: Daemon, { streams }: World): Judgement[] {
+export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgement[] {
   const { metadata, status } = object
   const stream = streams.find(({ daemon }) => daemon.name === metadata.name)
-  const shared = [...unsupportedIn(object), ...reportedFor(object, streams)]
+  const shared = [...unsupportedIn(object), ...reportedFor(object, reports)]
   if (!stream) {
     const seen = status?.lastSeenAt === undefined ? '' : `; last seen at ${status.lastSeenAt}`
     const message = `not connected${seen}: look at the daemon's log on its node`

@@ -66,21 +66,31 @@ export function unsupportedIn(object: ResourceOf<Kind>): Judgement[] {
 // Types that are bad news when True; all others are when False.
 const negative = new Set(['NotCapturable'])
 
-/** What daemons report about an object: the bad news, with the names of those who have it. */
-export function reportedFor(object: ResourceOf<Kind>, streams: readonly Stream[]): Judgement[] {
-  const subject = subjectName(object)
+/** The bad news of daemons by the object that they are about, `Kind/name` in lower case. */
+export type Reports = ReadonlyMap<string, readonly Judgement[]>
+
+/** What daemons report, one judgement for each object and type, with the names of those who have it. */
+export function collectReports(streams: readonly Stream[]): Reports {
   const news = streams.flatMap(({ daemon, conditions }) =>
     conditions
-      .filter(
-        ({ subject: about, type, status }) =>
-          about.toLowerCase() === subject.toLowerCase() && status === (negative.has(type) ? 'True' : 'False'),
-      )
+      .filter(({ type, status }) => status === (negative.has(type) ? 'True' : 'False'))
       .map((condition) => ({ ...condition, daemon: daemon.name })),
   )
-  return [...Map.groupBy(news, ({ type }) => type)].map(([type, [first, ...others]]) => {
-    const rest = others.length === 0 ? '' : ` (and ${others.length} more daemons)`
-    return judge(type, first!.status, first!.reason, `on daemon ${first!.daemon}: ${first!.message}${rest}`)
-  })
+  const bySubject = Map.groupBy(news, ({ subject }) => subject.toLowerCase())
+  return new Map(
+    [...bySubject].map(([subject, items]) => [
+      subject,
+      [...Map.groupBy(items, ({ type }) => type)].map(([type, [first, ...others]]) => {
+        const rest = others.length === 0 ? '' : ` (and ${others.length} more daemons)`
+        const message = `on daemon ${first!.daemon}: ${first!.message}${rest}`
+        return judge(type, first!.status, first!.reason, message)
+      }),
+    ]),
+  )
+}
+
+export function reportedFor(object: ResourceOf<Kind>, reports: Reports): readonly Judgement[] {
+  return reports.get(subjectName(object).toLowerCase()) ?? []
 }
 
 /** `a, b and 3 more`. */

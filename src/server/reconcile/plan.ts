@@ -62,6 +62,8 @@ export interface Plan {
   /** Those that are not, by uid. */
   readonly problems: ReadonlyMap<string, BindingProblem>
   readonly bindingsOf: ReadonlyMap<SpiffeId, readonly PlannedBinding[]>
+  /** Names of the bindings in force that select a Service, by its name in scopes. */
+  readonly bindingsOfService: ReadonlyMap<string, readonly string[]>
 }
 
 /** The name of an object in scopes: they hold objects of all namespaces. */
@@ -103,16 +105,33 @@ export function hostsOverlap(a: string, b: string): boolean {
   return a === b || covers(a, b) || covers(b, a)
 }
 
-function selects(
-  selectors: readonly Readonly<Record<string, readonly string[]>>[],
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return selectors.some((selector) =>
-    Object.entries(selector).every(([name, values]) => {
-      const value = Object.hasOwn(labels, name) ? labels[name] : undefined
-      return value !== undefined && values.includes(value)
-    }),
+type LabelSelector = Readonly<Record<string, readonly string[]>>
+
+/** Finds the Services that selectors mean, without a look at all of them. */
+function indexServices(services: readonly Service[]) {
+  const labelled = Map.groupBy(
+    services.flatMap((service) =>
+      Object.entries(service.spec.labels).map(([name, value]) => ({
+        key: JSON.stringify([service.metadata.namespace, name, value]),
+        service,
+      })),
+    ),
+    ({ key }) => key,
   )
+  const withLabel = (namespace: string, name: string, values: readonly string[]) =>
+    values.flatMap((value) => labelled.get(JSON.stringify([namespace, name, value])) ?? [])
+  const matches = ({ spec }: Service, selector: LabelSelector) =>
+    Object.entries(selector).every(
+      ([name, values]) => Object.hasOwn(spec.labels, name) && values.includes(spec.labels[name]!),
+    )
+  return (namespace: string, selectors: readonly LabelSelector[]): Service[] => {
+    const found = selectors.flatMap((selector) => {
+      const [first] = Object.entries(selector)
+      const candidates = first ? withLabel(namespace, ...first) : []
+      return candidates.map(({ service }) => service).filter((service) => matches(service, selector))
+    })
+    return [...new Set(found)].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  }
 }
 
 const pending = (reason: string, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
@@ -136,7 +155,7 @@ export function makePlan(objects: Objects, trustDomain: TrustDomain): Plan {
   const sources = new Map(
     objects.list('CredentialSource').map((source) => [scopedName(source.metadata), source]),
   )
-  const servicesByNamespace = Map.groupBy(objects.list('Service'), ({ metadata }) => metadata.namespace)
+  const selectedServices = indexServices(objects.list('Service'))
 
   function planBinding(object: CredentialBinding): PlannedBinding | BindingProblem {
     const { metadata, spec } = object
@@ -170,9 +189,7 @@ export function makePlan(objects: Objects, trustDomain: TrustDomain): Plan {
       return failed('Unsupported', `CredentialSource ${sourceName} is of a type that is not implemented yet`)
     }
     const selectors = normalizeSelectors(spec.propagation.injection.selectors)
-    const services = (servicesByNamespace.get(namespace) ?? []).filter(({ spec }) =>
-      selects(selectors, spec.labels),
-    )
+    const services = selectedServices(namespace, selectors)
     if (services.length === 0) {
       const wanted = spec.propagation.injection.selectors
         .map((selector) => JSON.stringify(selector))
@@ -217,7 +234,18 @@ export function makePlan(objects: Objects, trustDomain: TrustDomain): Plan {
     bindings: new Map(inForce.map((binding) => [binding.object.metadata.uid, binding])),
     problems,
     bindingsOf: Map.groupBy(inForce, ({ scoped }) => scoped.spiffeId),
+    bindingsOfService: selectionsOf(inForce),
   }
+}
+
+function selectionsOf(bindings: readonly PlannedBinding[]): Map<string, string[]> {
+  const selections = new Map<string, string[]>()
+  for (const { scoped } of bindings) {
+    for (const service of scoped.serviceNames) {
+      selections.set(service, [...(selections.get(service) ?? []), scoped.name])
+    }
+  }
+  return selections
 }
 
 function namedService(service: Service): ScopedService {

@@ -3,19 +3,14 @@ import { enumerate, judge, reportedFor, unsupportedIn, type DesiredStatus } from
 import { scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
-export function judgeService(object: Service, { plan, streams }: World): DesiredStatus<'Service'> {
+export function judgeService(object: Service, { plan, reports }: World): DesiredStatus<'Service'> {
   const name = scopedName(object.metadata)
-  const bindings = [...plan.bindings.values()].filter(({ scoped }) => scoped.serviceNames.includes(name))
+  const bindings = plan.bindingsOfService.get(name) ?? []
   const bound =
     bindings.length === 0
       ? judge('Bound', 'False', 'NoBinding', 'no CredentialBinding that is in force selects it')
-      : judge(
-          'Bound',
-          'True',
-          'Selected',
-          `selected by CredentialBinding ${enumerate(bindings.map(({ scoped }) => scoped.name))}`,
-        )
-  const reported = reportedFor(object, streams)
+      : judge('Bound', 'True', 'Selected', `selected by CredentialBinding ${enumerate(bindings)}`)
+  const reported = reportedFor(object, reports)
   const unsupported = unsupportedIn(object)
   const problem = [...reported, ...unsupported][0]
   return {

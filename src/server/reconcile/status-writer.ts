@@ -40,7 +40,8 @@ export function openStatusWriter({
   const wishes = new Map<string, Wish>()
   const writing = new Map<string, Promise<void>>()
 
-  async function write({ kind, namespace, name, next }: Wish): Promise<void> {
+  async function write(key: string, wish: Wish): Promise<void> {
+    const { kind, namespace, name, next } = wish
     try {
       await resources.updateStatus(kind, namespace, name, (current) => next(current) as StatusOf<Kind>)
       metrics.count('status_writes', { kind })
@@ -49,6 +50,7 @@ export function openStatusWriter({
       if (stop.signal.aborted || isFault(error, 'RESOURCE_NOT_FOUND')) return
       log.warn('reconcile.status-failed', { kind, namespace, name, error })
       await clock.sleep(retryMs, { signal: stop.signal, unref: true }).catch(() => {})
+      if (!wishes.has(key)) wishes.set(key, wish)
     }
   }
 
@@ -57,7 +59,7 @@ export function openStatusWriter({
       if (writing.size >= maxConcurrent || stop.signal.aborted) return
       if (writing.has(key)) continue
       wishes.delete(key)
-      const written = write(wish).finally(() => {
+      const written = write(key, wish).finally(() => {
         writing.delete(key)
         pump()
       })

@@ -21,7 +21,7 @@ export function judgeWorkloadIdentity(
   object: WorkloadIdentity,
   world: World,
 ): DesiredStatus<'WorkloadIdentity'> {
-  const { plan, streams } = world
+  const { plan, reports } = world
   const { spec, metadata } = object
   const shadowedBy = plan.shadowed.get(metadata.uid)
   if (shadowedBy) {
@@ -37,7 +37,7 @@ export function judgeWorkloadIdentity(
   }
   const scope = scopeCondition(object, world)
   const unsupported = unsupportedIn(object)
-  const reported = reportedFor(object, streams)
+  const reported = reportedFor(object, reports)
   const weak = weaknesses(object)
   const problem = [scope, ...unsupported].find(
     ({ type, status }) => type === 'Unsupported' || status !== 'True',

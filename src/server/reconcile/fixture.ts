@@ -1,0 +1,130 @@
+import { openTestClock } from '#base/clock'
+import { Secret } from '#base/secret'
+import type { Credential } from '#model/credential'
+import { parseTrustDomain, parseWorkloadId } from '#model/identity'
+import { expectResource, type Kind, type ResourceOf } from '#model/resource'
+import type { CaptureLevel } from '#model/scope'
+import type { ExchangeState, Probe } from '#server/exchange'
+import { collectReports } from './desired-status.ts'
+import { makePlan, type Objects } from './plan.ts'
+import type { FollowingDaemon } from './ports.ts'
+import type { Stream } from './scopes.ts'
+import type { World } from './world.ts'
+
+export const trustDomain = parseTrustDomain('example.org')
+let uid = 0
+
+/** A valid stored object; each is a second younger than the one before. */
+export function makeObject<K extends Kind>(
+  kind: K,
+  name: string,
+  spec: object,
+  { namespace = 'riptides-system' } = {},
+): ResourceOf<K> {
+  const group = kind === 'Verifier' || kind === 'JoinToken' ? 'auth' : 'core'
+  const metadata = {
+    name,
+    namespace,
+    uid: `uid-${++uid}`,
+    generation: 1,
+    resourceVersion: String(uid),
+    creationTimestamp: new Date(1_767_225_600_000 + uid * 1000).toISOString(),
+  }
+  const apiVersion = `${group}.riptides.io/v1alpha1`
+  return expectResource({ apiVersion, kind, metadata, spec }).draft as unknown as ResourceOf<K>
+}
+
+export const identity = (name: string, workloadID: string, rest: object = {}, place = {}) =>
+  makeObject(
+    'WorkloadIdentity',
+    name,
+    {
+      workloadID,
+      scope: { daemon: { id: 'riptides/daemon/one' } },
+      selectors: [{ 'process:uid': 1000, 'process:name': 'x' }],
+      ...rest,
+    },
+    place,
+  )
+
+export const source = (name: string, aws: object = {}, place = {}) =>
+  makeObject(
+    'CredentialSource',
+    name,
+    { aws: { roleArn: 'arn:aws:iam::123456789012:role/r', ...aws } },
+    place,
+  )
+
+export const service = (name: string, hosts: readonly string[], rest: object = {}, place = {}) =>
+  makeObject(
+    'Service',
+    name,
+    { labels: { app: name }, addresses: hosts.map((address) => ({ address })), ...rest },
+    place,
+  )
+
+export const binding = (
+  name: string,
+  workloadID: string,
+  credentialSource: string,
+  app: string,
+  rest: object = {},
+  place = {},
+) =>
+  makeObject(
+    'CredentialBinding',
+    name,
+    { workloadID, credentialSource, propagation: { injection: { selectors: [{ app }] } }, ...rest },
+    place,
+  )
+
+export function objectsOf(...objects: readonly ResourceOf<Kind>[]): Objects {
+  return {
+    list: <K extends Kind>(kind: K) => objects.filter((object) => object.kind === kind) as ResourceOf<K>[],
+  }
+}
+
+export function daemonNamed(
+  name: string,
+  { groups = [], captureLevel = 'process' }: { groups?: string[]; captureLevel?: CaptureLevel } = {},
+): FollowingDaemon {
+  return { name, workloadId: parseWorkloadId(`riptides/daemon/${name}`), groups, captureLevel }
+}
+
+export function credentialNamed(accessKeyId: string): Credential {
+  return {
+    kind: 'aws',
+    accessKeyId,
+    secretAccessKey: Secret.of('secret'),
+    sessionToken: Secret.of('token'),
+    issuedAt: 1_767_225_600_000,
+    expiresAt: 1_767_229_200_000,
+  }
+}
+
+/** A world around objects in which everything answers, unless told otherwise. */
+export function worldOf(
+  objects: Objects,
+  {
+    streams = [],
+    exchanges = () => undefined,
+    discovery = { state: 'ok' },
+    endpoint = { state: 'ok' },
+  }: {
+    streams?: readonly Stream[]
+    exchanges?: (key: string) => ExchangeState | undefined
+    discovery?: Probe
+    endpoint?: Probe
+  } = {},
+): World {
+  return {
+    at: openTestClock().now(),
+    objects,
+    plan: makePlan(objects, trustDomain),
+    streams,
+    reports: collectReports(streams),
+    exchangeState: exchanges,
+    discovery: () => discovery,
+    endpoint: () => endpoint,
+  }
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ExchangeState } from '#server/exchange'
+import { judgeCredentialBinding } from './credential-binding.ts'
+import { judgeCredentialSource } from './credential-source.ts'
+import { judgeDaemon } from './daemon.ts'
+import { nextStatus } from './desired-status.ts'
+import {
+  binding,
+  credentialNamed,
+  daemonNamed,
+  identity,
+  makeObject,
+  objectsOf,
+  service,
+  source,
+  worldOf,
+} from './fixture.ts'
+import type { Effect, Stream } from './scopes.ts'
+import { judgeService } from './service.ts'
+import { judgeVerifier } from './verifier.ts'
+import { judgeWorkloadCredential } from './workload-credential.ts'
+import { judgeWorkloadIdentity } from './workload-identity.ts'
+
+function streamOf(name: string, effect: Effect = { state: 'OK' }, rest: Partial<Stream> = {}): Stream {
+  return {
+    daemon: daemonNamed(name),
+    conditions: [],
+    synchronised: true,
+    error: undefined,
+    effectOf: () => effect,
+    ...rest,
+  }
+}
+
+const app = identity('a', 'app/a')
+const aws = source('aws')
+const s3 = service('s3', ['s3.amazonaws.com'])
+const one = binding('one', 'app/a', 'aws', 's3')
+const node = makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' })
+const guide = objectsOf(app, aws, s3, one, node)
+
+const target = {
+  spiffeId: worldOf(guide).plan.identities.get('a')!.scoped.spiffeId,
+  sourceName: 'aws',
+  aws: aws.spec.aws!,
+}
+const exchanged: ExchangeState = { target, credential: credentialNamed('ASIA1') }
+const refused = (needsOperator: boolean): ExchangeState => ({
+  target,
+  failure: { kind: 'denied', reason: 'Why', message: 'because', needsOperator },
+})
+const failedProbe = { state: 'failed', reason: 'NameNotResolved', message: 'no such name' } as const
+
+test('a source is AVAILABLE before any exchange when the spec is valid and both probes answer', () => {
+  const state = (world: Parameters<typeof worldOf>[1]) => {
+    const { state, message, conditions } = judgeCredentialSource(aws, worldOf(guide, world))
+    return [state, message, conditions.find(({ type }) => type === 'Exchanged')!.status] as const
+  }
+  assert.deepEqual(state({}), [
+    'AVAILABLE',
+    'ready; a CredentialBinding triggers the first exchange',
+    'Unknown',
+  ])
+  assert.deepEqual(state({ discovery: { state: 'pending' } }).slice(0, 1), ['PENDING'])
+  assert.deepEqual(state({ discovery: failedProbe }).slice(0, 2), ['PENDING', 'no such name'])
+  assert.deepEqual(state({ endpoint: failedProbe }).slice(0, 2), ['PENDING', 'no such name'])
+  assert.equal(state({ exchanges: () => refused(true) })[0], 'FAILED')
+  assert.equal(state({ exchanges: () => refused(false) })[0], 'PENDING')
+  assert.equal(state({ exchanges: () => ({ target }) })[2], 'Unknown')
+})
+
+test('an exchange that succeeded says more about the issuer than a look from here', () => {
+  const world = worldOf(guide, { discovery: failedProbe, exchanges: () => exchanged })
+  const { state, conditions } = judgeCredentialSource(aws, world)
+  assert.equal(state, 'AVAILABLE')
+  assert.equal(conditions.find(({ type }) => type === 'DiscoveryReachable')?.status, 'False')
+})
+
+test('what is accepted but not acted on never reads as good', () => {
+  const gcp = makeObject('CredentialSource', 'gcp', { gcp: {} })
+  const two = source('two', { audience: ['a', 'b'] })
+  const both = binding('both', 'app/a', 'aws', 's3', {
+    propagation: { injection: { selectors: [{ app: 's3' }] }, sysfs: {} },
+  })
+  const world = worldOf(objectsOf(app, aws, s3, gcp, two, both), {
+    streams: [streamOf('one')],
+    exchanges: () => exchanged,
+  })
+  assert.equal(judgeCredentialSource(gcp, world).state, 'FAILED')
+  assert.equal(judgeCredentialSource(two, world).state, 'PENDING')
+  const judged = judgeCredentialBinding(both, world)
+  assert.equal(judged.state, 'PENDING')
+  assert.match(judged.message, /spec\.propagation\.sysfs/)
+  const file = makeObject('WorkloadCredential', 'f', { workloadID: 'app/a', credentialSource: 'aws' })
+  assert.equal(judgeWorkloadCredential(file).state, 'FAILED')
+  assert.equal(judgeVerifier(makeObject('Verifier', 'v', { AWSIID: {} })).state, 'FAILED')
+  assert.equal(judgeVerifier(makeObject('Verifier', 'v', { joinToken: {} })).state, 'Available')
+})
+
+test('a binding is OK only with a credential that is in effect on every daemon in scope', () => {
+  const state = (exchange: ExchangeState | undefined, ...streams: Stream[]) =>
+    judgeCredentialBinding(one, worldOf(guide, { streams, exchanges: () => exchange })).state
+  assert.equal(state(undefined, streamOf('one')), 'PENDING')
+  assert.equal(state(refused(false), streamOf('one')), 'PENDING')
+  assert.equal(state(refused(true), streamOf('one')), 'FAILED')
+  assert.equal(state(exchanged), 'PENDING')
+  assert.equal(state(exchanged, streamOf('elsewhere')), 'PENDING')
+  assert.equal(state(exchanged, streamOf('one', { state: 'PENDING' })), 'PENDING')
+  assert.equal(state(exchanged, streamOf('one', { state: 'WITHHELD' })), 'FAILED')
+  assert.equal(state(exchanged, streamOf('one', { state: 'FAILED', message: 'x' })), 'FAILED')
+  assert.equal(state(exchanged, streamOf('one'), streamOf('elsewhere', { state: 'PENDING' })), 'OK')
+})
+
+test('an identity says where it may run, how weak it is, and what daemons report', () => {
+  const judge = (object: typeof app, world: Parameters<typeof worldOf>[1] = {}, ...others: (typeof app)[]) =>
+    judgeWorkloadIdentity(object, worldOf(objectsOf(object, node, ...others), world))
+  assert.match(judge(app).message, /matches one, not connected at the moment/)
+  assert.equal(judge(app, { streams: [streamOf('one')] }).state, 'OK')
+  const nowhere = identity('n', 'app/n', { scope: { agentGroup: { id: 'blue' } } })
+  assert.match(judge(nowhere).message, /none is in the group blue/)
+  assert.equal(judge(nowhere).state, 'PENDING')
+  const weak = identity('w', 'app/w', { selectors: [{ 'process:name': 'curl' }] })
+  assert.match(judge(weak).message, /AssumableByAnyLocalUser: .* add process:uid/)
+  const thief = identity('thief', 'app/a', {}, { namespace: 'other' })
+  assert.equal(judge(thief, {}, app).state, 'FAILED')
+  const report = {
+    subject: 'workloadidentity/a',
+    type: 'NotCapturable',
+    status: 'True',
+    reason: 'OtherNetns',
+    message: 'a process runs in another network namespace',
+  } as const
+  const reported = judge(app, { streams: [streamOf('one', { state: 'OK' }, { conditions: [report] })] })
+  assert.match(reported.message, /NotCapturable: on daemon one: a process runs in another/)
+})
+
+test('a Service shows its bindings and what daemons found upstream', () => {
+  assert.match(judgeService(s3, worldOf(guide)).message, /selected by CredentialBinding one/)
+  const report = {
+    subject: 'Service/s3',
+    type: 'UpstreamVerified',
+    status: 'False',
+    reason: 'CertificateInvalid',
+    message: 'expired',
+  } as const
+  const world = worldOf(guide, { streams: [streamOf('one', { state: 'OK' }, { conditions: [report] })] })
+  const { state, message } = judgeService(s3, world)
+  assert.deepEqual([state, message], ['FAILED', 'on daemon one: expired'])
+  const recovered = [{ ...report, status: 'True' as const }]
+  const later = worldOf(guide, { streams: [streamOf('one', { state: 'OK' }, { conditions: recovered })] })
+  assert.equal(judgeService(s3, later).state, 'OK')
+})
+
+test('a daemon shows whether it is there and in step', () => {
+  const types = (...streams: Stream[]) =>
+    judgeDaemon(node, worldOf(guide, { streams })).map(({ type, status }) => `${type}=${status}`)
+  assert.deepEqual(types(), ['Ready=False'])
+  assert.deepEqual(types(streamOf('one')), ['Ready=True', 'InSync=True'])
+  assert.deepEqual(types(streamOf('one', { state: 'OK' }, { synchronised: false })), [
+    'Ready=True',
+    'InSync=Unknown',
+  ])
+  assert.deepEqual(types(streamOf('one', { state: 'OK' }, { error: 'x' })), ['Ready=True', 'InSync=False'])
+})
+
+test('times of a status move only when what they are about changes', () => {
+  const desired = judgeCredentialSource(aws, worldOf(guide))
+  const first = nextStatus<'CredentialSource'>(aws, desired, 0)
+  const again = nextStatus<'CredentialSource'>({ ...aws, status: first }, desired, 60_000)
+  assert.deepEqual(again, first)
+  const failing = judgeCredentialSource(aws, worldOf(guide, { endpoint: failedProbe }))
+  const third = nextStatus<'CredentialSource'>({ ...aws, status: first }, failing, 60_000)
+  assert.equal(third.updateAt, '1970-01-01T00:01:00.000Z')
+  const since = (type: string) => third.conditions?.find((one) => one.type === type)?.lastTransitionTime
+  assert.equal(since('EndpointReachable'), '1970-01-01T00:01:00.000Z')
+  assert.equal(since('DiscoveryReachable'), '1970-01-01T00:00:00.000Z')
+})

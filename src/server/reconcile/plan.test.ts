@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import type { Resource } from '#model/resource'
+import { binding, identity, makeObject, objectsOf, service, source, trustDomain } from './fixture.ts'
+import { hostsOverlap, makePlan } from './plan.ts'
+
+const plan = (...objects: readonly Resource[]) => makePlan(objectsOf(...objects), trustDomain)
+
+test('the plan is the same in whatever order the objects came', () => {
+  const objects = [
+    identity('a', 'app/a'),
+    identity('b', 'app/b'),
+    identity('thief', 'app/a', {}, { namespace: 'other' }),
+    source('aws'),
+    service('s3', ['s3.amazonaws.com']),
+    service('sqs', ['sqs.amazonaws.com']),
+    binding('one', 'app/a', 'aws', 's3'),
+    binding('two', 'app/a', 'aws', 's3'),
+    binding('three', 'app/b', 'aws', 'sqs'),
+    binding('four', 'app/c', 'aws', 'sqs'),
+  ]
+  const told = (shuffled: typeof objects) => {
+    const { identities, shadowed, bindings, problems } = plan(...shuffled)
+    const sorted = (items: Iterable<string>) => [...items].sort()
+    return {
+      identities: sorted(identities.keys()),
+      shadowed: sorted(shadowed.keys()),
+      bindings: sorted([...bindings.values()].map(({ scoped }) => JSON.stringify(scoped))),
+      problems: sorted([...problems].map((problem) => JSON.stringify(problem))),
+    }
+  }
+  const expected = told(objects)
+  assert.deepEqual(
+    expected.bindings.map((text) => (JSON.parse(text) as { name: string }).name),
+    ['three'],
+  )
+  fc.assert(
+    fc.property(fc.shuffledSubarray(objects, { minLength: objects.length }), (shuffled) => {
+      assert.deepEqual(told(shuffled), expected)
+    }),
+  )
+})
+
+test('two bindings for one host of one identity: neither is in force, and each names the other', () => {
+  const shared = [
+    identity('a', 'app/a'),
+    identity('b', 'app/b'),
+    source('aws'),
+    service('exact', ['bucket.s3.amazonaws.com']),
+    service('wild', ['*.s3.amazonaws.com']),
+    service('other', ['sqs.amazonaws.com']),
+  ]
+  const one = binding('one', 'app/a', 'aws', 'exact')
+  const two = binding('two', 'app/a', 'aws', 'wild')
+  const { problems, bindings } = plan(
+    ...shared,
+    one,
+    two,
+    binding('elsewhere', 'app/a', 'aws', 'other'),
+    binding('of-another', 'app/b', 'aws', 'exact'),
+  )
+  assert.match(problems.get(one.metadata.uid)!.message, /CredentialBinding two .* bucket\.s3/)
+  assert.match(problems.get(two.metadata.uid)!.message, /CredentialBinding one /)
+  assert.deepEqual(
+    [...problems.values()].map(({ state }) => state),
+    ['FAILED', 'FAILED'],
+  )
+  assert.deepEqual([...bindings.values()].map(({ scoped }) => scoped.name).sort(), [
+    'elsewhere',
+    'of-another',
+  ])
+})
+
+test('a wildcard stands for exactly one label', () => {
+  assert.ok(hostsOverlap('*.a.com', 'x.a.com'))
+  assert.ok(hostsOverlap('x.a.com', '*.a.com'))
+  assert.ok(hostsOverlap('*.a.com', '*.a.com'))
+  assert.ok(!hostsOverlap('*.a.com', 'a.com'))
+  assert.ok(!hostsOverlap('*.a.com', 'x.y.a.com'))
+  assert.ok(!hostsOverlap('*.a.com', 'xa.com'))
+})
+
+test('the oldest namespace keeps a workload ID; within one namespace several identities share it', () => {
+  const first = identity('first', 'app/a')
+  const thief = identity('thief', 'app/a', {}, { namespace: 'other' })
+  const { identities, shadowed } = plan(thief, identity('second', 'app/a'), first)
+  assert.deepEqual([...identities.keys()].sort(), ['first', 'second'])
+  assert.equal(shadowed.get(thief.metadata.uid)?.metadata.name, 'first')
+})
+
+test('a binding finds identity, source and Services in its own namespace only', () => {
+  const other = { namespace: 'other' }
+  const mine = binding('mine', 'app/a', 'aws', 's3', {}, other)
+  const objects = [
+    identity('a', 'app/a'),
+    source('aws', {}, other),
+    service('s3', ['s3.amazonaws.com'], {}, other),
+  ]
+  const foreign = plan(mine, ...objects)
+  assert.match(foreign.problems.get(mine.metadata.uid)!.message, /is in namespace riptides-system/)
+  const own = plan(mine, identity('a', 'app/a', {}, other), source('aws', {}, other), ...objects.slice(2))
+  assert.deepEqual([...own.bindings.values()][0]?.scoped, {
+    name: 'other/mine',
+    spiffeId: 'spiffe://example.org/app/a',
+    sourceName: 'other/aws',
+    serviceNames: ['other/s3'],
+    minimumCapture: 'process',
+    allowCredentialIssuance: false,
+  })
+})
+
+test('Services are selected by all labels of one selector, any of several', () => {
+  const labels = { team: 'x', app: 's3' }
+  const chosen = plan(
+    identity('a', 'app/a'),
+    source('aws'),
+    service('both', ['a.com'], { labels }),
+    service('half', ['b.com'], { labels: { app: 's3' } }),
+    service('third', ['c.com'], { labels: { app: 'third' } }),
+    binding('one', 'app/a', 'aws', '', {
+      propagation: { injection: { selectors: [labels, { app: ['third', 'none'] }] } },
+    }),
+  )
+  assert.deepEqual([...chosen.bindings.values()][0]?.scoped.serviceNames, ['both', 'third'])
+  assert.deepEqual(chosen.bindingsOfService.get('third'), ['one'])
+})
+
+test('an alternative that no attestor can meet stays out of scopes', () => {
+  const { identities } = plan(
+    identity('a', 'app/a', { selectors: [{ 'k8s:label:app': 'x' }, { 'process:uid': [1, 2] }] }),
+  )
+  assert.deepEqual(identities.get('a')?.scoped.selectors, [{ 'process:uid': ['1', '2'] }])
+})
+
+test('delivery by file alone and sources of other clouds are refused with their reason', () => {
+  const file = binding('file', 'app/a', 'aws', '', { propagation: { sysfs: {} } })
+  const gcp = binding('gcp', 'app/a', 'gcp', 's3')
+  const { problems } = plan(
+    identity('a', 'app/a'),
+    source('aws'),
+    makeObject('CredentialSource', 'gcp', { gcp: {} }),
+    service('s3', ['s3.amazonaws.com']),
+    file,
+    gcp,
+  )
+  assert.equal(problems.get(file.metadata.uid)?.reason, 'Unsupported')
+  assert.equal(problems.get(gcp.metadata.uid)?.reason, 'Unsupported')
+})

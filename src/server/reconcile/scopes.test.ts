@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { openBell } from '#base/lifecycle'
+import type { Credential } from '#model/credential'
+import type { Resource } from '#model/resource'
+import { applyScopeUpdate, type Scope } from '#model/scope'
+import {
+  binding,
+  credentialNamed,
+  daemonNamed,
+  identity,
+  objectsOf,
+  service,
+  source,
+  trustDomain,
+} from './fixture.ts'
+import { makePlan } from './plan.ts'
+import { deltaBetween, scopeFor } from './scope-delta.ts'
+import { openScopes } from './scopes.ts'
+
+const inGroup = (id: string) => ({ scope: { daemonGroup: { id } } })
+const guide = () => [
+  identity('a', 'app/a'),
+  source('aws'),
+  service('s3', ['s3.amazonaws.com', 'S3.us-east-1.amazonaws.com']),
+  binding('one', 'app/a', 'aws', 's3'),
+]
+const planOf = (...objects: readonly Resource[]) => makePlan(objectsOf(...objects), trustDomain)
+const key = 'aws spiffe://example.org/app/a'
+
+async function next(updates: AsyncIterator<unknown>) {
+  const { value } = (await updates.next()) as { value: Parameters<typeof applyScopeUpdate>[1] }
+  return value
+}
+
+function follow(scopes: ReturnType<typeof openScopes>, daemon = daemonNamed('one')) {
+  const stop = new AbortController()
+  const updates = scopes.follow(daemon, { signal: stop.signal })[Symbol.asyncIterator]()
+  return { stop, updates }
+}
+
+test('a scope holds what its identities need and nothing else', () => {
+  const plan = planOf(
+    ...guide(),
+    identity('b', 'app/b', inGroup('blue')),
+    service('sqs', ['sqs.amazonaws.com']),
+    binding('two', 'app/b', 'aws', 'sqs'),
+    service('unbound', ['x.com']),
+  )
+  const credential = credentialNamed('ASIA1')
+  const sizes = (scope: Scope) =>
+    Object.values(scope).map((part: ReadonlyMap<string, unknown>) => [...part.keys()])
+  assert.deepEqual(sizes(scopeFor(plan, daemonNamed('one'), () => credential)), [
+    ['a'],
+    ['s3'],
+    ['one'],
+    [key],
+  ])
+  assert.deepEqual(sizes(scopeFor(plan, daemonNamed('two', { groups: ['blue'] }), () => credential)), [
+    ['b'],
+    ['sqs'],
+    ['two'],
+    ['aws spiffe://example.org/app/b'],
+  ])
+  assert.deepEqual(sizes(scopeFor(plan, daemonNamed('three'), () => credential)), [[], [], [], []])
+  const weak = daemonNamed('one', { captureLevel: 'workload' })
+  assert.deepEqual(sizes(scopeFor(plan, weak, () => credential)), [['a'], ['s3'], ['one'], []])
+})
+
+test('deltas turn any scope into any other', () => {
+  const credentials = [credentialNamed('ASIA1'), credentialNamed('ASIA2'), undefined]
+  const someScope = fc
+    .record({
+      capture: fc.constantFrom('process', 'user'),
+      hosts: fc.subarray(['a.com', 'b.com', 'c.com'], { minLength: 1 }),
+      names: fc.subarray(['one', 'two', 'three']),
+      credential: fc.constantFrom(...credentials),
+    })
+    .map(({ capture, hosts, names, credential }) => {
+      const plan = planOf(
+        identity('a', 'app/a'),
+        source('aws'),
+        ...names.flatMap((name) => [
+          service(
+            name,
+            hosts.map((host) => `${name}.${host}`),
+          ),
+          binding(name, 'app/a', 'aws', name, { minimumCapture: capture }),
+        ]),
+      )
+      return scopeFor(plan, daemonNamed('one'), () => credential)
+    })
+  fc.assert(
+    fc.property(someScope, someScope, (before, after) => {
+      const delta = deltaBetween(before, after)
+      const applied = delta ? applyScopeUpdate(before, { revision: 1, reset: false, ...delta }) : before
+      for (const part of ['identities', 'services', 'bindings', 'credentials'] as const) {
+        assert.deepEqual(applied[part], after[part])
+      }
+      assert.equal(deltaBetween(applied, after), undefined)
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test('a stream begins with everything and goes on with what changed, in one step however much it was', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  const { updates } = follow(scopes)
+  const first = next(updates)
+  const objects = guide()
+  scopes.publish(planOf(...objects), () => undefined)
+  const reset = await first
+  assert.deepEqual([reset.revision, reset.reset, reset.upsert.bindings.length], [1, true, 1])
+  const second = next(updates)
+  let credential: Credential | undefined = credentialNamed('ASIA1')
+  scopes.publish(planOf(...objects), () => credential)
+  scopes.publish(planOf(...objects.slice(0, 3)), () => credential)
+  credential = credentialNamed('ASIA2')
+  scopes.publish(planOf(...objects), () => credential)
+  const delta = await second
+  assert.deepEqual([delta.revision, delta.reset], [2, false])
+  assert.deepEqual(
+    delta.upsert.credentials.map(({ credential }) => credential.accessKeyId),
+    ['ASIA2'],
+  )
+  assert.equal(delta.upsert.bindings.length + delta.remove.bindings.length, 0)
+})
+
+test('an effect is OK from the revision that brought it on, and a rotation does not take that back', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  const { updates } = follow(scopes)
+  const effect = () => scopes.streams()[0]!.effectOf({ name: 'one', key }).state
+  const objects = guide()
+  scopes.publish(planOf(...objects), () => undefined)
+  await next(updates)
+  scopes.acknowledge('one', 1)
+  assert.equal(effect(), 'WITHHELD')
+  scopes.publish(planOf(...objects), () => credentialNamed('ASIA1'))
+  assert.equal(effect(), 'PENDING')
+  await next(updates)
+  assert.equal(effect(), 'PENDING')
+  scopes.acknowledge('one', 2)
+  assert.equal(effect(), 'OK')
+  scopes.publish(planOf(...objects), () => credentialNamed('ASIA2'))
+  assert.equal(effect(), 'OK')
+  const changed = service('s3', ['other.amazonaws.com'])
+  scopes.publish(planOf(objects[0]!, objects[1]!, changed, objects[3]!), () => credentialNamed('ASIA3'))
+  assert.equal(effect(), 'PENDING')
+  await next(updates)
+  scopes.acknowledge('one', 3, 'no memory')
+  assert.deepEqual(scopes.streams()[0]!.effectOf({ name: 'one', key }), {
+    state: 'FAILED',
+    message: 'no memory',
+  })
+  scopes.acknowledge('one', 3)
+  assert.equal(effect(), 'OK')
+  assert.equal(scopes.streams()[0]!.synchronised, true)
+})
+
+test('acknowledgements of what was never sent count for nothing', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  const { updates } = follow(scopes)
+  scopes.publish(planOf(...guide()), () => credentialNamed('ASIA1'))
+  await next(updates)
+  scopes.acknowledge('one', 7)
+  scopes.acknowledge('nobody', 1)
+  assert.equal(scopes.streams()[0]!.effectOf({ name: 'one', key }).state, 'PENDING')
+})
+
+test('a second stream of one daemon ends the first; an abort ends its own', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  scopes.publish(planOf(...guide()), () => undefined)
+  const first = follow(scopes)
+  await next(first.updates)
+  const ended = first.updates.next()
+  const second = follow(scopes)
+  await next(second.updates)
+  assert.equal((await ended).done, true)
+  assert.equal(scopes.streams().length, 1)
+  const over = second.updates.next()
+  second.stop.abort()
+  assert.equal((await over).done, true)
+  assert.deepEqual(scopes.streams(), [])
+})
+
+test('the hosts of an intermediate are those bound in the scope of this daemon', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  scopes.publish(planOf(...guide()), () => undefined)
+  const { updates } = follow(scopes)
+  await next(updates)
+  assert.deepEqual(scopes.boundHosts('one'), ['s3.amazonaws.com', 's3.us-east-1.amazonaws.com'])
+  assert.deepEqual(scopes.boundHosts('two'), [])
+})
