@@ -9,6 +9,7 @@ import { Budget, Counts } from './bounds.ts'
 import { openConditions, type Condition } from './conditions.ts'
 import { openDialler, type Resolve } from './dial.ts'
 import { Intake, type Connection } from './intake.ts'
+import { openLedger } from './ledger.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { Counters, Plane } from './plane.ts'
 import type { AuditSink, ConnectTo, Identifier, LeafAuthority } from './ports.ts'
@@ -70,8 +71,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
   })
   const upstreams = openUpstreams({ clock, dialler, limits, trustFor: openTrustSets(options.upstreamTrust) })
   const leaves = openLeaves({ clock, random })
-  const prefix = random(9).toString('base64url')
-  let lastId = 0
+  const conditions = openConditions({ log, onCondition })
   const counters: Counters = {
     requests: 0,
     injected: 0,
@@ -86,14 +86,13 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     log,
     limits,
     identifier,
-    audit,
     upstreams,
     counters,
-    conditions: openConditions({ log, onCondition }),
+    conditions,
+    ledger: openLedger({ clock, audit, conditions, random }),
     budget: new Budget(limits.maxBufferedTotal),
     policy: openPolicy(emptyScope),
     leaseHolds: lease,
-    newId: () => `${prefix}${(lastId += 1).toString(36)}`,
   }
   const perUid = new Counts<number>({
     maxPerKey: limits.maxConnectionsPerUid,

@@ -204,6 +204,7 @@ export function fixedIdentifier(): FixedIdentifier {
     identified: 0,
     async identify() {
       this.identified += 1
+      this.holds = true
       return this.verdict
     },
     stillHolds() {

@@ -3,8 +3,9 @@ import type { Log } from '#base/log'
 import type { Policy } from '#model/policy'
 import type { Budget } from './bounds.ts'
 import type { Conditions } from './conditions.ts'
+import type { Ledger } from './ledger.ts'
 import type { Limits } from './limits.ts'
-import type { AuditSink, Identifier } from './ports.ts'
+import type { Identifier } from './ports.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Since the data plane was opened. */
@@ -25,7 +26,7 @@ export interface Plane {
   readonly log: Log
   readonly limits: Limits
   readonly identifier: Identifier
-  readonly audit: AuditSink
+  readonly ledger: Ledger
   readonly conditions: Conditions
   readonly upstreams: Upstreams
   readonly budget: Budget
@@ -34,6 +35,4 @@ export interface Plane {
   policy: Policy
   /** Whether the control plane was heard recently enough to use credentials (security rule 20). */
   leaseHolds(): boolean
-  /** A unique id for an audit record. */
-  newId(): string
 }

@@ -6,7 +6,6 @@ import { admit, grantFor, isRefusal, type UsableGrant } from './admission.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
-import { formatTime, startRecord } from './record.ts'
 import { formatRefusal, type Refusal } from './refusal.ts'
 import type { Route } from './route.ts'
 import { signedHead, type Admitted } from './signed-head.ts'
@@ -49,23 +48,14 @@ export class Session {
   /** Ends both halves at once, in the middle of whatever is under way. */
   cut(reason: string): void {
     if (this.#cutReason !== undefined) return
-    const { clock, audit, counters, log } = this.#plane
+    const { ledger, counters, log } = this.#plane
     const { grant, route } = this
     this.#cutReason = reason
     counters.cut += 1
     log.info('outbound.cut', { identity: route.identity.name, host: route.host, reason })
     this.#client.destroy()
     this.#upstream?.link.destroy()
-    const record = startRecord(route, {
-      id: this.#plane.newId(),
-      at: clock.now(),
-      method: this.#head?.method,
-      path: this.#head && pathOf(this.#head),
-      grant,
-      decision: 'cut',
-      reason,
-    })
-    audit.start(record).catch((error: unknown) => this.#auditFailed(error))
+    void ledger.note({ route, head: this.#head, grant, decision: 'cut', reason })
   }
 
   /** Gives up on whoever keeps this session waiting. */
@@ -113,30 +103,34 @@ export class Session {
 
   async #serve(head: RequestHead): Promise<boolean> {
     const { limits, budget } = this.#plane
-    if (!(await this.#stillSame())) {
-      const reason = 'the process behind this connection is not the one that opened it'
-      return this.#refuse({ status: 403, code: 'ATTESTATION_FAILED', reason, closes: true })
-    }
-    const grant = grantFor(this.#plane, this.route)
+    const grant = await this.#authorise()
     if (isRefusal(grant)) return this.#refuse(grant)
-    this.grant = grant
     this.#within(limits.bodyMs)
     const admitted = await admit(this.#plane, this.#client, { head, route: this.route, grant })
     if (isRefusal(admitted)) return this.#refuse(admitted)
     try {
-      return await this.#forward(admitted)
+      return await this.#forward(admitted, grant)
     } finally {
       budget.give(admitted.body?.length ?? 0)
     }
   }
 
+  /** What is granted to whom at this moment: asked before a request is looked at, and again before it leaves. */
+  async #authorise(): Promise<UsableGrant | Refusal> {
+    if (!this.#plane.identifier.stillHolds(this.route.origin) && !(await this.#identifyAgain())) {
+      const reason = 'the process behind this connection is not the one that opened it'
+      return { status: 403, code: 'ATTESTATION_FAILED', reason, closes: true }
+    }
+    const grant = grantFor(this.#plane, this.route)
+    if (!isRefusal(grant)) this.grant = grant
+    return grant
+  }
+
   /** SECURITY: an exec or a change of credentials on an open connection makes it somebody else's (rule 10). */
-  async #stillSame(): Promise<boolean> {
-    const { identifier } = this.#plane
+  async #identifyAgain(): Promise<boolean> {
     const { origin, identity } = this.route
-    if (identifier.stillHolds(origin)) return true
     try {
-      const verdict = await identifier.identify(origin)
+      const verdict = await this.#plane.identifier.identify(origin)
       if (verdict.kind !== 'identified' || verdict.identity.spiffeId !== identity.spiffeId) return false
       this.route = { ...this.route, identity: verdict.identity, executable: verdict.executable }
       return true
@@ -164,34 +158,29 @@ export class Session {
   }
 
   /** Connects, records, signs, sends: in this order, so that nothing is signed that cannot leave at once. */
-  async #forward(admitted: Admitted): Promise<boolean> {
-    const upstream = await this.#acquire(this.grant!, false)
+  async #forward(admitted: Admitted, admittedUnder: Grant): Promise<boolean> {
+    const { ledger } = this.#plane
+    const upstream = await this.#acquire(admittedUnder, false)
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
-    const grant = this.#cutReason === undefined ? grantFor(this.#plane, this.route) : undefined
-    if (!grant || isRefusal(grant)) {
+    const grant = await this.#authorise()
+    if (isRefusal(grant)) {
       this.#release(upstream)
-      return grant ? this.#refuse(grant) : false
+      return this.#refuse(grant)
     }
-    this.grant = grant
-    const record = this.#record(grant)
+    let record: RequestStart
     try {
-      await this.#plane.audit.start(record)
-      this.#plane.conditions.clear('daemon', 'AuditAvailable')
-    } catch (error) {
-      this.#auditFailed(error)
+      record = await ledger.start({ route: this.route, head: admitted.head, grant, decision: 'injected' })
+    } catch {
       this.#release(upstream)
-      return this.#answer({
-        status: 503,
-        code: 'AUDIT_UNAVAILABLE',
-        reason: 'the audit record could not be written',
-      })
+      const reason = 'the audit record could not be written'
+      return this.#answer({ status: 503, code: 'AUDIT_UNAVAILABLE', reason })
     }
-    if (this.#cutReason !== undefined || this.#client.closed) {
+    if (this.#over) {
       this.#release(upstream)
-      this.#end(record, {
+      ledger.end(record, {
         status: 0,
-        reason: this.#cutReason ?? 'the client left before the request was sent',
+        reason: this.#cutReason ?? 'the client left before its request was sent',
       })
       return false
     }
@@ -204,7 +193,7 @@ export class Session {
     first: Upstream,
     record: RequestStart,
   ): Promise<boolean> {
-    const { clock, counters, limits } = this.#plane
+    const { clock, counters, ledger, limits } = this.#plane
     const { head, body } = admitted
     const signed = signedHead(admitted, grant.aws, clock.now())
     const streams = !body && head.framing.kind !== 'none'
@@ -230,14 +219,14 @@ export class Session {
       else link.destroy()
       if (this.#mayRetry(outcome, upstream, head, streams)) {
         const again = await this.#acquire(grant, true)
-        if (!isRefusal(again) && this.#cutReason === undefined) {
+        if (!isRefusal(again) && !this.#over) {
           upstream = again
           this.#upstream = again
           continue
         }
-        if (!isRefusal(again)) again.link.destroy()
+        if (!isRefusal(again)) this.#release(again)
       }
-      this.#end(record, {
+      ledger.end(record, {
         status: 'status' in outcome ? outcome.status : 0,
         requestBytes: link.sent - before.sent,
         responseBytes: link.received - before.received,
@@ -251,12 +240,7 @@ export class Session {
   /** Only what provably did no harm the first time: a kept connection that the upstream had closed meanwhile. */
   #mayRetry(outcome: Outcome, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
     return (
-      outcome.kind === 'unanswered' &&
-      upstream.reused &&
-      !streams &&
-      idempotent.has(method) &&
-      this.#cutReason === undefined &&
-      !this.#client.closed
+      outcome.kind === 'unanswered' && upstream.reused && !streams && idempotent.has(method) && !this.#over
     )
   }
 
@@ -269,69 +253,24 @@ export class Session {
     return this.#answer({ status: 502, code: 'UPSTREAM_UNREACHABLE', reason: outcome.reason, closes: true })
   }
 
-  /** An upstream on which nothing was sent. */
+  /** Of an upstream on which nothing was sent. */
   #release(upstream: Upstream): void {
     this.#upstream = undefined
-    upstream.release()
+    if (this.#cutReason === undefined) upstream.release()
+    else upstream.link.destroy()
   }
 
-  #record(grant: Grant): RequestStart {
-    const head = this.#head!
-    return startRecord(this.route, {
-      id: this.#plane.newId(),
-      at: this.#plane.clock.now(),
-      method: head.method,
-      path: pathOf(head),
-      grant,
-      decision: 'injected',
-    })
-  }
-
-  #end(
-    { id }: RequestStart,
-    end: {
-      status: number
-      requestBytes?: number
-      responseBytes?: number
-      durationMs?: number
-      reason?: string
-    },
-  ): void {
-    const at = formatTime(this.#plane.clock.now())
-    this.#plane.audit.end({
-      type: 'request.end',
-      id,
-      at,
-      requestBytes: 0,
-      responseBytes: 0,
-      durationMs: 0,
-      ...end,
-    })
-  }
-
-  #auditFailed(error: unknown): void {
-    const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
-    this.#plane.conditions.raise('daemon', 'AuditAvailable', code, message)
+  /** Nothing may be sent for this session any more, or to its client. */
+  get #over(): boolean {
+    return this.#cutReason !== undefined || this.#client.closed
   }
 
   /** Records the refusal, then answers with it. */
   async #refuse(refusal: Refusal): Promise<boolean> {
-    const { clock, audit } = this.#plane
-    if (this.#cutReason !== undefined || this.#client.closed) return false
-    const record = startRecord(this.route, {
-      id: this.#plane.newId(),
-      at: clock.now(),
-      method: this.#head?.method,
-      path: this.#head && pathOf(this.#head),
-      grant: this.grant,
-      decision: 'refused',
-      reason: `${refusal.code}: ${refusal.reason}`,
-    })
-    try {
-      await audit.start(record)
-    } catch (error) {
-      this.#auditFailed(error)
-    }
+    const { route, grant } = this
+    if (this.#over) return false
+    const reason = `${refusal.code}: ${refusal.reason}`
+    await this.#plane.ledger.note({ route, head: this.#head, grant, decision: 'refused', reason })
     return this.#answer(refusal)
   }
 
@@ -355,10 +294,4 @@ export class Session {
     while (await client.fill())
     client.socket.destroySoon()
   }
-}
-
-/** The path of a request without its query. */
-function pathOf({ target }: RequestHead): string {
-  const mark = target.indexOf('?')
-  return mark < 0 ? target : target.slice(0, mark)
 }

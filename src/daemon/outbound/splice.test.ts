@@ -125,6 +125,7 @@ test('a ClientHello in small pieces is put together', async () => {
   bed.plane.apply(scopeOf(upstream.port))
   await using relay = await listenPlain((socket) => {
     const through = connectTo(proxy.port, address)
+    through.on('error', () => {})
     through.pipe(socket)
     socket.on('data', (chunk: Buffer) => {
       for (let at = 0; at < chunk.length; at += 7) through.write(chunk.subarray(at, at + 7))
