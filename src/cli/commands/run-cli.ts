@@ -8,13 +8,17 @@ import { versionText } from './version.ts'
 import { commands } from './all.ts'
 
 const usageError = 2
+/** What shells report for a program that Ctrl-C ended. */
+const interrupted = 130
 
 /** Runs the command line `argv` (without node and script) and returns the exit code; never throws. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const terminal = openTerminal()
   let exitCode = 0
+  let stopped: AbortSignal | undefined
   try {
     await runProgram(async ({ signal }) => {
+      stopped = signal
       const cli: Cli = {
         terminal,
         env: process.env,
@@ -30,6 +34,10 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has printed its own message, and reports --help and --version this way too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageError
+    if (stopped?.aborted) {
+      terminal.say((stopped.reason as Error).message)
+      return interrupted
+    }
     terminal.say(renderFault(error))
     return isFault(error) ? exitCodeOf(error) : 1
   }

@@ -85,7 +85,8 @@ async function httpStatus(
   })
 }
 
-function readRootCredentials(file: string): { accessKeyId: string; secretAccessKey: string } {
+/** The access key of the emulated account's root user. */
+export function readRootCredentials(file: string): { accessKeyId: string; secretAccessKey: string } {
   const text = readFileSync(file, 'utf8')
   const value = (key: string) => new RegExp(`^${key}\\s*=\\s*(\\S+)$`, 'm').exec(text)?.[1] ?? ''
   return { accessKeyId: value('aws_access_key_id'), secretAccessKey: value('aws_secret_access_key') }
@@ -225,7 +226,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     cli,
     example: mode === 'kernel' ? examples : writeWeakerExample(path.join(layout.base, 'example')),
     attest: async (processName) => {
-      const pid = pidOf(processName)
+      const pid = pidOf(path.join(layout.base, 'workload', processName))
       return { pid, ...(await cli(['attest', `--run-dir=${layout.run}`, String(pid)])) }
     },
     lastCloudRequest: () => {
@@ -237,7 +238,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     },
     levelText: async () => {
       const { stdout } = await cli(['capture', 'status', `--run-dir=${layout.run}`])
-      return stdout
+      return stdout.split('\n', 2).join('\n')
     },
     say,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -258,15 +259,15 @@ function writeWeakerExample(directory: string): string {
   return directory
 }
 
-/** The pid of the first process with this name: here there is one. */
-function pidOf(processName: string): number {
+/** The pid of the process that was started as `program`: here there is one. */
+function pidOf(program: string): number {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     try {
-      if (readFileSync(`/proc/${entry}/comm`, 'utf8').trim() === processName) return Number(entry)
+      if (readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[0] === program) return Number(entry)
     } catch {
-      // Gone meanwhile.
+      // Gone meanwhile, or not ours to read.
     }
   }
-  throw new Error(`no process is named ${processName}`)
+  throw new Error(`no process runs ${program}`)
 }

@@ -2,6 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Clock, EpochMs } from '#base/clock'
 
 /** Folder of the example that demo and instructions use. */
 export const examples = path.resolve(import.meta.dirname, '../../../examples/aws-bedrock')
@@ -45,6 +46,8 @@ export function workloadCommand(program: WorkloadProgram, name: string, director
 
 /** One answer that the workload saw: an HTTP status, or 0 with the reason why there was none. */
 export interface Answer {
+  /** When it was printed. */
+  readonly at: EpochMs
   readonly status: number
   readonly text: string
 }
@@ -53,13 +56,21 @@ export interface Answer {
 export interface RunningWorkload extends AsyncDisposable {
   readonly pid: number
   readonly answers: readonly Answer[]
-  /** Resolves with the first answer from `from` on that satisfies `wanted`; rejects when the workload ends before. */
-  next(wanted: (answer: Answer) => boolean, from?: number): Promise<Answer>
+  /**
+   * Resolves with the first answer from number `from` on that satisfies `wanted`; rejects when the workload ends
+   * before, on abort, and after ten seconds.
+   */
+  next(what: string, wanted: (answer: Answer) => boolean, from?: number): Promise<Answer>
   /** Resolves with all answers when the workload has ended by itself. */
   ended(): Promise<readonly Answer[]>
 }
 
-export function runWorkload(command: readonly string[], env: NodeJS.ProcessEnv): RunningWorkload {
+const patienceMs = 10_000
+
+export function runWorkload(
+  command: readonly string[],
+  { env, clock, signal }: { env: NodeJS.ProcessEnv; clock: Clock; signal: AbortSignal },
+): RunningWorkload {
   const [file, ...args] = command
   const child: ChildProcess = spawn(file!, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const answers: Answer[] = []
@@ -76,7 +87,7 @@ export function runWorkload(command: readonly string[], env: NodeJS.ProcessEnv):
   const lines = createInterface({ input: child.stdout! })
   lines.on('line', (line) => {
     const [, status, text] = /^(\d+) (.*)$/.exec(line) ?? [undefined, '0', line]
-    answers.push({ status: Number(status), text: text! })
+    answers.push({ at: clock.now(), status: Number(status), text: text! })
     changed()
   })
   const closed = new Promise<void>((resolve) => {
@@ -94,16 +105,24 @@ export function runWorkload(command: readonly string[], env: NodeJS.ProcessEnv):
   return {
     pid: child.pid ?? 0,
     answers,
-    next: (wanted, from = 0) =>
+    next: (what, wanted, from = 0) =>
       new Promise((resolve, reject) => {
+        const enough = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
+        const finish = (settle: () => void) => {
+          listeners.delete(look)
+          enough.removeEventListener('abort', look)
+          settle()
+        }
         const look = () => {
           const found = answers.slice(from).find(wanted)
-          if (!found && !over) return
-          listeners.delete(look)
-          if (found) resolve(found)
-          else reject(new Error(`the workload ended: ${complaints.join('').trim() || 'without a word'}`))
+          const last = answers.at(-1)
+          const seen = last ? `its last answer was ${last.status} ${last.text}` : 'it had no answer'
+          if (found) finish(() => resolve(found))
+          else if (over) finish(() => reject(new Error(`the workload ended: ${complaints.join('').trim()}`)))
+          else if (enough.aborted) finish(() => reject(new Error(`the workload never saw ${what}: ${seen}`)))
         }
         listeners.add(look)
+        enough.addEventListener('abort', look)
         look()
       }),
     async ended() {

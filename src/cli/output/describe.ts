@@ -1,3 +1,5 @@
+import { formatTable } from './table.ts'
+
 /** `credentialSource` -> `Credential Source`, `workloadID` -> `Workload ID`; keys that are not names stay as they are. */
 function labelOf(key: string): string {
   if (!/^[a-z][A-Za-z0-9]*$/.test(key)) return key
@@ -23,6 +25,19 @@ function lines(value: unknown, indent: string): string[] {
   })
 }
 
+interface Condition {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+}
+
+/** Conditions as rows: what each says is what one looks for. */
+function conditionLines(conditions: readonly Condition[]): string {
+  const rows = conditions.map(({ type, status, reason, message }) => [type, status, reason, message])
+  return formatTable(['TYPE', 'STATUS', 'REASON', 'MESSAGE'], rows).replaceAll(/^/gm, '  ')
+}
+
 interface Describable {
   apiVersion: string
   kind: string
@@ -34,7 +49,7 @@ interface Describable {
 /** An object for people: its name and STATE first, then everything it holds. */
 export function describeObject({ apiVersion, kind, metadata, spec, status, ...rest }: Describable): string {
   const { name, namespace, labels, annotations, ...bookkeeping } = metadata
-  const { state, message, updateAt, ...moreStatus } = (status ?? {}) as Record<string, unknown>
+  const { state, message, updateAt, conditions, ...moreStatus } = (status ?? {}) as Record<string, unknown>
   const head: [string, unknown][] = [
     ['NAME', name],
     ['NAMESPACE', namespace],
@@ -51,6 +66,7 @@ export function describeObject({ apiVersion, kind, metadata, spec, status, ...re
     ...Object.entries(rest).map(([key, value]): [string, unknown] => [key.toUpperCase(), value]),
     ['METADATA', bookkeeping],
   ]
+  const observed = (conditions as readonly Condition[] | undefined) ?? []
   return [
     ...head
       .filter(([, value]) => value !== undefined)
@@ -62,5 +78,6 @@ export function describeObject({ apiVersion, kind, metadata, spec, status, ...re
           ? ['', `${label}:`, ...lines(value, '  ')]
           : ['', `${label}: ${String(value)}`],
       ),
+    ...(observed.length > 0 ? ['', 'CONDITIONS:', conditionLines(observed)] : []),
   ].join('\n')
 }

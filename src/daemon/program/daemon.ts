@@ -116,7 +116,7 @@ export async function runDaemon(
   log.info('capture.level', { ...statement })
   const connectTo = formatConnectTo(settings.connectTo)
   if (connectTo) log.warn('dev.connect-to', { connectTo })
-  await writeTrustBundle(paths.bundle, node.interceptRoot)
+  await writeTrustBundle(paths.bundle, node.interceptRoot, foundation.upstreamCaPem)
 
   const serving = await openServing(settings, foundation, { stack, clock, log, random })
   const { board, lease, judge, pool, intermediates, keeper, capture, capturePort } = serving

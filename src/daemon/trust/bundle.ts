@@ -23,11 +23,16 @@ export async function readSystemRoots(): Promise<string> {
 
 /**
  * Writes the bundle that workloads trust: the system's roots and this daemon's intercept root, and nothing else
- * (security rule 17).
+ * (security rule 17). Only a development stack adds the CA of its toy cloud, `developmentCaPem`: there it stands
+ * for the public CAs, which connections that are left alone are verified by.
  */
-export async function writeTrustBundle(path: string, interceptRoot: X509Certificate): Promise<void> {
+export async function writeTrustBundle(
+  path: string,
+  interceptRoot: X509Certificate,
+  developmentCaPem = '',
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-  await writeAtomically(path, (await readSystemRoots()) + interceptRoot.toString(), 0o644)
+  await writeAtomically(path, (await readSystemRoots()) + interceptRoot.toString() + developmentCaPem, 0o644)
 }
 
 /** Variables by which programs are told of a CA bundle that they read in place of their own. */
