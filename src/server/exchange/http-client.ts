@@ -1,5 +1,6 @@
 import { request as requestHttp, type RequestOptions } from 'node:http'
 import { request as requestHttps } from 'node:https'
+import { isIP } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Fault } from '#base/errors'
 
@@ -58,7 +59,6 @@ export function openHttpClient({
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
     const port = Number(url.port || (secure ? 443 : 80))
     const override = overrides.find((item) => item.host === host && item.port === port)
-    const named = /[^\d.:a-f]/i.test(host)
     return {
       protocol: url.protocol,
       host: override?.address ?? host,
@@ -66,7 +66,10 @@ export function openHttpClient({
       path: url.pathname + url.search,
       agent: false,
       timeout: timeoutMs,
-      ...(secure && { ...(named && { servername: host }), ...(secureContext && { secureContext }) }),
+      ...(secure && {
+        ...(isIP(host) === 0 && { servername: host }),
+        ...(secureContext && { secureContext }),
+      }),
     }
   }
 

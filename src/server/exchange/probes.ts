@@ -56,7 +56,11 @@ export function openProbes({
   async function fetchJson(url: string, signal: AbortSignal): Promise<unknown> {
     const { status, body } = await http.request(new URL(url), { method: 'GET', signal })
     if (status !== 200) throw new Error(`answer ${status}`)
-    return JSON.parse(body.toString('utf8'))
+    try {
+      return JSON.parse(body.toString('utf8')) as unknown
+    } catch {
+      throw new Error('the answer is not JSON')
+    }
   }
 
   async function lookAtDiscovery(signal: AbortSignal): Promise<Probe> {

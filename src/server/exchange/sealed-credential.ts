@@ -26,9 +26,18 @@ export function encodeCredential(credential: Credential, rights: string): Secret
   )
 }
 
+function parse(sealed: Secret): Record<string, unknown> {
+  try {
+    return JSON.parse(sealed.revealText()) as Record<string, unknown>
+  } catch {
+    // SECURITY: the parser's own error quotes the text.
+    return {}
+  }
+}
+
 /** Undefined for a credential of other rights, or of a form that this version does not know. */
 export function decodeCredential(sealed: Secret, rights: string): Credential | undefined {
-  const value = JSON.parse(sealed.revealText()) as Record<string, unknown>
+  const value = parse(sealed)
   if (value['rights'] !== rights || value['kind'] !== 'aws') return undefined
   const bytes = (name: string) => Secret.of(Buffer.from(String(value[name]), 'base64'))
   return {

@@ -1,4 +1,9 @@
-import manifest from '../../../package.json' with { type: 'json' }
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 
-/** The version of this program. */
+const manifest = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../../package.json'), 'utf8')) as {
+  version: string
+}
+
+/** The version of this program, as read when it starts. */
 export const { version } = manifest
