@@ -11,6 +11,7 @@ import { emulatorCommand } from './emulator.ts'
 import { keysCommand } from './keys.ts'
 import { nodeCommand } from './node.ts'
 import { oidcCommand } from './oidc.ts'
+import { runCommandCommand } from './run.ts'
 import { serverCommand } from './server.ts'
 import { setupCommand } from './setup.ts'
 import { versionCommand } from './version.ts'
@@ -33,6 +34,7 @@ export const commands: readonly Entry[] = [
   { name: 'daemon', summary: 'Run the node daemon', create: daemonCommand },
   { name: 'emulator', summary: 'Run a local AWS that verifies for real', create: emulatorCommand },
   { name: 'ctl', summary: 'Declare and inspect resources, in the manner of kubectl', create: ctlCommand },
+  { name: 'run', summary: 'Run a command whose connections the daemon carries', create: runCommandCommand },
   { name: 'attest', summary: 'Show what this node knows about a process', create: attestCommand },
   { name: 'audit', summary: 'Show who did what', create: auditCommand },
   { name: 'node', summary: 'Let nodes join', create: nodeCommand },
