@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { resolveSettings } from '#base/settings'
-import { openLog, silentLog } from '#base/log'
+import { silentLog } from '#base/log'
 import { certificatesToPem, createCertificateRequest, parseCertificate } from '#model/pki'
 import { applyScopeUpdate, decodeScopeUpdate, emptyScope, type Scope } from '#model/scope'
 import { Enrollment, Node, type NodeReportSchema } from '#wire/proto'
@@ -87,7 +87,7 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
     const { promise, resolve } = Promise.withResolvers<ServerReady>()
     const ended = runServer(settings, {
       signal: abort.signal,
-      log: process.env['TEST_LOG'] ? openLog({ program: 'test', level: 'debug' }) : silentLog,
+      log: silentLog,
       onReady: resolve,
       saveAdminAccess: (given) => {
         access = given
