@@ -20,7 +20,7 @@ interface Entry {
   readonly name: string
   readonly summary: string
   /** Makes the command; asynchronous where that loads a whole program. */
-  create(cli: Cli): Command | Promise<Command>
+  readonly create: (cli: Cli) => Command | Promise<Command>
 }
 
 /** Every top-level command, in the order in which help lists them. */

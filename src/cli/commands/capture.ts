@@ -36,7 +36,7 @@ export function captureCommand(cli: Cli): Command {
     .option('--run-dir <DIR>', 'run directory of the daemon')
     .action(async ({ runDir }: { runDir?: string }) => {
       const { pinDirectoryOf, releaseCapture } = await import('#daemon/program')
-      await releaseCapture(pinDirectoryOf(findRunDir(runDir, env)))
+      releaseCapture(pinDirectoryOf(findRunDir(runDir, env)))
       terminal.print('released: nothing of Tideway is attached in the kernel')
     })
   return command

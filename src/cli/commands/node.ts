@@ -59,7 +59,7 @@ export function nodeCommand(cli: Cli): Command {
     .option(
       '--group <ID>',
       'daemon group that the daemon belongs to; repeatable',
-      (value: string, before: string[] = []) => [...before, value],
+      (value: string, before: string[] | undefined) => [...(before ?? []), value],
     )
     .option('-o, --output <FORMAT>', 'json: token, server, CA hash and expiry')
     .action((options: CreateOptions) => createToken(cli, options))

@@ -16,7 +16,9 @@ export function definitionFor(object: Resource): KindDefinition {
 function cellOf(object: Resource, { path, type }: KindDefinition['columns'][number], now: EpochMs): string {
   const text = evaluateJsonPath(`{${path}}`, object)
   if (text === '') return type === 'date' ? '<none>' : ''
-  return type === 'date' ? formatAge(Date.parse(text), now) : text
+  if (type !== 'date') return text
+  const at = Date.parse(text)
+  return at > now ? `in ${formatAge(now, at)}` : formatAge(at, now)
 }
 
 function tableOf(objects: readonly Resource[], definition: KindDefinition, options: PrintOptions): string {

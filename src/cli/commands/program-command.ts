@@ -10,7 +10,7 @@ function optionName(key: string): string {
 
 function shownDefault(value: unknown): string | undefined {
   if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) return undefined
-  if (typeof value !== 'object' || value === null) return String(value)
+  if (typeof value === 'string' || typeof value === 'number' || value === true) return String(value)
   const { host, port } = value as { host?: unknown; port?: unknown }
   return typeof host === 'string' ? `${host}:${String(port)}` : undefined
 }
@@ -21,7 +21,8 @@ function optionOf(key: string, spec: SettingSpec<unknown>): Option {
   const fallback = shownDefault(spec.default)
   // The default is only shown: an option that was not given must not hide environment and file.
   if (fallback !== undefined) option.description += ` (default: ${fallback})`
-  if (Array.isArray(spec.default)) option.argParser((value, before: string[] = []) => [...before, value])
+  if (Array.isArray(spec.default))
+    option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value])
   return option
 }
 

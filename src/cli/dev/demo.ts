@@ -78,7 +78,7 @@ async function runInside(
     signal,
     say,
   })
-  terminal.print(await stack.levelText())
+  terminal.print(stack.levelText)
   await Promise.race([tellStory(stack, narrator, { clock, signal }), stack.failed, rejected(signal)])
   const seconds = Math.round((clock.monotonic() - startedAt) / 1000)
   if (narrator.failures.length === 0) {

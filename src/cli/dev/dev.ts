@@ -45,7 +45,7 @@ export async function runDev(options: DevOptions, settings: DevSettings): Promis
   const before = loadContexts(file).current
   saveContext(file, own, { makeCurrent: true })
   try {
-    terminal.print(await stack.levelText())
+    terminal.print(stack.levelText)
     terminal.print(instructions(layout.run, stack.example))
     await Promise.race([untilAborted(signal), stack.failed])
   } finally {

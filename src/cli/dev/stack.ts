@@ -17,6 +17,7 @@ export const exampleNames = {
   binding: 'bedrock-agent-binding',
   trustDomain: 'tideway.example',
   spiffeId: 'spiffe://tideway.example/my-app/workload',
+  daemonId: 'riptides/daemon/this-node',
   daemonGroup: 'riptides/daemongroup/demo',
   roleName: 'bedrock-agent',
   accountId: '123456789012',
@@ -50,8 +51,8 @@ export interface Stack extends AsyncDisposable {
   attest(processName: string): Promise<CliResult & { pid: number }>
   lastCloudRequest(): CloudRequest
   /** Which capture level holds here and what it guarantees, in the daemon's words. */
-  levelText(): Promise<string>
-  say(text: string): void
+  readonly levelText: string
+  readonly say: (text: string) => void
 }
 
 /** `kernel`: eBPF captures all that runs here. `run`: workloads are started by `tideway run`. */
@@ -67,7 +68,7 @@ interface StackOptions {
   readonly env: NodeJS.ProcessEnv
   readonly clock: Clock
   readonly signal: AbortSignal
-  say(text: string): void
+  readonly say: (text: string) => void
 }
 
 async function httpStatus(
@@ -145,7 +146,14 @@ export async function openStack(options: StackOptions): Promise<Stack> {
   )
 
   say('joining this node with a single-use token')
-  const token = await cli(['node', 'token', 'create', '--group', exampleNames.daemonGroup, '-o', 'json'])
+  const token = await cli([
+    'node',
+    'token',
+    'create',
+    '--output=json',
+    `--workload-id=${exampleNames.daemonId}`,
+    `--group=${exampleNames.daemonGroup}`,
+  ])
   if (token.code !== 0) throw new Error(`no join token: ${token.stderr}`)
   const join = JSON.parse(token.stdout) as { token: string; server: string; caHash: string }
   const daemon = start(
@@ -158,7 +166,6 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       `--run-dir=${layout.run}`,
       `--proxy-listen=${layout.proxy}`,
       `--upstream-ca=${emulatorFile('ca.pem')}`,
-      '--hostname=demo-node',
       ...(mode === 'kernel'
         ? ['--capture=kernel', `--attach-cgroup=${options.attachCgroup}`]
         : ['--capture=none']),
@@ -171,6 +178,10 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       ? true
       : undefined,
   )
+
+  const capture = await cli(['capture', 'status', `--run-dir=${layout.run}`])
+  const levelText = capture.stdout.split('\n', 2).join('\n')
+  const level = /^capture level: (\w+)/.exec(levelText)?.[1] ?? 'user'
 
   say('preparing the cloud account: OIDC provider, role, trust policy')
   const { accessKeyId, secretAccessKey } = readRootCredentials(emulatorFile('root-credentials'))
@@ -224,7 +235,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       return [own, ...args]
     },
     cli,
-    example: mode === 'kernel' ? examples : writeWeakerExample(path.join(layout.base, 'example')),
+    example: level === 'process' ? examples : writeWeakerExample(path.join(layout.base, 'example'), level),
     attest: async (processName) => {
       const pid = pidOf(path.join(layout.base, 'workload', processName))
       return { pid, ...(await cli(['attest', `--run-dir=${layout.run}`, String(pid)])) }
@@ -236,10 +247,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
         ({ service, principal }) => service.startsWith('bedrock') && principal !== undefined,
       )!
     },
-    levelText: async () => {
-      const { stdout } = await cli(['capture', 'status', `--run-dir=${layout.run}`])
-      return stdout.split('\n', 2).join('\n')
-    },
+    levelText,
     say,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
@@ -249,11 +257,11 @@ export async function openStack(options: StackOptions): Promise<Stack> {
  * Writes the example into `directory` with one change: its binding accepts a weaker capture level than the
  * default, because here there is no other.
  */
-function writeWeakerExample(directory: string): string {
+function writeWeakerExample(directory: string, level: string): string {
   mkdirSync(directory, { recursive: true })
   for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
     const text = readFileSync(path.join(examples, name), 'utf8')
-    const weaker = text.replace(/^(kind: CredentialBinding$[^]*?^spec:)$/m, '$1\n  minimumCapture: user')
+    const weaker = text.replace(/^(kind: CredentialBinding$[^]*?^spec:)$/m, `$1\n  minimumCapture: ${level}`)
     writeFileSync(path.join(directory, name), weaker)
   }
   return directory

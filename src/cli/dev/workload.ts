@@ -78,7 +78,7 @@ export function runWorkload(
   const complaints: string[] = []
   let over = false
   const changed = () => {
-    for (const listener of [...listeners]) listener()
+    for (const listener of listeners) listener()
   }
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     complaints.push(text)
@@ -87,7 +87,7 @@ export function runWorkload(
   const lines = createInterface({ input: child.stdout! })
   lines.on('line', (line) => {
     const [, status, text] = /^(\d+) (.*)$/.exec(line) ?? [undefined, '0', line]
-    answers.push({ at: clock.now(), status: Number(status), text: text! })
+    answers.push({ at: clock.now(), status: Number(status), text })
     changed()
   })
   const closed = new Promise<void>((resolve) => {

@@ -1,7 +1,7 @@
 /** Where a command writes: `print` is data (standard output), `say` is talk (standard error). */
 export interface Terminal {
-  print(text: string): void
-  say(text: string): void
+  readonly print: (text: string) => void
+  readonly say: (text: string) => void
 }
 
 export function openTerminal(): Terminal {
