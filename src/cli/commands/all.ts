@@ -14,6 +14,7 @@ import { oidcCommand } from './oidc.ts'
 import { runCommandCommand } from './run.ts'
 import { serverCommand } from './server.ts'
 import { setupCommand } from './setup.ts'
+import { trustCommand } from './trust.ts'
 import { versionCommand } from './version.ts'
 
 interface Entry {
@@ -39,6 +40,7 @@ export const commands: readonly Entry[] = [
   { name: 'audit', summary: 'Show who did what', create: auditCommand },
   { name: 'node', summary: 'Let nodes join', create: nodeCommand },
   { name: 'capture', summary: 'Show and release how connections are captured', create: captureCommand },
+  { name: 'trust', summary: 'Who on this node trusts the intercept CA', create: trustCommand },
   { name: 'keys', summary: 'Show and rotate the keys that sign workload tokens', create: keysCommand },
   { name: 'oidc', summary: 'Publish the OIDC issuer as static files', create: oidcCommand },
   { name: 'setup', summary: 'Print what to set up in a cloud', create: setupCommand },

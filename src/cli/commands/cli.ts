@@ -9,5 +9,5 @@ export interface Cli {
   /** Aborts on Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
   /** A command whose work is done but not in the way of a fault (such as `run`) leaves its exit code here. */
-  setExitCode(code: number): void
+  readonly setExitCode: (code: number) => void
 }

@@ -130,6 +130,7 @@ export async function runDaemon(
     connectSocket: paths.connect,
     proxy: { host: settings.proxyListen.host, port: proxy.port },
     trustBundle: paths.bundle,
+    interceptRootPem: node.interceptRoot.toString(),
     ...(foundation.capture?.cgroup !== undefined && { captureCgroup: foundation.capture.cgroup }),
     ports: servicePorts(keeper.scope()),
     overriddenHosts: [...new Set(settings.connectTo.map(({ host }) => host))],

@@ -5,7 +5,7 @@
  */
 export { captureStatus, probeCapture, releaseCapture } from '#daemon/capture'
 export type { CaptureStatus } from '#daemon/capture'
-export { findStore, installRoot, trustEnvironment, uninstallRoot, writeTrustBundle } from '#daemon/trust'
+export { checkTrust, findStore, installRoot, trustEnvironment, uninstallRoot } from '#daemon/trust'
 export type { TrustFinding, TrustTarget } from '#daemon/trust'
 export { runCommand } from '#daemon/run'
 export type { RunMode } from '#daemon/run'

@@ -1,0 +1,76 @@
+import { X509Certificate } from 'node:crypto'
+import { Command } from 'commander'
+import { formatTable } from '#cli/output'
+import type { Cli } from './cli.ts'
+import { askDaemon, findRunDir } from './daemon-socket.ts'
+
+interface TrustFacts {
+  readonly trustBundle: string
+  readonly interceptRootPem: string
+}
+
+async function factsOf(runDir: string): Promise<TrustFacts> {
+  return await askDaemon<TrustFacts>(runDir, 'GET', '/run')
+}
+
+async function showBundle({ terminal }: Cli, runDir: string): Promise<void> {
+  const { trustEnvironment } = await import('#daemon/program')
+  const { trustBundle } = await factsOf(runDir)
+  terminal.say(`# ${trustBundle} holds this host's roots and the daemon's intercept root`)
+  for (const [name, value] of Object.entries(trustEnvironment(trustBundle)))
+    terminal.print(`export ${name}='${value}'`)
+}
+
+const advice = {
+  trusts: () => 'trusts it as it is',
+  'with-variable': (variable: string) => `trusts it with ${variable} set ('tideway trust bundle' prints all)`,
+  refuses: () => 'REFUSES it, also with its variable set',
+  absent: () => 'not on this host',
+}
+
+async function check({ terminal, env, setExitCode }: Cli, runDir: string): Promise<void> {
+  const { checkTrust } = await import('#daemon/program')
+  const { trustBundle: bundle } = await factsOf(runDir)
+  const target = await askDaemon<{ host: string; port: number }>(runDir, 'POST', '/trust-listener')
+  const findings = await checkTrust({ target, bundle, env })
+  const rows = findings.map(({ runtime, outcome, variable, message }) => [
+    runtime,
+    advice[outcome](variable),
+    message,
+  ])
+  terminal.print(formatTable(['RUNTIME', 'INTERCEPT CA', 'WHY'], rows))
+  if (findings.some(({ outcome }) => outcome === 'refuses')) setExitCode(1)
+}
+
+export function trustCommand(cli: Cli): Command {
+  const { terminal, env } = cli
+  const command = new Command('trust').description(
+    'Show, check and change who on this node trusts the CA with which the daemon intercepts TLS',
+  )
+  const verb = (name: string, description: string, act: (runDir: string) => Promise<void>) =>
+    command
+      .command(name)
+      .description(description)
+      .option('--run-dir <DIR>', 'run directory of the daemon')
+      .action(({ runDir }: { runDir?: string }) => act(findRunDir(runDir, env)))
+  verb('bundle', 'Print the variables that make runtimes trust the bundle with the intercept CA', (runDir) =>
+    showBundle(cli, runDir),
+  )
+  verb(
+    'check',
+    'Really connect with OpenSSL, curl, Python, Node.js and Go, and say which of them trust it',
+    (runDir) => check(cli, runDir),
+  )
+  verb('install', "Add the intercept CA to this host's own store (needs root)", async (runDir) => {
+    const { findStore, installRoot } = await import('#daemon/program')
+    const { interceptRootPem } = await factsOf(runDir)
+    const file = await installRoot(new X509Certificate(interceptRootPem), await findStore())
+    terminal.print(`added to the store of this host as ${file}; 'tideway trust uninstall' takes it out again`)
+  })
+  verb('uninstall', "Take the intercept CA out of this host's store (needs root)", async () => {
+    const { findStore, uninstallRoot } = await import('#daemon/program')
+    const removed = await uninstallRoot(await findStore())
+    terminal.print(removed ? 'taken out of the store of this host' : 'it was not in the store of this host')
+  })
+  return command
+}
