@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { AwsCredential } from '#model/credential'
-import type { Grant } from '#model/policy'
+import type { Decision, Grant } from '#model/policy'
 import {
   decidePayload,
   isCredentialIssuance,
@@ -28,8 +28,8 @@ export function isRefusal(value: object): value is Refusal {
   return 'status' in value
 }
 
-/** What the policy of this moment grants to a route: asked before every request, and again before it leaves. */
-export function grantFor(plane: Plane, route: Route): UsableGrant | Refusal {
+/** What a decision of the policy is worth at this moment: with lease and credential. */
+export function usable(plane: Plane, route: Route, decision: Decision): UsableGrant | Refusal {
   if (!plane.leaseHolds()) {
     return {
       status: 503,
@@ -38,7 +38,6 @@ export function grantFor(plane: Plane, route: Route): UsableGrant | Refusal {
         'the daemon has not heard from its control plane for longer than the offline lease: see `tideway ctl get daemons`',
     }
   }
-  const decision = plane.policy.decide(queryOf(route))
   if (decision.action === 'refuse') return { status: 403, code: decision.code, reason: decision.reason }
   if (decision.action === 'splice') {
     const reason = `no binding of ${route.identity.name} names ${route.host} any more: open a new connection`

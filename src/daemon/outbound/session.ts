@@ -1,13 +1,13 @@
 import type { RequestStart } from '#model/audit'
-import type { Grant } from '#model/policy'
+import type { Decision, Grant, Policy } from '#model/policy'
 import { toFault } from '#base/errors'
 import { parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
-import { admit, grantFor, isRefusal, type UsableGrant } from './admission.ts'
+import { admit, isRefusal, usable, type UsableGrant } from './admission.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import { formatRefusal, type Refusal } from './refusal.ts'
-import type { Route } from './route.ts'
+import { queryOf, type Route } from './route.ts'
 import { signedHead, type Admitted } from './signed-head.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -30,6 +30,8 @@ export class Session {
   #upstream: Upstream | undefined
   #exchange: Exchange | undefined
   #head: RequestHead | undefined
+  /** The last decision and what it was based on. */
+  #decided: { policy: Policy; route: Route; decision: Decision } | undefined
   #cutReason: string | undefined
 
   constructor(plane: Plane, client: Link, route: Route, grant: Grant | undefined) {
@@ -116,28 +118,35 @@ export class Session {
   }
 
   /** What is granted to whom at this moment: asked before a request is looked at, and again before it leaves. */
-  async #authorise(): Promise<UsableGrant | Refusal> {
-    if (!this.#plane.identifier.stillHolds(this.route.origin) && !(await this.#identifyAgain())) {
-      const reason = 'the process behind this connection is not the one that opened it'
-      return { status: 403, code: 'ATTESTATION_FAILED', reason, closes: true }
+  #authorise(): UsableGrant | Refusal | Promise<UsableGrant | Refusal> {
+    return this.#plane.identifier.stillHolds(this.route.origin) ? this.#granted() : this.#identifyAgain()
+  }
+
+  #granted(): UsableGrant | Refusal {
+    const { policy } = this.#plane
+    const { route } = this
+    if (this.#decided?.policy !== policy || this.#decided.route !== route) {
+      this.#decided = { policy, route, decision: policy.decide(queryOf(route)) }
     }
-    const grant = grantFor(this.#plane, this.route)
+    const grant = usable(this.#plane, route, this.#decided.decision)
     if (!isRefusal(grant)) this.grant = grant
     return grant
   }
 
   /** SECURITY: an exec or a change of credentials on an open connection makes it somebody else's (rule 10). */
-  async #identifyAgain(): Promise<boolean> {
+  async #identifyAgain(): Promise<UsableGrant | Refusal> {
     const { origin, identity } = this.route
     try {
       const verdict = await this.#plane.identifier.identify(origin)
-      if (verdict.kind !== 'identified' || verdict.identity.spiffeId !== identity.spiffeId) return false
-      this.route = { ...this.route, identity: verdict.identity, executable: verdict.executable }
-      return true
+      if (verdict.kind === 'identified' && verdict.identity.spiffeId === identity.spiffeId) {
+        this.route = { ...this.route, identity: verdict.identity, executable: verdict.executable }
+        return this.#granted()
+      }
     } catch (error) {
       this.#plane.log.warn('outbound.attestation', { error })
-      return false
     }
+    const reason = 'the process behind this connection is not the one that opened it'
+    return { status: 403, code: 'ATTESTATION_FAILED', reason, closes: true }
   }
 
   async #acquire(grant: Grant, fresh: boolean): Promise<Upstream | Refusal> {

@@ -75,12 +75,9 @@ export function openUpstreams({
     return way
   }
 
-  async function wayOf(owner: Owner): Promise<Way> {
-    const { route, grant } = owner
-    const trust = trustFor(grant.service.caBundlePem)
-    const known = ways.get(route)
-    if (known?.trust === trust && known.sourceName === grant.binding.sourceName) return known
-    return remember(owner, trust, await dialler.targets(route.origin.destination, route.host))
+  async function findWay(owner: Owner, trust: TrustSet): Promise<Way> {
+    const { origin, host } = owner.route
+    return remember(owner, trust, await dialler.targets(origin.destination, host))
   }
 
   /** When TCP to where the workload connected fails, any address of a name that has to be proved will do. */
@@ -118,7 +115,11 @@ export function openUpstreams({
       return pool.size
     },
     async acquire(owner, { fresh }) {
-      const way = await wayOf(owner)
+      const { route, grant } = owner
+      const trust = trustFor(grant.service.caBundlePem)
+      const known = ways.get(route)
+      const holds = known?.trust === trust && known.sourceName === grant.binding.sourceName
+      const way = holds ? known : await findWay(owner, trust)
       if (!fresh) {
         for (const key of way.keys) {
           const link = pool.take(key)
