@@ -38,6 +38,7 @@ test('each error of STS has its reason, its way of retrying, and says who must a
     [400, 'InvalidIdentityToken', 'something else', 'TokenRefused', 'denied', true],
     [400, 'ExpiredTokenException', 'Token expired', 'ClockSkew', 'denied', true],
     [403, 'AccessDenied', 'Not authorized', 'SubjectRefused', 'denied', true],
+    [403, 'AccessDenied', '', 'RefusedWithoutReason', 'denied', true],
     [404, 'NoSuchEntity', '', 'RoleMissing', 'denied', true],
     [400, 'ValidationError', 'Request ARN is invalid', 'RoleMissing', 'malformed', true],
     [

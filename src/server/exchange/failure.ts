@@ -45,6 +45,11 @@ function skewOf({ clockAheadMs = 0 }: StsError): string {
   return `; the clock of this server is ${seconds} s ${clockAheadMs > 0 ? 'behind' : 'ahead of'} the cloud's`
 }
 
+function whatToAllow({ issuer, subject, audience }: ExchangeSubject): string {
+  const provider = issuer.replace(/^https?:\/\//, '')
+  return `sts:AssumeRoleWithWebIdentity with "${provider}:sub" = "${subject}" and "${provider}:aud" = "${audience}"`
+}
+
 // In order: the first whose code and text match says what happened.
 const rules: readonly Rule[] = [
   {
@@ -147,22 +152,25 @@ const rules: readonly Rule[] = [
       `STS is not activated in the region of ${endpoint}: activate it in the account, or set spec.aws.region to another`,
   },
   {
+    // Ceph gives the same empty answer to everything it refuses.
+    codes: /^(AccessDenied|NotAuthorized)/,
+    text: /^$/,
+    kind: 'denied',
+    reason: 'RefusedWithoutReason',
+    needsOperator: true,
+    message: (subject, error) =>
+      `${subject.endpoint} refuses and gives no reason; check there that the trust policy of ${subject.role} allows ` +
+      `${whatToAllow(subject)}, that ${subject.issuer} is registered as an OIDC provider with this audience, and ` +
+      `that its keys can be fetched from there; check the clocks${skewOf(error)}`,
+  },
+  {
     codes: /^(AccessDenied|NotAuthorized)/,
     kind: 'denied',
     reason: 'SubjectRefused',
     needsOperator: true,
-    message: ({ role, subject, audience, issuer }, { message }) => {
-      const provider = issuer.replace(/^https?:\/\//, '')
-      const silent =
-        message === ''
-          ? '; the service gave no reason: check the audience, its access to the issuer and the clock, too'
-          : ''
-      return (
-        `the trust policy of ${role} does not allow this workload: allow sts:AssumeRoleWithWebIdentity with ` +
-        `"${provider}:sub" = "${subject}" and "${provider}:aud" = "${audience}" (see "tideway setup aws"); ` +
-        `a role that was just created takes some seconds${silent}`
-      )
-    },
+    message: (subject) =>
+      `the trust policy of ${subject.role} does not allow this workload: allow ${whatToAllow(subject)} ` +
+      '(see "tideway setup aws"); a role that was just created takes some seconds',
   },
   {
     codes: /^(InvalidIdentityToken|IDPRejectedClaim|MalformedToken|PackedPolicyTooLarge)/,

@@ -237,7 +237,7 @@ const refusals: [title: string, mode: StsMode, state: string, message: RegExp][]
       body: '<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message></Message></Error>',
     },
     'FAILED',
-    /the service gave no reason: check the audience/,
+    /gives no reason; check there that the trust policy of/,
   ],
   [
     'thumbprint',
