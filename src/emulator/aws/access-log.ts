@@ -7,6 +7,8 @@ export interface AccessRecord {
   readonly service: string
   readonly action: string
   readonly host: string
+  /** Without its query. */
+  readonly path: string
   readonly status: number
   /** ARN of who the signature verified as; absent when nobody did. */
   readonly principal?: string

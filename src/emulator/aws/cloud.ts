@@ -127,6 +127,7 @@ export function openCloud(options: {
         service: route?.service ?? 'none',
         action: trace.action,
         host: headerValue(request, 'host') ?? '',
+        path: splitTarget(request.target).path,
         status: answer.status,
         ...(principal.kind === 'anonymous' ? {} : { principal: principal.arn }),
         ...(principal.kind === 'assumed-role' ? { sessionName: principal.sessionName } : {}),

@@ -1,0 +1,361 @@
+// The whole product on a host of its own: emulator, server and daemon as processes, workloads of any user beside
+// them, and what each of these saw.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs'
+import { request } from 'node:http'
+import path from 'node:path'
+import { text as readAll } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { systemClock } from '#base/clock'
+import { Secret } from '#base/secret'
+import { permissionsPolicy, trustPolicy } from '#cli/aws'
+import { loadContexts, openFetch } from '#cli/context'
+import { cloudAddress, planLayout, prepareAccount, readRootCredentials, type Layout } from '#cli/dev'
+import { openResourceClient, type ResourceClient } from '#client/resource-api'
+import type { AuditRecord } from '#model/audit'
+import { openAuthority, type Authority } from './authority.ts'
+import { openPlace, type Place } from './place.ts'
+import { accountId, daemonGroup, stream, trustDomain } from './resources.ts'
+import { driveWorkload, type Workload } from './workload.ts'
+
+const tideway = path.resolve(import.meta.dirname, '../../../bin/tideway')
+/** The executable itself: a link to it is no name that a selector matches. */
+export const python = realpathSync('/usr/bin/python3')
+
+/** Uids of workloads; none needs an account. */
+export const uids = { identified: 52_001, stranger: 52_002, other: 52_003, daemon: 64_099 } as const
+
+/** Waits until `probe` gives something; fails after `seconds`. */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  seconds = 40,
+): Promise<Exclude<T, undefined | null | false>> {
+  const deadline = systemClock.monotonic() + seconds * 1000
+  for (;;) {
+    const found = await probe()
+    if (found !== undefined && found !== null && found !== false)
+      return found as Exclude<T, undefined | null | false>
+    assert.ok(systemClock.monotonic() < deadline, `still not so after ${seconds} s: ${what}`)
+    await delay(20)
+  }
+}
+
+/** One line of the emulator's access log. */
+export interface CloudRequest {
+  readonly at: string
+  readonly service: string
+  readonly action: string
+  readonly path: string
+  readonly status: number
+  readonly principal?: string
+  readonly accessKeyId?: string
+}
+
+/** A program of the stack. */
+export interface Part {
+  readonly pid: number
+  hasEnded(): boolean
+  signal(name: NodeJS.Signals): void
+  /** Sends the signal and waits for the end. */
+  end(name?: NodeJS.Signals): Promise<void>
+}
+
+export interface WorkloadOptions {
+  readonly uid: number
+  /** The interpreter; the system's Python unless given. */
+  readonly program?: string
+  /** In a network namespace of its own. */
+  readonly otherNetwork?: boolean
+  /** A command that goes before: `unshare`, for one. */
+  readonly under?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+
+export interface World extends AsyncDisposable {
+  readonly place: Place
+  readonly layout: Layout
+  /** Trusted by server and daemon like a public authority. */
+  readonly authority: Authority
+  readonly api: ResourceClient
+  readonly server: Part
+  readonly daemon: Part
+  /** The join token, used up by now. */
+  readonly joinToken: string
+  startServer(): Promise<void>
+  /** Resolves when it is ready, as it is with a scope in effect. */
+  startDaemon(): Promise<void>
+  untilDaemonReady(): Promise<void>
+  /** Processes of the daemon: who carries connections, who reads /proc. */
+  daemonChildren(): { workers: number[]; attestor: number }
+  cli(args: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>
+  /** Applies the documents through the CLI. */
+  apply(...documents: readonly string[]): Promise<void>
+  /** Makes the role in the account that only the workload of that name can assume. */
+  createRole(name: string, workloadId: string): Promise<void>
+  /** Resolves when the bindings are in effect. */
+  untilBound(...names: readonly string[]): Promise<void>
+  startWorkload(options: WorkloadOptions): Promise<Workload>
+  /** What the cloud was asked for on paths that contain `part`. */
+  seen(part: string): CloudRequest[]
+  audit(): Promise<AuditRecord[]>
+}
+
+/** Whether nobody vouched for the request. */
+export const isUnsigned = ({ principal }: CloudRequest): boolean => principal === undefined
+
+async function httpStatus(target: object, route: string): Promise<number> {
+  return await new Promise((resolve) => {
+    const outgoing = request({ ...target, path: route, timeout: 2_000 }, (incoming) => {
+      incoming.resume()
+      resolve(incoming.statusCode ?? 0)
+    })
+    outgoing.on('timeout', () => outgoing.destroy())
+    outgoing.on('error', () => resolve(0))
+    outgoing.end()
+  })
+}
+
+function startPart(place: Place, layout: Layout, name: string, args: readonly string[], input?: string) {
+  const log = openSync(path.join(layout.logs, `${name}.log`), 'a', 0o600)
+  const env = { TIDEWAY_CONTEXTS: layout.contexts }
+  const child = place.start(name, [tideway, name, ...args], { env, stdout: log, stderr: log })
+  closeSync(log)
+  child.stdin!.end(input)
+  const exited = once(child, 'exit')
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null
+  const part: Part = {
+    pid: child.pid!,
+    hasEnded,
+    signal: (signal) => void child.kill(signal),
+    async end(signal = 'SIGTERM') {
+      if (!hasEnded()) child.kill(signal)
+      await exited
+    },
+  }
+  const assertAlive = () => {
+    const over = child.exitCode ?? child.signalCode
+    const tail = () => readFileSync(path.join(layout.logs, `${name}.log`), 'utf8').slice(-2000)
+    assert.equal(over, null, over === null ? '' : `${name} has ended (${over}):\n${tail()}`)
+    return true
+  }
+  return { part, assertAlive }
+}
+
+export interface WorldOptions {
+  readonly offlineLeaseSeconds?: number
+}
+
+/** Starts it all, joined and ready, with nothing declared yet. Needs root; one for each test file. */
+export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Promise<World> {
+  const place = openPlace()
+  await using starting = new AsyncDisposableStack()
+  starting.use(place)
+  const { base } = place
+  const layout = await planLayout(base, { address: cloudAddress, port: 443 })
+  const emulatorFile = (name: string) => path.join(layout.emulatorState, name)
+
+  const emulator = startPart(place, layout, 'emulator', [
+    `--listen=${cloudAddress}:443`,
+    `--state-dir=${layout.emulatorState}`,
+    `--issuer-ca=${path.join(layout.serverData, 'server-ca.pem')}`,
+  ])
+  await until('the emulator listens', () => emulator.assertAlive() && existsSync(emulatorFile('address')))
+
+  // What everyone here trusts as they would public authorities, and the workload's script: for every user to read.
+  const authority = openAuthority('A public authority')
+  const open = path.join(base, 'open')
+  mkdirSync(open, { mode: 0o755 })
+  const cloudCa = path.join(open, 'cloud-ca.pem')
+  writeFileSync(cloudCa, readFileSync(emulatorFile('ca.pem'), 'utf8') + authority.caPem)
+  const script = path.join(open, 'workload.py')
+  copyFileSync(path.join(import.meta.dirname, 'workload.py'), script)
+
+  const [healthHost, healthPort] = layout.health.split(':')
+  const startServer = async () => {
+    const { part, assertAlive } = startPart(place, layout, 'server', [
+      `--data-dir=${layout.serverData}`,
+      `--listen=${layout.api}`,
+      `--node-listen=${layout.node}`,
+      `--health-listen=${layout.health}`,
+      `--public-url=https://${layout.api}`,
+      `--trust-domain=${trustDomain}`,
+      `--exchange-ca=${cloudCa}`,
+      '--admin-context=test',
+      ...(offlineLeaseSeconds === undefined ? [] : [`--offline-lease-seconds=${offlineLeaseSeconds}`]),
+    ])
+    const health = { host: healthHost, port: healthPort }
+    await until(
+      'the server is ready',
+      async () => assertAlive() && (await httpStatus(health, '/readyz')) === 200,
+    )
+    return part
+  }
+  const cli: World['cli'] = async (args, input = '') => {
+    const env = { TIDEWAY_CONTEXTS: layout.contexts }
+    const child = place.start('cli', [tideway, ...args], { env, stderr: 'pipe' })
+    child.stdin!.end(input)
+    const output = Promise.all([readAll(child.stdout!), readAll(child.stderr!)])
+    const [code] = (await once(child, 'exit')) as [number]
+    const [stdout, stderr] = await output
+    return { code, stdout, stderr }
+  }
+  let server = await startServer()
+
+  const created = await cli(['node', 'token', 'create', '--group', daemonGroup, '-o', 'json'])
+  assert.equal(created.code, 0)
+  const join = JSON.parse(created.stdout) as { token: string; server: string; caHash: string }
+  const controlSocket = path.join(layout.run, 'daemon.sock')
+  let assertDaemonAlive = () => true
+  const untilDaemonReady = async () => {
+    const isReady = async () => (await httpStatus({ socketPath: controlSocket }, '/ready')) === 200
+    await until('the daemon is ready', async () => assertDaemonAlive() && (await isReady()))
+  }
+  const startDaemon = async () => {
+    const { part, assertAlive } = startPart(
+      place,
+      layout,
+      'daemon',
+      [
+        `--server=${join.server}`,
+        '--join-token-file=-',
+        `--ca-hash=${join.caHash}`,
+        `--state-dir=${layout.daemonState}`,
+        `--run-dir=${layout.run}`,
+        `--upstream-ca=${cloudCa}`,
+        '--hostname=test-node',
+        '--capture=kernel',
+        `--attach-cgroup=${place.host}`,
+        `--user=${uids.daemon}`,
+        '--workers=2',
+      ],
+      join.token,
+    )
+    assertDaemonAlive = assertAlive
+    await untilDaemonReady()
+    return part
+  }
+  let daemon = await startDaemon()
+
+  const context = loadContexts(layout.contexts).contexts[0]!
+  const api = openResourceClient({
+    url: context.server,
+    token: () => context.token,
+    fetch: openFetch({ caPem: context.caPem }),
+  })
+  const { accessKeyId, secretAccessKey } = readRootCredentials(emulatorFile('root-credentials'))
+  const cloud = {
+    address: cloudAddress,
+    port: 443,
+    caPem: readFileSync(emulatorFile('ca.pem'), 'utf8'),
+    clock: systemClock,
+    root: {
+      kind: 'aws',
+      accessKeyId,
+      secretAccessKey: Secret.of(secretAccessKey),
+      sessionToken: Secret.of(''),
+      issuedAt: 0,
+      expiresAt: Number.MAX_SAFE_INTEGER,
+    },
+  } as const
+
+  const bundle = path.join(layout.run, 'certs', 'ca-certificates.crt')
+  const workloads = starting.use(new AsyncDisposableStack())
+  const owned = starting.move()
+  return {
+    place,
+    layout,
+    authority,
+    api,
+    joinToken: join.token,
+    get server() {
+      return server
+    },
+    get daemon() {
+      return daemon
+    },
+    async startServer() {
+      server = await startServer()
+    },
+    async startDaemon() {
+      daemon = await startDaemon()
+    },
+    untilDaemonReady,
+    daemonChildren() {
+      const children = readFileSync(`/proc/${daemon.pid}/task/${daemon.pid}/children`, 'utf8')
+      const pids = children.trim().split(' ').map(Number)
+      const runs = (name: string) => (pid: number) =>
+        readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(name)
+      return { workers: pids.filter(runs('worker')), attestor: pids.find(runs('attestor'))! }
+    },
+    cli,
+    async apply(...documents) {
+      const { code, stdout, stderr } = await cli(['ctl', 'apply', '-f', '-'], stream(...documents))
+      assert.equal(code, 0, stdout + stderr)
+    },
+    async createRole(name, workloadId) {
+      const issuerUrl = `https://${layout.api}/oidc`
+      const audience = 'sts.amazonaws.com'
+      const subject = `spiffe://${trustDomain}/${workloadId}`
+      const setup = { accountId, roleName: name, issuerUrl, audience, subject }
+      await prepareAccount(cloud, {
+        issuerUrl,
+        audience,
+        roleName: name,
+        trustPolicy: JSON.stringify(trustPolicy(setup)),
+        permissions: JSON.stringify(permissionsPolicy(['bedrock:*'], ['*'])),
+      })
+    },
+    async untilBound(...names) {
+      for (const name of names) {
+        await until(`${name} is in effect`, async () => {
+          const { status } = await api.get('CredentialBinding', name)
+          return status?.state === 'OK'
+        })
+      }
+    },
+    async startWorkload({ uid, program = python, otherNetwork = false, under = [], env = {} }) {
+      const inOtherNetwork = ['unshare', '-n', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh']
+      const child = place.start(
+        'work',
+        [
+          ...(otherNetwork ? inOtherNetwork : []),
+          ...(uid === 0 ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']),
+          ...under,
+          program,
+          script,
+          bundle,
+          cloudCa,
+        ],
+        { env },
+      )
+      return workloads.use(await driveWorkload(child))
+    },
+    seen(part) {
+      const lines = readFileSync(emulatorFile('access.ndjson'), 'utf8').split('\n').filter(Boolean)
+      return lines.map((line) => JSON.parse(line) as CloudRequest).filter(({ path }) => path.includes(part))
+    },
+    async audit() {
+      const records: AuditRecord[] = []
+      const { signal } = new AbortController()
+      for await (const record of api.audit({ limit: 10_000, signal })) records.push(record)
+      return records
+    },
+    async [Symbol.asyncDispose]() {
+      await daemon.end()
+      await server.end()
+      await emulator.part.end()
+      await owned.disposeAsync()
+    },
+  }
+}
