@@ -12,8 +12,8 @@ export function defaultRunDir(uid: number, env: NodeJS.ProcessEnv): string {
 
 /** Where node key, SVID and audit spool are kept. */
 export function defaultStateDir(uid: number, env: NodeJS.ProcessEnv): string {
-  if (uid === 0) return '/var/lib/tideway'
-  return join(env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'tideway')
+  if (uid === 0) return '/var/lib/tideway/daemon'
+  return join(env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'tideway', 'daemon')
 }
 
 /**

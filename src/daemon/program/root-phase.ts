@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
@@ -92,6 +92,8 @@ export async function prepareAsRoot(
     [runDir, 0o755],
     [stateDir, 0o700],
   ] as const) {
+    // The folder above may be the server's as well: passable, and root's.
+    mkdirSync(dirname(folder), { recursive: true, mode: 0o755 })
     mkdirSync(folder, { recursive: true, mode })
     chownSync(folder, user.uid, user.gid)
     chmodSync(folder, mode)

@@ -44,8 +44,8 @@ export type JudgeRequest = {
 export type WorkerProtocol = {
   /** Whether it listens on ::1 too, where it captures. */
   configure: { request: WorkerConfiguration; response: { ipv6: boolean } }
-  /** A `ScopeUpdate` message; resolves when it is in effect. Connections are accepted from the first one on. */
-  apply: { request: { update: Uint8Array; generation: number }; response: { cut: number } }
+  /** A `ScopeUpdate` message, and a heartbeat. Connections are accepted from the first one on. */
+  apply: { request: { update: Uint8Array; generation: number; leaseMs: number }; response: { cut: number } }
   setAuthority: { request: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] }; response: void }
   /** Says that the main process lives, and for how long credentials may still be used. */
   heartbeat: { request: { leaseMs: number }; response: DataPlaneStats }

@@ -22,6 +22,10 @@ process.on('disconnect', () => process.exit(0))
 const clock = systemClock
 let lastHeartbeat = -Infinity
 let leaseUntil = -Infinity
+function takeHeartbeat(leaseMs: number): void {
+  lastHeartbeat = clock.monotonic()
+  leaseUntil = lastHeartbeat + leaseMs
+}
 const isMainAlive = () => clock.monotonic() - lastHeartbeat < silenceLimitMs
 
 interface Serving {
@@ -93,7 +97,8 @@ const answers: Answers<WorkerProtocol> = {
     if (!capture || !configuration.capture) return { ipv6: false }
     return await listenCaptured(capture, configuration.capture.port, intake)
   },
-  apply({ update, generation }) {
+  apply({ update, generation, leaseMs }) {
+    takeHeartbeat(leaseMs)
     const { plane, identifier } = serving!
     scope = applyScopeUpdate(scope ?? emptyScope, decodeScopeUpdate(fromBinary(ScopeUpdateSchema, update)))
     identifier.setPolicy(scope, generation)
@@ -106,8 +111,7 @@ const answers: Answers<WorkerProtocol> = {
     })
   },
   heartbeat({ leaseMs }) {
-    lastHeartbeat = clock.monotonic()
-    leaseUntil = lastHeartbeat + leaseMs
+    takeHeartbeat(leaseMs)
     return serving!.plane.stats()
   },
 }

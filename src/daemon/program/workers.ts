@@ -106,7 +106,7 @@ export function openWorkerPool({
     }
     const none = { identities: [], services: [], bindings: [], credentials: [] }
     const update = encodeScopeUpdate({ revision: 0, reset: true, upsert, remove: none })
-    return { update: toBinary(ScopeUpdateSchema, update), generation }
+    return { update: toBinary(ScopeUpdateSchema, update), generation, leaseMs: leaseMs() }
   }
   /** Brings a fresh worker up to the present, which may move on meanwhile. */
   const prepare = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
@@ -188,7 +188,8 @@ export function openWorkerPool({
   return {
     async apply(update, scope, generation) {
       current = { scope, generation }
-      const message = { update: toBinary(ScopeUpdateSchema, encodeScopeUpdate(update)), generation }
+      const bytes = toBinary(ScopeUpdateSchema, encodeScopeUpdate(update))
+      const message = { update: bytes, generation, leaseMs: leaseMs() }
       await tellReady((peer) => peer.call('apply', message, { timeoutMs: applyLimitMs }))
     },
     async setAuthority({ key, chain }) {

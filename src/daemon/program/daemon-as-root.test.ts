@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { basename, join } from 'node:path'
+import process from 'node:process'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { cgroupMount, probeCapture } from '#daemon/capture'
+import { asRoot, eventually, scopeWith, startDaemon } from './fixture.ts'
+
+const options = { timeout: 60_000, skip: asRoot ? false : 'needs root' }
+const noCredential = /there is no credential yet for binding app-cloud/
+const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ndirect\n'
+
+/** A plain-text service on loopback, and a cgroup whose processes alone are captured. */
+async function openPlace() {
+  const cgroup = join(cgroupMount(), `tideway-test-${process.pid}-${Date.now()}`)
+  mkdirSync(cgroup)
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.end(answer))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const curl = async (binary = 'curl', user = 0) => {
+    const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+    const drop = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--']
+    const request = [binary, '-sS', '--max-time', '5', `http://127.0.0.1:${port}/`]
+    const child = spawn('/bin/sh', ['-c', enter, cgroup, ...drop, ...request], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const ended = once(child, 'close')
+    const stdout = await text(child.stdout)
+    await ended
+    return { stdout, code: child.exitCode }
+  }
+  return {
+    cgroup,
+    address: { host: '127.0.0.1', port },
+    curl,
+    async [Symbol.asyncDispose]() {
+      server.close()
+      for (const name of readdirSync(cgroup, { withFileTypes: true })) {
+        if (name.isDirectory()) await eventually(() => isRemoved(join(cgroup, name.name)))
+      }
+      await eventually(() => isRemoved(cgroup))
+    },
+  }
+}
+
+/** A cgroup can go once its last process has been reaped. */
+function isRemoved(cgroup: string): boolean {
+  try {
+    rmdirSync(cgroup)
+    return true
+  } catch {
+    return !existsSync(cgroup)
+  }
+}
+
+const startCapturing = (cgroup: string) =>
+  startDaemon('root', ['--capture=kernel', `--attach-cgroup=${cgroup}`, '--capture-port=0'])
+
+const selector = { 'process:binary:path': ['/usr/bin/curl'], 'process:uid': ['0'] }
+
+test('the kernel can be asked on this machine', options, () => {
+  assert.deepEqual(probeCapture(), { available: true })
+})
+
+test(
+  'identified processes are captured, and refused while the daemon is dead or hung',
+  options,
+  async (t) => {
+    await using place = await openPlace()
+    await using daemon = await startCapturing(place.cgroup)
+    await daemon.apply(scopeWith(1, selector, place.address))
+    await t.test('an identified process is intercepted', async () => {
+      // The first heartbeat comes within a quarter of a second after the first scope.
+      await eventually(async () => noCredential.test((await place.curl()).stdout))
+    })
+    await t.test('a candidate that is somebody else passes', async () => {
+      assert.equal((await place.curl('curl', 65_534)).stdout, 'direct\n')
+    })
+    await t.test('a hung main process: refused, strangers go on', async () => {
+      daemon.child.kill('SIGSTOP')
+      await eventually(async () => (await place.curl()).code === 7)
+      const python = `import urllib.request as u; print(u.urlopen("http://127.0.0.1:${place.address.port}/").read().decode(), end="")`
+      const child = spawn('/usr/bin/python3', ['-c', python], { stdio: ['ignore', 'pipe', 'inherit'] })
+      assert.equal(await text(child.stdout), 'direct\n')
+      daemon.child.kill('SIGCONT')
+      await eventually(async () => noCredential.test((await place.curl()).stdout))
+    })
+    await t.test('a killed main process: refused', async () => {
+      const exited = once(daemon.child, 'exit')
+      daemon.child.kill('SIGKILL')
+      await exited
+      await eventually(async () => (await place.curl()).code === 7)
+    })
+  },
+)
+
+test('what serves has a user of its own and no capability in any thread', options, async () => {
+  await using place = await openPlace()
+  await using daemon = await startCapturing(place.cgroup)
+  for (const pid of [daemon.child.pid!, ...daemon.workers()]) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')
+      assert.match(status, /^Uid:\t64099\t64099\t64099\t64099$/m)
+      for (const set of ['CapPrm', 'CapEff', 'CapInh', 'CapAmb'])
+        assert.match(status, new RegExp(`^${set}:\t0+$`, 'm'))
+    }
+    assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^NoNewPrivs:\t1$/m)
+    assert.match(
+      readFileSync(`/proc/${pid}/cgroup`, 'utf8'),
+      new RegExp(`^0::/${basename(place.cgroup)}/tideway-daemon$`, 'm'),
+    )
+  }
+})
+
+test('a deleted binding takes effect before it is acknowledged', options, async () => {
+  await using place = await openPlace()
+  await using daemon = await startCapturing(place.cgroup)
+  await daemon.apply(scopeWith(1, selector, place.address))
+  await eventually(async () => noCredential.test((await place.curl()).stdout))
+  const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+  await daemon.apply({
+    revision: 2,
+    reset: false,
+    upsert: nothing,
+    remove: { ...nothing, bindings: ['app-cloud'] },
+  })
+  assert.equal((await place.curl()).stdout, 'direct\n')
+})

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { isFault } from '#base/errors'
+import { canEnclose } from '#daemon/run'
+import { asRoot, eventually, scopeWith, startDaemon } from './fixture.ts'
+
+const limit = { timeout: 60_000 }
+const noCredential = /there is no credential yet for binding app-cloud/
+const curl = '/usr/bin/curl'
+const isCurl = { 'process:binary:path': [curl] }
+const request = ['curl', '-sS', '--max-time', '10', 'https://example.org/x']
+const withoutNamespaces = canEnclose() ? false : 'user namespaces are refused here'
+const override = ['--connect-to=example.org:443=127.0.0.1:9']
+
+test('a command behind the explicit proxy is attested; a stranger passes', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const upstream = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.end('HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\ndirect'),
+    )
+  }).listen(0, '127.0.0.1')
+  await once(upstream, 'listening')
+  const { port } = upstream.address() as AddressInfo
+  await daemon.apply(scopeWith(1, isCurl, { host: '127.0.0.1', port }))
+  const url = `http://127.0.0.1:${port}/x`
+  assert.match((await daemon.run('proxy', ['curl', '-sS', url])).stdout, noCredential)
+  const script = `import urllib.request as u; print(u.urlopen(${JSON.stringify(url)}).read().decode())`
+  assert.equal((await daemon.run('proxy', ['/usr/bin/python3', '-c', script])).stdout, 'direct\n')
+  upstream.close()
+})
+
+test(
+  'a command in namespaces reaches the daemon without knowing it',
+  { ...limit, skip: withoutNamespaces },
+  async (t) => {
+    await using daemon = await startDaemon('user', override)
+    await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+    await t.test('its requests are intercepted, its name resolved, the intercept CA trusted', async () => {
+      assert.match((await daemon.run('namespaces', request)).stdout, noCredential)
+    })
+    await t.test('its exit code and the signal that ended it are passed on', async () => {
+      assert.equal((await daemon.run('namespaces', ['sh', '-c', 'exit 7'])).code, 7)
+      assert.equal((await daemon.run('namespaces', ['sh', '-c', 'kill -TERM $$'])).code, 143)
+    })
+    await t.test('it runs as its caller, without any capability', async () => {
+      const { stdout } = await daemon.run('namespaces', ['sh', '-c', 'id -u; grep CapEff /proc/self/status'])
+      assert.match(stdout, new RegExp(`^${asRoot ? 65_534 : process.getuid!()}\nCapEff:\t0+\n$`))
+    })
+    await t.test('it has no other way out', async () => {
+      const url = `https://127.0.0.1:${daemon.server.url.port}`
+      assert.equal((await daemon.run('namespaces', ['curl', '-sk', '--max-time', '5', url])).code, 7)
+    })
+    await t.test('auto chooses this mode', async () => {
+      assert.match((await daemon.run('auto', request)).stdout, noCredential)
+    })
+  },
+)
+
+test('a connection that names somebody else or nobody is closed', limit, async () => {
+  await using daemon = await startDaemon('user')
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  const facts = await daemon.call('GET', '/run')
+  // We are in the daemon's own network namespace: no relay at all.
+  const lines = ['TIDEWAY/1 127.0.0.1 1 127.0.0.1 2\n', 'GET / HTTP/1.1\r\n\r\n', 'x'.repeat(500)]
+  for (const line of lines) {
+    const socket = connect(facts['connectSocket'] as string)
+    socket.on('error', () => {})
+    socket.end(line)
+    let received = ''
+    socket.on('data', (chunk) => (received += String(chunk)))
+    await new Promise((resolve) => socket.once('close', resolve))
+    assert.equal(received, '')
+  }
+})
+
+test('a process is explained, the bundle is there, unknown calls are refused', limit, async () => {
+  await using daemon = await startDaemon('user')
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  assert.ok(existsSync(daemon.bundle))
+  const explanation = await daemon.call('POST', '/attest', { pid: daemon.child.pid })
+  assert.equal(explanation['verdict'], 'stranger')
+  const [app] = explanation['identities'] as { name: string; reasons: string[] }[]
+  assert.equal(app?.name, 'app')
+  assert.match(app.reasons[0]!, /^wants process:binary:path = "\/usr\/bin\/curl", it is "/)
+  await assert.rejects(daemon.call('POST', '/attest', { pid: 'all' }), (error) =>
+    isFault(error, 'WIRE_MALFORMED'),
+  )
+  await assert.rejects(daemon.call('GET', '/nothing'), (error) => isFault(error, 'KIND_UNKNOWN'))
+  assert.equal((await daemon.call('GET', '/ready'))['ready'], true)
+})
+
+test('a second daemon does not take the place of a first', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const again = await daemon.as([
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    join(import.meta.dirname, '../../../bin/tidewayd.ts'),
+    `--run-dir=${daemon.runDir}`,
+    `--state-dir=${join(daemon.folder, 'state')}`,
+    '--workers=1',
+    '--log-level=error',
+  ])
+  assert.match(again.stderr, /another daemon serves at /)
+  assert.equal(again.code, 1)
+})
+
+test('a killed worker is replaced, and has the scope', limit, async () => {
+  await using daemon = await startDaemon('user', override)
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  const [before] = daemon.workers()
+  process.kill(before!, 'SIGKILL')
+  await eventually(() => !daemon.workers().includes(before!) && daemon.workers().length === 1)
+  await eventually(async () => noCredential.test((await daemon.run('proxy', request)).stdout))
+})
+
+test('a worker that does not apply a change is killed, and the change acknowledged', limit, async () => {
+  await using daemon = await startDaemon('user')
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  const [hung] = daemon.workers()
+  process.kill(hung!, 'SIGSTOP')
+  const began = performance.now()
+  await daemon.apply({ ...scopeWith(2, isCurl, { host: 'example.org' }) })
+  assert.ok(performance.now() - began < 1_500)
+  await eventually(() => !daemon.workers().includes(hung!))
+})
+
+test('workers die with a killed main process', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const workers = daemon.workers()
+  daemon.child.kill('SIGKILL')
+  await eventually(() => workers.every((pid) => !existsSync(`/proc/${pid}`)))
+})
+
+test('without a living main process a worker signs nothing', limit, async () => {
+  await using daemon = await startDaemon('user', override)
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  const { proxy } = (await daemon.call('GET', '/run')) as { proxy: { host: string; port: number } }
+  const args = [
+    '-sS',
+    '--max-time',
+    '3',
+    '--proxy',
+    `http://${proxy.host}:${proxy.port}`,
+    '--cacert',
+    daemon.bundle,
+  ]
+  const body = async () => (await daemon.as(['curl', ...args, 'https://example.org/x'])).stdout
+  assert.match(await body(), noCredential)
+  daemon.child.kill('SIGSTOP')
+  assert.equal(await body(), '')
+  daemon.child.kill('SIGCONT')
+  await eventually(async () => noCredential.test(await body()))
+})
+
+test('refusals are audited, and the records reach the control plane', limit, async () => {
+  await using daemon = await startDaemon('user', override)
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.run('proxy', request)
+  await daemon.server.until(() => daemon.server.shipped.length > 0)
+  const record = JSON.parse(daemon.server.shipped[0]!) as Record<string, unknown>
+  assert.equal(record['type'], 'request.start')
+  assert.equal(record['decision'], 'refused')
+  assert.equal(record['identity'], 'app')
+  assert.equal(record['executable'], curl)
+  assert.equal(record['path'], '/x')
+})
+
+test('when the lease has ended, the reason says so', limit, async () => {
+  await using daemon = await startDaemon('user', override)
+  daemon.server.behaviour.offlineLeaseSeconds = 1
+  daemon.server.dropConnections()
+  await daemon.server.until(() => daemon.server.calls.streams > 1)
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await eventually(async () => /offline lease/.test((await daemon.run('proxy', request)).stdout))
+})

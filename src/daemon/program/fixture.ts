@@ -1,0 +1,174 @@
+// A daemon as a process of its own against a fake control plane: for the tests of this folder.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import process from 'node:process'
+import { text } from 'node:stream/consumers'
+import { openFakeControlPlane, type FakeControlPlane } from '#daemon/fake-control-plane'
+import { releaseCapture } from '#daemon/capture'
+import { callDaemon, type RunMode } from '#daemon/run'
+import { parseSpiffeId } from '#model/identity'
+import type { ScopeUpdate, SelectorMap } from '#model/scope'
+import { pinDirectoryOf } from './paths.ts'
+
+export const asRoot = process.getuid!() === 0
+const repository = resolve(import.meta.dirname, '../../..')
+const nobody = 65_534
+
+export interface Finished {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface TestDaemon extends AsyncDisposable {
+  readonly server: FakeControlPlane
+  readonly child: ChildProcess
+  readonly folder: string
+  readonly runDir: string
+  readonly bundle: string
+  /** Calls the control socket; as root we may, whoever the daemon is. */
+  call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
+  /** Sends an update and waits for its acknowledgement. */
+  apply(update: ScopeUpdate): Promise<void>
+  /** Runs a command as the daemon's user. */
+  as(command: readonly string[]): Promise<Finished>
+  /** Runs a command by `runCommand` as the daemon's user. */
+  run(mode: RunMode, command: readonly string[]): Promise<Finished>
+  /** Pids of its workers. */
+  workers(): readonly number[]
+}
+
+const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+
+/** An identity with these selectors, bound to one Service address; it has no credential, so requests get a 503. */
+export function scopeWith(
+  revision: number,
+  selector: SelectorMap,
+  address: { host: string; port?: number },
+): ScopeUpdate {
+  const spiffeId = parseSpiffeId('spiffe://example.org/app')
+  const level = { minimumCapture: 'user', allowCredentialIssuance: false } as const
+  return {
+    revision,
+    reset: true,
+    upsert: {
+      ...nothing,
+      identities: [{ name: 'app', spiffeId, selectors: [selector], captureAll: false, intercept: true }],
+      services: [{ name: 'cloud', addresses: [address] }],
+      bindings: [{ name: 'app-cloud', spiffeId, sourceName: 'aws', serviceNames: ['cloud'], ...level }],
+    },
+    remove: nothing,
+  }
+}
+
+/** Runs to the end without keeping this process from serving: the control plane lives in it. */
+async function finish(command: readonly string[], env: NodeJS.ProcessEnv): Promise<Finished> {
+  const [program, ...args] = command
+  const child = spawn(program!, args, { cwd: import.meta.dirname, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = once(child, 'close')
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  await ended
+  return { code: child.exitCode, stdout, stderr }
+}
+
+/** Empty for a process that has gone meanwhile. */
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** `user` starts it as an ordinary user; `root` as root, with `args`. */
+export async function startDaemon(
+  privilege: 'user' | 'root',
+  args: readonly string[] = [],
+  { until = (server: FakeControlPlane) => server.calls.streams > 0 } = {},
+): Promise<TestDaemon> {
+  const folder = mkdtempSync(join(tmpdir(), 'tideway-'))
+  chmodSync(folder, 0o755)
+  const drop = privilege === 'user' && asRoot
+  if (drop) chownSync(folder, nobody, nobody)
+  const server = await openFakeControlPlane()
+  const tokenFile = join(folder, 'token')
+  writeFileSync(tokenFile, server.token)
+  const runDir = join(folder, 'run')
+  const prefix = drop ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--'] : []
+  const asUser = (command: readonly string[]): Promise<Finished> =>
+    finish([...prefix, ...command], { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: folder })
+  const [program, ...rest] = [
+    ...prefix,
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    join(repository, 'bin/tidewayd.ts'),
+    `--server=${server.url.href}`,
+    `--ca-hash=${server.caHash}`,
+    `--join-token-file=${tokenFile}`,
+    `--run-dir=${runDir}`,
+    `--state-dir=${join(folder, 'state')}`,
+    '--workers=1',
+    '--log-level=error',
+    ...args,
+  ]
+  const child = spawn(program!, rest, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const exited = once(child, 'exit')
+  const ended = exited.then(() => Promise.reject(new Error('the daemon has ended')))
+  ended.catch(() => {})
+  const socket = join(runDir, 'daemon.sock')
+  const call = async (method: 'GET' | 'POST', path: string, body?: unknown) =>
+    (await callDaemon(socket, method, path, body)) as Record<string, unknown>
+  await Promise.race([server.until(() => until(server)), ended])
+  return {
+    server,
+    child,
+    folder,
+    runDir,
+    bundle: join(runDir, 'certs', 'ca-certificates.crt'),
+    call,
+    async apply(update) {
+      server.send(update)
+      const isAcknowledged = () =>
+        server.reports.some(
+          ({ body }) => body.case === 'acknowledge' && Number(body.value.revision) === update.revision,
+        )
+      await Promise.race([server.until(isAcknowledged), ended])
+    },
+    as: asUser,
+    run(mode, command) {
+      const options = JSON.stringify({ mode, command: command[0], args: command.slice(1), runDir })
+      const script = `import { runCommand } from '#daemon/run'
+        process.exitCode = await runCommand({ ...${options}, env: process.env, say: console.error })`
+      const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module']
+      return asUser([...node, '-e', script])
+    },
+    workers() {
+      const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ')
+      return children.filter((pid) => commandLine(pid).includes('worker.ts')).map(Number)
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGCONT')
+        child.kill('SIGTERM')
+        await exited
+      }
+      releaseCapture(pinDirectoryOf(runDir))
+      await server[Symbol.asyncDispose]()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Looks again and again until `look` gives something; a test's own time limit ends it. */
+export async function eventually<T>(
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
