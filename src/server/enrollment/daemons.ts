@@ -19,6 +19,11 @@ export const generatedIdPrefix = 'riptides/daemon/'
 /** What the server calls itself; nobody else may. */
 export const serverWorkloadId: WorkloadId = parseWorkloadId('tideway/server')
 
+/** Whether a workload ID is kept for parts of Tideway itself: the server, and daemons that chose none. */
+export function isReservedWorkloadId(workloadId: string): boolean {
+  return workloadId === serverWorkloadId || workloadId.startsWith(generatedIdPrefix)
+}
+
 const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /**

@@ -118,6 +118,20 @@ describe('joining', () => {
     await assert.rejects(server.join(`${token}-2`), refused)
   })
 
+  it('does not take the ID of a workload', async () => {
+    await using server = await openTestServer()
+    const workloadID = 'app/payments'
+    await server.resources.create<'WorkloadIdentity'>({
+      apiVersion: 'core.riptides.io/v1alpha1',
+      kind: 'WorkloadIdentity',
+      metadata: { name: 'payments', namespace: defaultNamespace },
+      spec: { workloadID, selectors: [{ 'process:uid': '1000' }], scope: { daemon: { id: 'd/1' } } },
+    })
+    await server.createToken(token, { workloadID })
+    await assert.rejects(server.join(token), refused)
+    assert.equal((await tokens(server)).length, 1)
+  })
+
   it('needs a Verifier with joinToken once there are Verifiers, and takes its groups', async () => {
     await using server = await openTestServer()
     await server.createToken(token, { daemonGroups: ['g/token'] })

@@ -97,6 +97,11 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     if (items.some(({ spec }) => spec.workloadID === workloadId)) {
       throw refuse(`${workloadId} belongs to a daemon that has joined already`)
     }
+    // SECURITY: a workload with a daemon's ID would hold certificates that pass for the daemon's.
+    const identities = await resources.list('WorkloadIdentity')
+    if (identities.items.some(({ spec }) => spec.workloadID === workloadId)) {
+      throw refuse(`${workloadId} is the ID of a workload`)
+    }
   }
 
   async function createDaemon(workloadId: WorkloadId, daemonGroups: string[]): Promise<Daemon> {

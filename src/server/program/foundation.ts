@@ -6,6 +6,7 @@ import type { Log } from '#base/log'
 import type { Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
+import { isReservedWorkloadId } from '#server/enrollment'
 import { loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
 import { identityAdmission } from '#server/reconcile'
 import {
@@ -57,6 +58,8 @@ export async function openFoundation({
   const opened: { cache?: ResourceCache } = {}
   const admission = identityAdmission({
     identities: () => opened.cache?.list('WorkloadIdentity') ?? [],
+    daemons: () => opened.cache?.list('Daemon') ?? [],
+    isReserved: isReservedWorkloadId,
     weakIdentities,
   })
   const sealer = openSealer(sealingKey)

@@ -4,32 +4,44 @@ import {
   definitionOf,
   invalidResource,
   subjectOf,
+  type Daemon,
   type WorkloadIdentity,
 } from '#model/resource'
 import type { Admission } from '#server/store'
 
 /**
- * Refuses a WorkloadIdentity whose workload ID another namespace has (security rule 18), and, where the setting
- * says so, one that any local user could assume (rule 11).
+ * Refuses a WorkloadIdentity whose workload ID is a daemon's or the server's, or belongs to another namespace
+ * (security rule 18), and, where the setting says so, one that any local user could assume (rule 11).
  */
 export function identityAdmission({
   identities,
+  daemons,
+  isReserved,
   weakIdentities,
 }: {
   identities: () => readonly WorkloadIdentity[]
+  daemons: () => readonly Daemon[]
+  /** Whether a workload ID is kept for parts of Tideway itself. */
+  isReserved: (workloadId: string) => boolean
   weakIdentities: 'warn' | 'refuse'
 }): Admission {
   return ({ operation, object }) => {
     if (object.kind !== 'WorkloadIdentity' || operation === 'delete') return []
     const { spec, metadata } = object
     const subject = subjectOf(definitionOf('WorkloadIdentity'), metadata.name)
+    const refuseId = (why: string): never => {
+      const message = `Invalid value: ${JSON.stringify(spec.workloadID)}: ${why}`
+      throw invalidResource(subject, [{ reason: 'FieldValueInvalid', field: 'spec.workloadID', message }])
+    }
+    // SECURITY: a workload with such an ID could pass for a daemon, and receive what is meant for it.
+    if (isReserved(spec.workloadID)) refuseId('is reserved for daemons and the server')
+    if (daemons().some((daemon) => daemon.spec.workloadID === spec.workloadID)) {
+      refuseId('belongs to a daemon')
+    }
     const owner = identities().find(
       (other) => other.spec.workloadID === spec.workloadID && other.metadata.namespace !== metadata.namespace,
     )
-    if (owner) {
-      const message = `Invalid value: ${JSON.stringify(spec.workloadID)}: belongs to namespace ${owner.metadata.namespace}`
-      throw invalidResource(subject, [{ reason: 'FieldValueInvalid', field: 'spec.workloadID', message }])
-    }
+    if (owner) refuseId(`belongs to namespace ${owner.metadata.namespace}`)
     if (weakIdentities === 'refuse' && assumableByAnyLocalUser(spec.selectors)) {
       const message = `${subject} could be assumed by any local user: add process:uid or systemd:unit to its selectors`
       throw new Fault('API_FORBIDDEN', message, { publicText: message })

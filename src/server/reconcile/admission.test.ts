@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isFault } from '#base/errors'
+import { identityAdmission } from './admission.ts'
+import { identity, makeObject } from './fixture.ts'
+
+const mine = identity('mine', 'app/mine')
+const node = makeObject('Daemon', 'node', { workloadID: 'nodes/web-1', claimerType: 'JoinToken' })
+const admit = identityAdmission({
+  identities: () => [mine],
+  daemons: () => [node],
+  isReserved: (workloadId) => workloadId.startsWith('riptides/daemon/') || workloadId === 'tideway/server',
+  weakIdentities: 'refuse',
+})
+
+const refusals: [workloadID: string, namespace: string, why: RegExp][] = [
+  ['tideway/server', 'riptides-system', /reserved/],
+  ['riptides/daemon/anything', 'riptides-system', /reserved/],
+  ['nodes/web-1', 'riptides-system', /belongs to a daemon/],
+  ['app/mine', 'elsewhere', /belongs to namespace riptides-system/],
+]
+
+for (const [workloadID, namespace, why] of refusals) {
+  test(`an identity in ${namespace} cannot have the workload ID ${workloadID}`, () => {
+    const object = identity('thief', workloadID, {}, { namespace })
+    for (const operation of ['create', 'update'] as const) {
+      assert.throws(
+        () => admit({ operation, object }),
+        (error: Error) => isFault(error, 'RESOURCE_INVALID') && why.test(error.message),
+      )
+    }
+    assert.deepEqual(admit({ operation: 'delete', object }), [])
+  })
+}
+
+test('an identity that any local user can assume is refused where the setting says so', () => {
+  const weak = identity('weak', 'app/weak', { selectors: [{ 'process:name': 'x' }] })
+  assert.throws(() => admit({ operation: 'create', object: weak }), { code: 'API_FORBIDDEN' })
+  assert.deepEqual(admit({ operation: 'create', object: identity('fine', 'app/fine') }), [])
+})
