@@ -151,7 +151,7 @@ const joinTokenSpec = closed(
   'A single-use token by which one daemon may join.',
 )
 
-const joinTokenStatus = statusOf(['OK', 'EXPIRED'], {})
+const joinTokenStatus = statusOf(['AVAILABLE', 'EXPIRED'], {})
 
 export type JoinToken = ObjectOf<'JoinToken', Static<typeof joinTokenSpec>, Static<typeof joinTokenStatus>>
 
@@ -165,8 +165,10 @@ export const joinToken = defineKind({
   status: joinTokenStatus,
   columns: [
     { name: 'WORKLOAD ID', path: '.spec.workloadID', type: 'string', description: 'Who may join.' },
+    stateColumn,
     { name: 'EXPIRES', path: '.spec.expireAt', type: 'date', description: 'When the token expires.' },
     ageColumn,
+    messageColumn,
   ],
   check: ({ workloadID }) => (workloadID === undefined ? [] : checkWorkloadId('spec.workloadID', workloadID)),
   warn: ({ expireAt }) =>

@@ -19,6 +19,7 @@ import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
 import { collectReports, nextStatus, type DesiredStatus } from './desired-status.ts'
 import { makePlan, type Plan } from './plan.ts'
+import { expiryOf, judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import type { ScopeStreams } from './scopes.ts'
 import { openStatusWriter } from './status-writer.ts'
@@ -50,6 +51,9 @@ export interface Reconciler {
    */
   rotate(namespace: string, bindingName: string): Promise<ExchangeState>
 }
+
+// Timers take no more than 24.8 days.
+const maxWaitMs = 24 * 3_600_000
 
 /** The targets that the bindings in force need. */
 function targetsOf(plan: Plan): Map<string, ExchangeTarget> {
@@ -91,7 +95,21 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     for (const object of cache.list('CredentialBinding')) set(object, judgeCredentialBinding(object, world))
     for (const object of cache.list('WorkloadCredential')) set(object, judgeWorkloadCredential(object))
     for (const object of cache.list('Verifier')) set(object, judgeVerifier(object))
+    for (const object of cache.list('JoinToken')) set(object, judgeJoinToken(object, at))
     return world
+  }
+
+  /** Waits for a change, or for the next moment at which a state changes by itself. */
+  async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
+    const ahead = cache.list('JoinToken').map((token) => expiryOf(token) - at)
+    const waitMs = Math.min(maxWaitMs, ...ahead.filter((ms) => ms > 0))
+    const waited = new AbortController()
+    clock.sleep(waitMs, { signal: waited.signal, unref: true }).then(
+      () => changes.ring(),
+      () => {},
+    )
+    await changes.after(heard, signal)
+    waited.abort()
   }
 
   return {
@@ -114,7 +132,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
           })
         }
         metrics.observe('reconcile_duration_seconds', {}, (clock.monotonic() - started) / 1000)
-        await changes.after(heard, signal)
+        await untilNextLook(heard, at, signal)
         // What changes together is looked at once, and I/O gets its turn between two looks.
         await nextTick()
       }

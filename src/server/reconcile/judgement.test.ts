@@ -17,6 +17,7 @@ import {
   worldOf,
 } from './fixture.ts'
 import type { Effect, Stream } from './scopes.ts'
+import { judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import { judgeVerifier } from './verifier.ts'
 import { judgeWorkloadCredential } from './workload-credential.ts'
@@ -175,4 +176,16 @@ test('times of a status move only when what they are about changes', () => {
   const since = (type: string) => third.conditions?.find((one) => one.type === type)?.lastTransitionTime
   assert.equal(since('EndpointReachable'), '1970-01-01T00:01:00.000Z')
   assert.equal(since('DiscoveryReachable'), '1970-01-01T00:00:00.000Z')
+})
+
+test('a join token is AVAILABLE until the moment it expires', () => {
+  const { at } = worldOf(guide)
+  const token = (expireAt?: number) =>
+    makeObject('JoinToken', 'join', {
+      token: 'a-token-of-enough-letters',
+      ...(expireAt !== undefined && { expireAt: new Date(expireAt).toISOString() }),
+    })
+  assert.equal(judgeJoinToken(token(), at).state, 'AVAILABLE')
+  assert.equal(judgeJoinToken(token(at + 1), at).state, 'AVAILABLE')
+  assert.equal(judgeJoinToken(token(at), at).state, 'EXPIRED')
 })
