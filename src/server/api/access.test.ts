@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:tls'
 import { test } from 'node:test'
 import type { FastifyPluginAsync } from 'fastify'
 import { openTestClock } from '#base/clock'
+import type { Secret } from '#base/secret'
+import { openMemoryStore } from '#server/store'
 import { auth, core, service, token, value } from './test-objects.ts'
 import { loopbackCertificate, openTestServer } from './test-server.ts'
-import { ensureBootstrapToken } from './tokens.ts'
+import { ensureAdminToken, openTokenAuthenticator } from './tokens.ts'
 
 test('an anonymous caller, or one with another token, learns nothing', async () => {
   await using server = await openTestServer()
@@ -66,17 +69,50 @@ test('routes of plugins are closed unless their config says public', async () =>
   assert.equal((await server.ask('GET', '/closed')).status, 200)
 })
 
-test('the bootstrap token is made once, and only its hash is stored', async () => {
+test("the administrator's token is made once, and only its hash is stored", async () => {
   await using server = await openTestServer()
   const { entries } = await server.store.list('/')
   for (const { key, value } of entries) {
     assert.doesNotMatch(key + Buffer.from(value).toString(), new RegExp(server.token.slice(0, 12)))
   }
-  const again = await ensureBootstrapToken(server.store, {
+  const again = await ensureAdminToken(server.store, {
     clock: openTestClock(),
-    random: () => new Uint8Array(32),
+    random: randomBytes,
+    deliver: () => assert.fail('a second token'),
   })
-  assert.deepEqual(again, { created: false })
+  assert.equal(again, false)
+})
+
+test("the administrator's token counts only once it has been delivered", async () => {
+  await using store = openMemoryStore()
+  const make = (deliver: (token: Secret) => void) =>
+    ensureAdminToken(store, { clock: openTestClock(), random: randomBytes, deliver })
+  const delivered: string[] = []
+  const failing = make((token) => {
+    delivered.push(token.revealText())
+    throw new Error('disk full')
+  })
+  await assert.rejects(failing, /disk full/)
+  assert.equal(await make((token) => delivered.push(token.revealText())), true)
+  const { authenticate } = openTokenAuthenticator(store)
+  assert.equal(await authenticate(`Bearer ${delivered[0]}`), undefined)
+  assert.deepEqual(await authenticate(`Bearer ${delivered[1]}`), { name: 'system:admin' })
+})
+
+test("a lost administrator's token is replaced, and no longer accepted", async () => {
+  await using server = await openTestServer()
+  let token = ''
+  const deliver = (made: Secret) => {
+    token = made.revealText()
+  }
+  await ensureAdminToken(server.store, {
+    clock: openTestClock(),
+    random: randomBytes,
+    deliver,
+    replace: true,
+  })
+  assert.equal((await server.ask('GET', '/apis')).status, 401)
+  assert.equal((await server.ask('GET', '/apis', { authorization: `Bearer ${token}` })).status, 200)
 })
 
 test('write-only fields come back nowhere: not in answers, watches, errors, the audit trail or the store', async () => {

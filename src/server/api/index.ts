@@ -5,4 +5,4 @@
  * `#server/reconcile`).
  */
 export { openApi, type Api, type ApiOptions, type TlsKeyPair } from './api.ts'
-export { ensureBootstrapToken, openTokenAuthenticator, type Authenticator, type Principal } from './tokens.ts'
+export { ensureAdminToken, openTokenAuthenticator, type Authenticator, type Principal } from './tokens.ts'

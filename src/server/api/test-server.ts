@@ -21,7 +21,7 @@ import {
   type Store,
 } from '#server/store'
 import { openApi, type Api, type ApiOptions } from './api.ts'
-import { ensureBootstrapToken, openTokenAuthenticator } from './tokens.ts'
+import { ensureAdminToken, openTokenAuthenticator } from './tokens.ts'
 
 /** A certificate for loopback under a CA of its own. */
 export function loopbackCertificate(): { ca: string; tls: { cert: string; key: string } } {
@@ -94,9 +94,14 @@ export async function openTestServer(
   const clock = openTestClock()
   const audit = stack.use(await openAuditTrail({ directory: join(folder, 'audit'), clock, log: silentLog }))
   const resources = openResources(store, { clock, random: randomBytes, sealer: testSealer })
-  const bootstrap = await ensureBootstrapToken(store, { clock, random: randomBytes })
-  if (!bootstrap.created) throw new TypeError('a new store has a bootstrap token already')
-  const token = bootstrap.token.revealText()
+  let token = ''
+  await ensureAdminToken(store, {
+    clock,
+    random: randomBytes,
+    deliver: (made) => {
+      token = made.revealText()
+    },
+  })
   const { ca, tls } = loopbackCertificate()
   const key: IssuerKeyInfo = { kid: 'k1', state: 'active', createdAt: 1, since: 1 }
   const api = stack.use(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Clock, EpochMs } from '#base/clock'
+import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
 import type { Store } from '#server/store'
 
@@ -43,22 +44,46 @@ export function openTokenAuthenticator(store: Store): Authenticator {
   }
 }
 
+const administrator = 'system:admin'
+
 /**
- * Makes the administrator's first token, once in the life of a store. It cannot be shown again: only its hash is
- * kept.
+ * Makes the administrator's token, once in the life of a store; with `replace` a new one, and the earlier ones stop
+ * working. Only its hash is kept, so it goes to `deliver` before it is valid: when that throws, nothing has changed
+ * and the next call tries again.
+ * @returns whether there is a new token
  */
-export async function ensureBootstrapToken(
+export async function ensureAdminToken(
   store: Store,
-  { clock, random }: { clock: Clock; random: (bytes: number) => Uint8Array },
-): Promise<{ created: true; token: Secret } | { created: false }> {
+  {
+    clock,
+    random,
+    deliver,
+    replace = false,
+  }: {
+    clock: Clock
+    random: (bytes: number) => Uint8Array
+    deliver: (token: Secret) => void | Promise<void>
+    replace?: boolean
+  },
+): Promise<boolean> {
+  const bootstrap = await store.get(bootstrapKey)
+  if (bootstrap && !replace) return false
+  const { entries } = await store.list(prefix)
+  const earlier = entries.filter(
+    ({ value }) => (JSON.parse(Buffer.from(value).toString()) as TokenRecord).name === administrator,
+  )
   const token = Secret.of(`tdw_${Buffer.from(random(32)).toString('base64url')}`)
-  const record: TokenRecord = { name: 'system:admin', createdAt: clock.now() }
-  const result = await store.transaction(
-    [{ key: bootstrapKey, modRevision: 0 }],
+  const record: TokenRecord = { name: administrator, createdAt: clock.now() }
+  await deliver(token)
+  const { ok } = await store.transaction(
+    [{ key: bootstrapKey, modRevision: bootstrap?.modRevision ?? 0 }],
     [
       { type: 'put', key: bootstrapKey, value: Buffer.from('{}') },
       { type: 'put', key: tokenKey(token), value: Buffer.from(JSON.stringify(record)) },
+      ...earlier.map(({ key }) => ({ type: 'delete', key }) as const),
     ],
   )
-  return result.ok ? { created: true, token } : { created: false }
+  if (!ok)
+    throw new Fault('RESOURCE_CONFLICT', "the administrator's token was made by another server meanwhile")
+  return true
 }

@@ -49,6 +49,8 @@ export interface TestBed {
   readonly dataDir: string
   start(flags?: Readonly<Record<string, unknown>>): Promise<TestServer>
   readonly access: AdminAccess | undefined
+  /** As on a full disk: the administrator's access cannot be saved. */
+  failToSave: boolean
 }
 
 const kindOf: Readonly<Record<string, string>> = {
@@ -90,6 +92,7 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
       log: silentLog,
       onReady: resolve,
       saveAdminAccess: (given) => {
+        if (bed.failToSave) throw new Error('no space left')
         access = given
       },
     })
@@ -108,14 +111,16 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
     return openServerClient(ready, access!, stop)
   }
 
-  return {
+  const bed: TestBed = {
     sts,
     dataDir,
     start,
+    failToSave: false,
     get access() {
       return access
     },
   }
+  return bed
 }
 
 function openServerClient(

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
@@ -10,7 +10,7 @@ import { openLog, type Log } from '#base/log'
 import { openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
 import { setDumpable } from '#base/syscall'
-import { ensureBootstrapToken, openApi, openTokenAuthenticator } from '#server/api'
+import { ensureAdminToken, openApi, openTokenAuthenticator } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
 import { openControl } from './control.ts'
@@ -41,7 +41,7 @@ export interface ServerReady {
   readonly caFile?: string
 }
 
-/** The administrator's first access: what a context holds. */
+/** The administrator's access: what a context holds. */
 export interface AdminAccess {
   readonly name: string
   readonly server: string
@@ -52,7 +52,10 @@ export interface AdminAccess {
 export interface RunServerOptions {
   readonly signal: AbortSignal
   readonly onReady?: (ready: ServerReady) => void
-  /** Saves the first token; called once in the life of a data folder, unless `adminContext` is `none`. */
+  /**
+   * Saves the administrator's token before it counts: called once in the life of a data folder and when the token is
+   * reset, unless `adminContext` is `none`.
+   */
   readonly saveAdminAccess?: (access: AdminAccess) => void | Promise<void>
   /** `$CREDENTIALS_DIRECTORY` as systemd sets it. */
   readonly credentialsDirectory?: string | undefined
@@ -78,6 +81,8 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const started = readiness.block('start')
   const metrics = stack.use(openMetrics())
   const { dataDir, trustDomain } = settings
+  // The folder above may be shared with the daemon, whose user must be able to pass.
+  await mkdir(dirname(dataDir), { recursive: true, mode: 0o755 })
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const health = stack.use(await openHealthServer({ listen: settings.healthListen, readiness, metrics, log }))
 
@@ -156,13 +161,18 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   )
 
   if (settings.adminContext !== 'none') {
-    const bootstrap = await ensureBootstrapToken(store, { clock, random: randomBytes })
     const access = {
       name: settings.adminContext,
       server: url,
       ...(identity.ca && { caPem: identity.ca.pem }),
     }
-    if (bootstrap.created) await saveAccess({ ...access, token: bootstrap.token }, options)
+    const replace = settings.resetAdminToken
+    const deliver = (token: Secret) => saveAccess({ ...access, token }, options)
+    const made = await ensureAdminToken(store, { clock, random: randomBytes, replace, deliver })
+    if (made) {
+      const verb = replace ? 'replace' : 'create'
+      await audit.change({ actor: 'tideway:server', verb, object: 'token/system:admin', outcome: 'ok' })
+    }
   }
   started()
   const ready: ServerReady = {
@@ -192,10 +202,7 @@ async function saveAccess(access: AdminAccess, { saveAdminAccess }: RunServerOpt
     throw new Fault(
       'SETTING_INVALID',
       `the administrator's token cannot be saved: ${(error as Error).message}`,
-      {
-        hint: 'it is lost with this start: remove the data folder, which is new, and start again',
-        cause: error,
-      },
+      { hint: 'nothing is lost: make that possible and start again', cause: error },
     )
   }
 }

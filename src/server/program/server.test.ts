@@ -3,8 +3,10 @@ import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
+import { resolveSettings } from '#base/settings'
 import { stsError, type StsMode } from './fake-sts.ts'
 import { guideResources, namespacePath, openFakeDaemon, openTestBed, spiffeId } from './fixture.ts'
+import { checkSettings, serverSettings } from './index.ts'
 
 const daemonId = 'riptides/daemon/one'
 
@@ -381,4 +383,52 @@ test('a workload ID belongs to the namespace that had it first', async (context)
   )
   assert.equal(status, 422)
   assert.match(JSON.stringify(body), /belongs to namespace riptides-system/)
+})
+
+test('a join token becomes EXPIRED at its hour, without any other change', async (context) => {
+  const bed = await openTestBed(context)
+  const server = await bed.start()
+  const tokens = '/apis/auth.riptides.io/v1alpha1/namespaces/riptides-system/jointokens'
+  await server.call('POST', tokens, {
+    apiVersion: 'auth.riptides.io/v1alpha1',
+    kind: 'JoinToken',
+    metadata: { name: 'short' },
+    spec: { token: 'a-token-of-enough-letters', expireAt: new Date(Date.now() + 1500).toISOString() },
+  })
+  const states = new Set<string>()
+  const deadline = AbortSignal.timeout(15_000)
+  while (!states.has('EXPIRED')) {
+    assert.ok(!deadline.aborted, [...states].join())
+    const { body } = await server.call('GET', `${tokens}/short`)
+    const { state } = (body as { status?: { state?: string } }).status ?? {}
+    if (state) states.add(state)
+  }
+  assert.deepEqual([...states], ['AVAILABLE', 'EXPIRED'])
+})
+
+test("an administrator's token that cannot be saved is not lost: the next start makes another", async (context) => {
+  const bed = await openTestBed(context)
+  bed.failToSave = true
+  await assert.rejects(bed.start(), (error) => isFault(error, 'SETTING_INVALID'))
+  bed.failToSave = false
+  const server = await bed.start()
+  assert.equal((await server.call('GET', namespacePath + '/services')).status, 200)
+})
+
+test('a lost token of the administrator is replaced by a start with the switch', async (context) => {
+  const bed = await openTestBed(context)
+  const first = await bed.start()
+  const lost = bed.access!.token.revealText()
+  await first.stop()
+  const again = await bed.start({ resetAdminToken: true })
+  assert.notEqual(bed.access!.token.revealText(), lost)
+  assert.equal((await again.call('GET', namespacePath + '/services')).status, 200)
+  assert.equal((await first.call('GET', again.ready.url + namespacePath + '/services')).status, 401)
+  assert.throws(
+    () =>
+      checkSettings(
+        resolveSettings(serverSettings, { flags: { resetAdminToken: true, adminContext: 'none' } }),
+      ),
+    (error) => isFault(error, 'SETTING_INVALID'),
+  )
 })

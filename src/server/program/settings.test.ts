@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
-import { resolveSettings } from '#base/settings'
+import { resolveSettings, type SettingSpec } from '#base/settings'
 import { checkSettings, serverSettings } from './index.ts'
 
 const resolve = (flags: Readonly<Record<string, unknown>>) => resolveSettings(serverSettings, { flags })
@@ -34,6 +34,7 @@ test('values are parsed, and those that make no sense are refused', () => {
     { connectTo: 'a:1' },
     { weakIdentities: 'maybe' },
     { offlineLeaseSeconds: 1 },
+    { svidTtlSeconds: 299 },
     { adminContext: '' },
   ]) {
     assert.throws(() => resolve(flags), invalid, JSON.stringify(flags))
@@ -55,8 +56,9 @@ test('certificate and key come together', () => {
 })
 
 test('every setting explains itself', () => {
-  for (const [key, { help, placeholder }] of Object.entries(serverSettings)) {
+  const specs: Record<string, SettingSpec<unknown>> = serverSettings
+  for (const [key, { help = '', placeholder, default: fallback }] of Object.entries(specs)) {
     assert.ok(help.length > 15, key)
-    assert.ok(placeholder, key)
+    assert.equal(placeholder === undefined, typeof fallback === 'boolean', key)
   }
 })

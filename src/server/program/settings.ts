@@ -51,6 +51,11 @@ function oneOf<const T extends string>(...allowed: readonly T[]): (value: unknow
   }
 }
 
+function switchValue(value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  return oneOf('true', 'false')(value) === 'true'
+}
+
 function seconds(minimum: number): (value: unknown) => number {
   return (value) => {
     const number = typeof value === 'number' ? value : /^\d{1,9}$/.test(text(value)) ? Number(value) : NaN
@@ -65,7 +70,7 @@ const day = 86_400
 
 /** The folder that a server uses unless told otherwise. */
 function defaultDataDir(): string {
-  if (process.getuid?.() === 0) return '/var/lib/tideway'
+  if (process.getuid?.() === 0) return '/var/lib/tideway/server'
   const state = process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state')
   return join(state, 'tideway', 'server')
 }
@@ -140,9 +145,14 @@ export const serverSettings = {
   adminContext: setting(
     text,
     'default',
-    "context in which the administrator's first token is saved, once; none saves no token",
+    "context in which the administrator's token is saved when it is made; none makes no token",
     'NAME|none',
   ),
+  resetAdminToken: {
+    parse: switchValue,
+    default: false,
+    help: 'for one start, when the token is lost or known to others: make a new one; those before stop working',
+  },
   weakIdentities: setting(
     oneOf('warn', 'refuse'),
     'warn',
@@ -155,7 +165,7 @@ export const serverSettings = {
     'how long a daemon goes on using credentials without its server',
     'SECONDS',
   ),
-  svidTtlSeconds: setting(seconds(60), 3600, 'life of the certificates of daemons', 'SECONDS'),
+  svidTtlSeconds: setting(seconds(300), 3600, 'life of the certificates of daemons', 'SECONDS'),
   keyRotateEverySeconds: setting(seconds(60), 30 * day, 'how long a key of the issuer signs', 'SECONDS'),
   keyPublishAheadSeconds: setting(
     seconds(1),
@@ -180,6 +190,13 @@ function isLoopback(host: string): boolean {
 /** What the settings must fulfil together. @throws Fault SETTING_INVALID */
 export function checkSettings(settings: ServerSettings): void {
   const { tlsCert, tlsKey, connectTo, listen, nodeListen, healthListen } = settings
+  const { adminContext, resetAdminToken } = settings
+  if (resetAdminToken && adminContext === 'none') {
+    throw new Fault(
+      'SETTING_INVALID',
+      '--reset-admin-token needs an --admin-context to save the new token in',
+    )
+  }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new Fault('SETTING_INVALID', '--tls-cert and --tls-key belong together: give both or none')
   }
