@@ -13,7 +13,7 @@ function programRoot(): string {
 }
 
 /** Whether everyone may enter `folder` and all above it. */
-function everyoneMayEnter(folder: string): boolean {
+export function everyoneMayEnter(folder: string): boolean {
   for (let path = folder; ; path = dirname(path)) {
     if ((statSync(path).mode & 0o001) === 0) return false
     if (path === dirname(path)) return true

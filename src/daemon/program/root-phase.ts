@@ -7,7 +7,7 @@ import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
 import { pinDirectoryOf } from './paths.ts'
-import { exposeProgram } from './program-mount.ts'
+import { everyoneMayEnter, exposeProgram } from './program-mount.ts'
 import { findServingUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
 
@@ -95,6 +95,15 @@ export async function prepareAsRoot(
     // The folder above may be the server's as well: passable, and root's.
     mkdirSync(dirname(folder), { recursive: true, mode: 0o755 })
     mkdirSync(folder, { recursive: true, mode })
+    if (!everyoneMayEnter(dirname(folder))) {
+      throw new Fault(
+        'SETTING_INVALID',
+        `user ${user.uid}, as whom the daemon serves, cannot reach ${folder}`,
+        {
+          hint: `let everyone enter the folders above it (chmod o+x), or choose another`,
+        },
+      )
+    }
     chownSync(folder, user.uid, user.gid)
     chmodSync(folder, mode)
   }
