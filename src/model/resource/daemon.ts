@@ -78,7 +78,21 @@ export const daemon = defineKind({
     { name: 'VERSION', path: '.status.version', type: 'string', description: 'Version of the program.' },
     { name: 'LAST SEEN', path: '.status.lastSeenAt', type: 'date', description: 'When last heard of.' },
     ageColumn,
+    {
+      name: 'GROUPS',
+      path: '.spec.daemonGroups[*]',
+      type: 'string',
+      description: 'Groups that it belongs to.',
+      wide: true,
+    },
     messageColumn,
+    // Last, for it is empty on every production node and must not be overlooked on others.
+    {
+      name: 'CONNECT-TO',
+      path: '.status.metadata[?(@.name=="dev:connect-to")].value',
+      type: 'string',
+      description: 'For development: hosts that this daemon dials elsewhere.',
+    },
   ],
   check: ({ workloadID }) => checkWorkloadId('spec.workloadID', workloadID),
 })

@@ -94,9 +94,9 @@ test("the administrator's token counts only once it has been delivered", async (
   })
   await assert.rejects(failing, /disk full/)
   assert.equal(await make((token) => delivered.push(token.revealText())), true)
-  const { authenticate } = openTokenAuthenticator(store)
-  assert.equal(await authenticate(`Bearer ${delivered[0]}`), undefined)
-  assert.deepEqual(await authenticate(`Bearer ${delivered[1]}`), { name: 'system:admin' })
+  const authenticator = openTokenAuthenticator(store)
+  assert.equal(await authenticator.authenticate(`Bearer ${delivered[0]}`), undefined)
+  assert.deepEqual(await authenticator.authenticate(`Bearer ${delivered[1]}`), { name: 'system:admin' })
 })
 
 test("a lost administrator's token is replaced, and no longer accepted", async () => {
