@@ -8,6 +8,7 @@ export interface Condition {
     | 'UpstreamVerified'
     | 'UpstreamReachable'
     | 'InterceptTrusted'
+    | 'ProtocolSupported'
     | 'InterceptReady'
     | 'AuditAvailable'
   /** `False` when the problem shows, `True` once it has gone. */

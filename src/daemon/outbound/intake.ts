@@ -71,6 +71,7 @@ export class Intake {
     const decision = route && this.#plane.policy.decide(queryOf(route))
     if (!route || !decision || decision.action === 'splice') return this.#splice(connection, upstream)
     upstream?.destroy()
+    this.#reportProtocol(route, opening)
     await this.#serve(connection, route, decision)
   }
 
@@ -157,6 +158,17 @@ export class Intake {
     const session = new Session(this.#plane, new Link(client), route, grant)
     connection.session = session
     await session.run()
+  }
+
+  /** A client without HTTP/1.1 fails its handshake, and would not learn why. */
+  #reportProtocol({ identity, executable, host }: Route, opening: Opening): void {
+    if (opening.kind !== 'hello') return
+    const subject = `workloadidentity/${identity.name}`
+    if (opening.alpn.length === 0 || opening.alpn.includes('http/1.1')) {
+      return this.#plane.conditions.clear(subject, 'ProtocolSupported')
+    }
+    const told = `${executable} does not offer HTTP/1.1 to ${host}, and no other protocol is signed`
+    this.#plane.conditions.raise(subject, 'ProtocolSupported', 'NoHttp1', told)
   }
 
   async #terminate({ socket }: Connection, route: Route): Promise<Socket | undefined> {

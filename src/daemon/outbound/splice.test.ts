@@ -234,3 +234,32 @@ test('bytes read before the hand-over belong to the connection', async () => {
   assert.equal((await client.send('HTTP/1.1\r\nHost: x\r\n\r\n'))?.body.toString(), '/early')
   await server[Symbol.asyncDispose]()
 })
+
+test('a handshake that stalls is ended, and a client without HTTP/1.1 is reported', async () => {
+  const clock = openTestClock(systemClock.now())
+  const reported: string[] = []
+  await using bed = openBed({
+    clock,
+    onCondition: ({ type, status, reason }) => reported.push(`${type} ${status} ${reason}`),
+  })
+  await using upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), signedOrNot)
+  bed.plane.apply(scopeOf(upstream.port))
+  const proxy = await bed.listen({ address, port: upstream.port })
+  await assert.rejects(openClient(bed, proxy, { ALPNProtocols: ['h2'] }))
+  assert.deepEqual(reported, ['ProtocolSupported False NoHttp1'])
+  // Passes on the ClientHello and nothing else.
+  await using relay = await listenPlain((socket) => {
+    const through = connectTo(proxy.port, address)
+    through.on('error', () => {})
+    through.on('close', () => socket.destroy())
+    through.resume()
+    socket.once('data', (chunk) => through.write(chunk))
+  })
+  const stalled = openClient(bed, relay)
+  const ended = assert.rejects(stalled)
+  while (bed.plane.stats().connections === 0 || reported.length < 2) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await clock.advance(11_000)
+  await ended
+})
