@@ -5,9 +5,9 @@ import { Fault } from '#base/errors'
 import { contextFilePath, openFetch, selectContext } from '#cli/context'
 import type { Cli } from './cli.ts'
 
-async function fetchJson({ env }: Cli, url: string): Promise<Record<string, unknown>> {
+async function fetchJson({ env, signal }: Cli, url: string): Promise<Record<string, unknown>> {
   const { caPem } = selectContext(contextFilePath(env))
-  const response = await openFetch({ caPem })(url)
+  const response = await openFetch({ caPem, signal })(url)
   if (!response.ok) throw new Fault('SERVER_UNREACHABLE', `${url} answers with status ${response.status}`)
   return (await response.json()) as Record<string, unknown>
 }
@@ -25,7 +25,7 @@ async function publish(cli: Cli, directory: string): Promise<void> {
   if (typeof issuer !== 'string')
     throw new Fault('SERVER_UNREACHABLE', `${server} has no OIDC discovery document`)
   // The server may not be reachable at its public URL from here: the keys are fetched where it does answer.
-  const keysPath = new URL(String(discovery['jwks_uri'])).pathname.slice(new URL(issuer).pathname.length)
+  const keysPath = String(discovery['jwks_uri']).slice(issuer.length)
   const keys = await fetchJson(cli, `${server}/oidc${keysPath}`)
   writeDocument(path.join(directory, '.well-known/openid-configuration'), discovery)
   writeDocument(path.join(directory, keysPath), keys)

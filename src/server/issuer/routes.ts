@@ -4,21 +4,21 @@ import type { RunningTokenIssuer } from './token-issuer.ts'
 const discoveryPath = '.well-known/openid-configuration'
 const jwksPath = 'jwks'
 
-type Published = Pick<RunningTokenIssuer, 'url' | 'discovery' | 'jwks' | 'cacheSeconds'>
+type Published = Pick<RunningTokenIssuer, 'discovery' | 'jwks' | 'cacheSeconds'>
 
 /**
- * The issuer's public documents under the path of its URL (OpenID Connect Discovery section 4): readable by
- * anyone, which is what they are for. Route config `public: true` tells the API's authentication so.
+ * The issuer's public documents (OpenID Connect Discovery section 4), always under `/oidc` here, also when the issuer's
+ * URL is elsewhere and they are copied to it: readable by anyone, which is what they are for. Route config
+ * `public: true` tells the API's authentication so.
  */
 export function issuerRoutes(issuer: Published): FastifyPluginAsync {
-  const base = new URL(issuer.url).pathname.replace(/\/$/, '')
   const headers = {
     'cache-control': `public, max-age=${issuer.cacheSeconds}`,
     'content-type': 'application/json',
   }
   return async (app) => {
     const serve = (path: string, document: () => object) =>
-      app.get(`${base}/${path}`, { config: { public: true } }, (_request, reply) =>
+      app.get(`/oidc/${path}`, { config: { public: true } }, (_request, reply) =>
         reply.headers(headers).send(JSON.stringify(document())),
       )
     serve(discoveryPath, () => issuer.discovery())

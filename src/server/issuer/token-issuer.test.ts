@@ -159,7 +159,7 @@ describe('the token issuer', () => {
 })
 
 describe('the published documents', () => {
-  it('are served to anyone under the path of the issuer, and verify what was minted', async () => {
+  it('are served to anyone under /oidc, and verify what was minted', async () => {
     // A token must be valid now: jose's remote set reads the system's clock.
     const { open } = await openSetup(openTestClock(Date.now()))
     const app = fastify()

@@ -112,7 +112,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     clock,
     log,
     settings: {
-      url: `${url}/oidc`,
+      url: settings.issuerUrl ?? `${url}/oidc`,
       rotateEverySeconds: settings.keyRotateEverySeconds,
       publishAheadSeconds: settings.keyPublishAheadSeconds,
     },

@@ -113,6 +113,11 @@ export const serverSettings = {
     'URL by which clients and clouds reach --listen; the issuer is this and /oidc',
     'URL',
   ),
+  issuerUrl: optional(
+    publicUrl,
+    'URL at which clouds find the OIDC issuer, where its documents are published elsewhere (oidc publish)',
+    'URL',
+  ),
   nodeEndpoint: optional(
     text,
     'how daemons reach --node-listen; the address itself unless given',
