@@ -24,7 +24,7 @@ test('a secret shows itself to nobody who prints, joins, inspects or serialises 
   const secret = Secret.of('hunter2')
   const shown = [
     String(secret),
-    `${secret}`,
+    ['', secret].join(''),
     JSON.stringify({ secret }),
     inspect({ secret }, { depth: 9, showHidden: true }),
   ]

@@ -9,10 +9,6 @@ export interface RunFacts {
   readonly connectSocket: string
   readonly proxy: { readonly host: string; readonly port: number }
   readonly trustBundle: string
-  /** The intercept root alone, for who wants to install it somewhere. */
-  readonly interceptRootPem: string
-  /** PEM of this daemon's intercept root: what `tideway trust install` adds to the host's store. */
-  readonly interceptRootPem: string
   /** The cgroup that the kernel captures; absent when it captures the whole host or nothing. */
   readonly captureCgroup?: string
   /** Ports on which Services of the scope are reached, 443 and 80 included. */
