@@ -9,6 +9,8 @@ export interface RunFacts {
   readonly connectSocket: string
   readonly proxy: { readonly host: string; readonly port: number }
   readonly trustBundle: string
+  /** PEM of this daemon's intercept root: what `tideway trust install` adds to the host's store. */
+  readonly interceptRootPem: string
   /** The cgroup that the kernel captures; absent when it captures the whole host or nothing. */
   readonly captureCgroup?: string
   /** Ports on which Services of the scope are reached, 443 and 80 included. */

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CapturePolicy } from '#daemon/capture'
+import { parseSpiffeId } from '#model/identity'
+import { applyScopeUpdate, emptyScope, type Scope } from '#model/scope'
+import { hasIpv6Route } from './doors.ts'
+import { scopeWith } from './fixture.ts'
+import { openKernelPolicy } from './kernel-policy.ts'
+
+function open() {
+  const given: CapturePolicy[] = []
+  return { given, policy: openKernelPolicy({ setPolicy: (policy) => given.push(policy) }) }
+}
+
+function scopeFor(host: string, port?: number): Scope {
+  const address = port === undefined ? { host } : { host, port }
+  return applyScopeUpdate(emptyScope, scopeWith(1, { 'process:uid': ['1000'] }, address))
+}
+
+test('an identity is captured on the ports of its Services', () => {
+  const { given, policy } = open()
+  policy.update(scopeFor('s3.example.org'))
+  policy.update(scopeFor('minio.example.org', 9000))
+  policy.update(scopeFor('127.0.0.1', 9000))
+  assert.deepEqual(
+    given.map(({ destinations }) => destinations.get(1)),
+    [[{ port: 443 }, { port: 80 }], [{ port: 9000 }], [{ port: 9000, loopbackAddress: '127.0.0.1' }]],
+  )
+  assert.deepEqual(given[0]!.candidates.rules, [{ kind: 'uid', id: 1000 }])
+  assert.deepEqual([...policy.numbers()], [['app', 1]])
+})
+
+test('an identity that is bound to nothing is not captured', () => {
+  const { given, policy } = open()
+  policy.update({ ...scopeFor('s3.example.org'), bindings: new Map() })
+  assert.deepEqual(given[0]!.candidates.rules, [])
+  assert.equal(policy.numbers().size, 0)
+})
+
+test('the kernel gets a policy again only when it has changed', () => {
+  const { given, policy } = open()
+  assert.equal(policy.update(scopeFor('s3.example.org')).changed, true)
+  assert.equal(policy.update(scopeFor('s3.example.org')).changed, false)
+  assert.equal(policy.update(scopeFor('s3.example.org'), { force: true }).changed, true)
+  assert.equal(given.length, 2)
+})
+
+test('an identity that the kernel cannot filter is named', () => {
+  const { policy } = open()
+  const scope = scopeFor('s3.example.org')
+  const spiffeId = parseSpiffeId('spiffe://example.org/app')
+  const selectors = [{ 'process:cmdline': ['python app.py'] }]
+  const identity = { name: 'app', spiffeId, selectors, captureAll: false, intercept: true }
+  policy.update({ ...scope, identities: new Map([['app', identity]]) })
+  assert.deepEqual(
+    policy.notCapturable().map((one) => one.identity),
+    ['app'],
+  )
+})
+
+test('IPv6 is usable with a default route that leads somewhere', () => {
+  const zero = '0'.repeat(32)
+  const line = (flags: string, device: string) =>
+    `${zero} 00 ${zero} 00 ${zero} 00000400 1 0 ${flags} ${device}`
+  assert.equal(hasIpv6Route(line('00450003', 'eth0')), true)
+  assert.equal(hasIpv6Route(line('00200200', 'lo')), false)
+  assert.equal(hasIpv6Route(line('00200200', 'eth0')), false)
+  assert.equal(hasIpv6Route(''), false)
+})
