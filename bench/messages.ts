@@ -34,8 +34,9 @@ export interface LoadResult {
   readonly p99Ms: number
 }
 
-/** The one order that the parent gives to this child. */
+/** The one order that the parent gives to this child, which ends with its parent. */
 export function order<T>(): Promise<T> {
+  process.once('disconnect', () => process.exit(0))
   return new Promise((resolve) => process.once('message', (message) => resolve(message as T)))
 }
 

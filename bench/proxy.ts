@@ -92,6 +92,6 @@ const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (sock
     netnsCookie: 1n,
   }),
 )
-process.on('SIGINT',()=>process.exit(0));server.listen(0, '127.0.0.1', () =>
+server.listen(0, '127.0.0.1', () =>
   report({ port: (server.address() as AddressInfo).port, caPem: root.toString() }),
 )
