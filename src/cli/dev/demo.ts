@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -35,6 +35,8 @@ async function obstacleToKernelCapture(): Promise<string | undefined> {
 export async function runDemo(options: DevOptions): Promise<number> {
   const { terminal, env, clock, signal } = options
   const base = mkdtempSync(path.join(tmpdir(), 'tideway-demo-'))
+  // Started as root, the daemon serves as a user of its own, who has to reach its folder below.
+  if (process.getuid!() === 0) chmodSync(base, 0o711)
   try {
     const obstacle = await obstacleToKernelCapture()
     if (obstacle !== undefined) {
@@ -63,10 +65,10 @@ async function runInside(
   const say = (text: string) => terminal.print(text)
   const startedAt = clock.monotonic()
   const kernel = mode === 'kernel'
-  const layout = await planLayout(
-    base,
-    kernel ? { address: cloudAddress, port: 443 } : { address: '127.0.0.1' },
-  )
+  const layout = await planLayout(base, {
+    usualPorts: kernel,
+    ...(kernel && { cloud: { address: cloudAddress, port: 443 } }),
+  })
   const connectTo = kernel ? [] : cloudHosts.map((host) => `${host}:443=127.0.0.1:${layout.cloudPort}`)
   await using stack = await openStack({
     layout,

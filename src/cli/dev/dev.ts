@@ -25,7 +25,7 @@ export async function runDev(options: DevOptions, settings: DevSettings): Promis
   const { terminal, env, clock, signal } = options
   const base = settings.stateDir ?? defaultStateDir(env)
   mkdirSync(base, { recursive: true, mode: 0o700 })
-  const layout = await planLayout(base)
+  const layout = await planLayout(base, { usualPorts: true })
   const connectTo = [
     ...cloudHosts.map((host) => `${host}:443=127.0.0.1:${layout.cloudPort}`),
     ...settings.connectTo,

@@ -43,17 +43,24 @@ async function portNear(address: string, preferred: number): Promise<number> {
 }
 
 /**
- * Plans a stack under `base` and makes its directories. `cloudAddress` and `cloudPort` are where the emulator
- * listens: 443 on an address of its own in a private network namespace, any loopback port otherwise.
+ * Plans a stack under `base` and makes its directories. `cloud` is where the emulator listens: 443 on an address of
+ * its own in a private network namespace, any loopback port otherwise. `usualPorts` are for a stack that a user
+ * speaks to: of two stacks that start together, both could find them free.
  */
 export async function planLayout(
   base: string,
-  cloud: { address: string; port?: number } = { address: '127.0.0.1' },
+  {
+    cloud = { address: '127.0.0.1' },
+    usualPorts,
+  }: { cloud?: { address: string; port?: number }; usualPorts: boolean },
 ): Promise<Layout> {
   const at = (name: string) => path.join(base, name)
   for (const name of ['server', 'daemon', 'emulator', 'logs', 'workload'])
     mkdirSync(at(name), { recursive: true, mode: 0o700 })
-  const loopback = async (preferred: number) => `127.0.0.1:${await portNear('127.0.0.1', preferred)}`
+  const loopback = async (usual: number) => {
+    const port = usualPorts ? await portNear('127.0.0.1', usual) : await freePort('127.0.0.1')
+    return `127.0.0.1:${port}`
+  }
   return {
     base,
     serverData: at('server'),
