@@ -209,3 +209,17 @@ test('the attestor process reads other users and keeps two capabilities', { skip
   assert.match(own!, /^NoNewPrivs:\t1$/m)
   assert.equal(exited, false)
 })
+
+test('a process with mixed user ids is nobody in particular', { skip: withoutRoot }, async () => {
+  await using child = await start('setpriv', [
+    '--euid=65534',
+    '--clear-groups',
+    '--',
+    '/bin/sh',
+    '-pc',
+    'echo 1; read line',
+  ])
+  const { attributes, pin } = await attest(child)
+  assert.equal(pin.uid, 0)
+  assert.equal(attributes.has('process:uid'), false)
+})

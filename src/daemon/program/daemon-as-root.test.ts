@@ -8,7 +8,8 @@ import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { cgroupMount, probeCapture } from '#daemon/capture'
-import { asRoot, eventually, scopeWith, startDaemon } from './fixture.ts'
+import { canEnclose } from '#daemon/run'
+import { asRoot, commandLine, eventually, scopeWith, startDaemon } from './fixture.ts'
 
 const options = { timeout: 60_000, skip: asRoot ? false : 'needs root' }
 const noCredential = /there is no credential yet for binding app-cloud/
@@ -132,4 +133,45 @@ test('a deleted binding takes effect before it is acknowledged', options, async 
     remove: { ...nothing, bindings: ['app-cloud'] },
   })
   assert.equal((await place.curl()).stdout, 'direct\n')
+})
+
+test(
+  'an ordinary user runs commands behind a daemon that root started, and sees their own processes only',
+  options,
+  async () => {
+    await using daemon = await startDaemon('root', [
+      '--capture=none',
+      '--connect-to=example.org:443=127.0.0.1:9',
+    ])
+    const selector = { 'process:binary:path': ['/usr/bin/curl'], 'process:uid': ['65534'] }
+    await daemon.apply(scopeWith(1, selector, { host: 'example.org' }))
+    const request = ['curl', '-sS', '--max-time', '10', 'https://example.org/x']
+    assert.match((await daemon.run('proxy', request)).stdout, noCredential)
+    if (canEnclose()) assert.match((await daemon.run('namespaces', request)).stdout, noCredential)
+    const attest = async (pid: number) => {
+      const url = ['--unix-socket', join(daemon.runDir, 'daemon.sock'), 'http://daemon/attest']
+      return (await daemon.as(['curl', '-sS', ...url, '--data', JSON.stringify({ pid })])).stdout
+    }
+    assert.match(await attest(process.pid), /"API_FORBIDDEN"/)
+    const status = ['--unix-socket', join(daemon.runDir, 'daemon.sock'), 'http://daemon/status']
+    assert.match((await daemon.as(['curl', '-sS', ...status])).stdout, /"API_FORBIDDEN"/)
+  },
+)
+
+test('a command in namespaces ends with whoever started it', options, async () => {
+  await using daemon = await startDaemon('root', ['--capture=none'])
+  await daemon.apply(scopeWith(1, selector, { host: 'example.org' }))
+  const marker = String(100_000 + process.pid)
+  const running = daemon.run('namespaces', ['sleep', marker])
+  const pidsOf = (word: string) =>
+    readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).split('\0').includes(word))
+  const [sleeping] = await eventually(() => {
+    const found = pidsOf(marker).filter((pid) => commandLine(pid).startsWith('sleep'))
+    return found.length > 0 && found
+  })
+  const parentOf = (pid: string) => /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!
+  const enclosing = parentOf(sleeping!)
+  process.kill(Number(parentOf(enclosing)), 'SIGKILL')
+  await running
+  await eventually(() => ![sleeping!, enclosing].some((pid) => existsSync(`/proc/${pid}`)))
 })

@@ -1,5 +1,6 @@
 import process from 'node:process'
 import { systemClock, type Clock } from '#base/clock'
+import { Fault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import { openLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
@@ -102,7 +103,7 @@ export async function runDaemon(
   const log = openLog({ program: 'tideway-daemon', level: settings.logLevel })
   await using stack = new AsyncDisposableStack()
   const fatal = new AbortController()
-  const onAttestorExit = () => fatal.abort(new Error('the attestor has ended'))
+  const onAttestorExit = () => fatal.abort(new Fault('INTERNAL', 'the attestor has ended'))
   const foundation = await layFoundation(settings, { stack, clock, log, onAttestorExit })
   const { runDir, attestor, node } = foundation
   const paths = runPaths(runDir)

@@ -33,9 +33,9 @@ export interface TestDaemon extends AsyncDisposable {
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
   /** Sends an update and waits for its acknowledgement. */
   apply(update: ScopeUpdate): Promise<void>
-  /** Runs a command as the daemon's user. */
+  /** Runs a command as an ordinary user. */
   as(command: readonly string[]): Promise<Finished>
-  /** Runs a command by `runCommand` as the daemon's user. */
+  /** Runs a command by `runCommand` as an ordinary user. */
   run(mode: RunMode, command: readonly string[]): Promise<Finished>
   /** Pids of its workers. */
   workers(): readonly number[]
@@ -75,7 +75,7 @@ async function finish(command: readonly string[], env: NodeJS.ProcessEnv): Promi
 }
 
 /** Empty for a process that has gone meanwhile. */
-function commandLine(pid: string): string {
+export function commandLine(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
   } catch {
@@ -97,11 +97,11 @@ export async function startDaemon(
   const tokenFile = join(folder, 'token')
   writeFileSync(tokenFile, server.token)
   const runDir = join(folder, 'run')
-  const prefix = drop ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--'] : []
+  const prefix = asRoot ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--'] : []
   const asUser = (command: readonly string[]): Promise<Finished> =>
     finish([...prefix, ...command], { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: folder })
   const [program, ...rest] = [
-    ...prefix,
+    ...(drop ? prefix : []),
     process.execPath,
     '--disable-warning=ExperimentalWarning',
     join(repository, 'bin/tidewayd.ts'),
