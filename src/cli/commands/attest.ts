@@ -59,6 +59,8 @@ export function attestCommand(cli: Cli): Command {
     .action(async (text: string, { runDir, output }: { runDir?: string; output?: string }) => {
       if (!/^[1-9]\d{0,9}$/.test(text))
         throw new Fault('SETTING_INVALID', `${JSON.stringify(text)} is not a process id`)
+      if (output !== undefined && output !== 'json')
+        throw new Fault('SETTING_INVALID', '--output: only json is known')
       const directory = findRunDir(runDir, cli.env)
       const explanation = await askDaemon<Explanation>(directory, 'POST', '/attest', { pid: Number(text) })
       cli.terminal.print(output === 'json' ? JSON.stringify(explanation, null, 2) : render(explanation))

@@ -6,6 +6,8 @@ export interface Cli {
   readonly terminal: Terminal
   readonly env: NodeJS.ProcessEnv
   readonly clock: Clock
+  /** All of standard input; rejects when `signal` aborts. */
+  readonly readInput: () => Promise<string>
   /** Aborts on Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
   /** A command whose work is done but not in the way of a fault (such as `run`) leaves its exit code here. */

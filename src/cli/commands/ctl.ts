@@ -1,96 +1,42 @@
 import { Command } from 'commander'
 import { Fault, isFault } from '#base/errors'
-import {
-  defaultNamespace,
-  expectResource,
-  findKind,
-  kinds,
-  type Kind,
-  type KindDefinition,
-  type Resource,
-} from '#model/resource'
+import { defaultNamespace, kinds, type Resource } from '#model/resource'
 import { describeObject, formatTable } from '#cli/output'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
+import { wait } from './ctl-wait.ts'
 import { readManifests } from './manifests.ts'
 import { qualifiedName, renderObjects } from './print-objects.ts'
+import {
+  actOnEach,
+  chosen,
+  from,
+  selectionsOf,
+  validate,
+  type FileOptions,
+  type Place,
+  type Selection,
+} from './selection.ts'
 
-interface Place {
-  namespace?: string
-}
-interface FileOptions extends Place {
-  filename?: string[]
-  dryRun?: boolean
-}
 interface GetOptions extends FileOptions {
   output?: string
   allNamespaces?: boolean
 }
 
-/** What `KIND NAME`, `KIND/NAME` and `KIND,KIND` on the command line mean. */
-interface Selection {
-  readonly definition: KindDefinition<Kind>
-  /** Absent: all objects of the kind. */
-  readonly name?: string
-}
-
-function selectionsOf(words: readonly string[]): Selection[] {
-  const [first, ...names] = words
-  if (first === undefined) throw new Fault('SETTING_INVALID', 'say which kind, or give a file with -f')
-  if (first.includes('/')) {
-    return words.map((word) => {
-      const [kind, name, ...rest] = word.split('/')
-      if (!kind || !name || rest.length > 0)
-        throw new Fault('SETTING_INVALID', `${JSON.stringify(word)} is not KIND/NAME`)
-      return { definition: findKind(kind), name }
-    })
-  }
-  const definitions = first === 'all' ? kinds : first.split(',').map(findKind)
-  if (names.length > 0 && definitions.length > 1) {
-    throw new Fault('SETTING_INVALID', 'names can be given for one kind only')
-  }
-  return definitions.flatMap((definition) =>
-    names.length === 0 ? [{ definition }] : names.map((name) => ({ definition, name })),
-  )
-}
-
-/** Selections from the command line, or those that the objects of files make. */
-async function chosen(
-  words: readonly string[],
-  { filename }: FileOptions,
-): Promise<readonly (Selection & Place)[]> {
-  if (!filename) return selectionsOf(words)
-  if (words.length > 0) throw new Fault('SETTING_INVALID', 'give either names or files, not both')
-  return (await readManifests(filename)).map(({ source, value }) => {
-    const { draft, definition } = namingSource(source, () => expectResource(value))
-    const { name, namespace } = draft.metadata
-    return { definition, name, ...(namespace !== undefined && { namespace }) }
-  })
-}
-
-/** A fault about an object of a file says which file and document it was. */
-function namingSource<T>(source: string, read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    if (!isFault(error)) throw error
-    throw new Fault(error.code, `${source}: ${error.message}`, { cause: error })
-  }
-}
-
 async function apply(cli: Cli, { filename, namespace, dryRun }: FileOptions): Promise<void> {
   const api = openApi(cli, { namespace })
   // Every document is checked before the first is sent: half an application helps nobody.
-  const drafts = (await readManifests(filename ?? [])).map(({ source, value }) => ({
-    source,
-    ...namingSource(source, () => expectResource(value)),
+  const drafts = (await readManifests(filename ?? [], cli.readInput)).map((manifest) => ({
+    source: manifest.source,
+    ...validate(manifest, namespace),
   }))
-  for (const { draft, definition } of drafts) {
-    const { verdict } = await api.apply(draft, { dryRun })
-    cli.terminal.print(
-      `${qualifiedName(definition, draft.metadata.name)} ${verdict}${dryRun ? ' (dry run)' : ''}`,
-    )
-  }
+  await actOnEach(cli, drafts, async ({ source, draft, definition }) => {
+    const { verdict } = await api.apply(draft, { dryRun }).catch((error: unknown) => {
+      throw from(source, error)
+    })
+    const done = `${qualifiedName(definition, draft.metadata.name)} ${verdict}`
+    cli.terminal.print(dryRun ? `${done} (dry run)` : done)
+  })
 }
 
 async function fetchSelected(
@@ -99,7 +45,10 @@ async function fetchSelected(
   options: GetOptions,
 ): Promise<{ objects: Resource[]; single: boolean; qualified: boolean }> {
   const api = openApi(cli, options)
-  const selections = await chosen(words, options)
+  const selections = await chosen(cli, words, options)
+  if (options.allNamespaces && selections.some(({ name }) => name !== undefined)) {
+    throw new Fault('SETTING_INVALID', 'an object cannot be named across all namespaces')
+  }
   const objects: Resource[] = []
   for (const { definition, name, namespace } of selections) {
     if (name !== undefined) objects.push(await api.get(definition.kind, name, { namespace }))
@@ -115,13 +64,14 @@ async function fetchSelected(
 
 async function get(cli: Cli, words: readonly string[], options: GetOptions): Promise<void> {
   const { objects, single, qualified } = await fetchSelected(cli, words, options)
-  const { output } = options
+  const { output, allNamespaces } = options
   if (objects.length === 0 && (output === undefined || output === 'wide' || output === 'name')) {
-    const where = options.allNamespaces ? '' : ` in ${options.namespace ?? defaultNamespace} namespace`
+    const where = allNamespaces ? '' : ` in ${options.namespace ?? defaultNamespace} namespace`
     cli.terminal.say(`No resources found${where}.`)
     return
   }
-  cli.terminal.print(renderObjects(objects, { output, now: cli.clock.now(), single, qualified }))
+  const now = cli.clock.now()
+  cli.terminal.print(renderObjects(objects, { output, now, single, qualified, namespaced: allNamespaces }))
 }
 
 async function describe(cli: Cli, words: readonly string[], options: GetOptions): Promise<void> {
@@ -136,12 +86,13 @@ async function remove(
   { ignoreNotFound, ...options }: FileOptions & { ignoreNotFound?: boolean },
 ): Promise<void> {
   const api = openApi(cli, options)
-  for (const { definition, name, namespace } of await chosen(words, options)) {
-    if (name === undefined) {
-      throw new Fault('SETTING_INVALID', `say which ${definition.singular} to delete`, {
-        hint: 'everything of a kind is never deleted at once',
-      })
-    }
+  const named = (await chosen(cli, words, options)).map(({ definition, name, namespace }) => {
+    if (name !== undefined) return { definition, name, namespace }
+    throw new Fault('SETTING_INVALID', `say which ${definition.singular} to delete`, {
+      hint: 'everything of a kind is never deleted at once',
+    })
+  })
+  await actOnEach(cli, named, async ({ definition, name, namespace }) => {
     try {
       await api.delete(definition.kind, name, { namespace, dryRun: options.dryRun })
       const [kind] = qualifiedName(definition, '').split('/')
@@ -149,41 +100,7 @@ async function remove(
     } catch (error) {
       if (!(ignoreNotFound && isFault(error, 'RESOURCE_NOT_FOUND'))) throw error
     }
-  }
-}
-
-async function wait(
-  cli: Cli,
-  words: readonly string[],
-  options: Place & { for: string; timeout: string },
-): Promise<void> {
-  const api = openApi(cli, options)
-  const seconds = /^(\d+)s?$/.exec(options.timeout)?.[1]
-  if (seconds === undefined) throw new Fault('SETTING_INVALID', '--timeout: a number of seconds is expected')
-  const expiry = AbortSignal.timeout(Number(seconds) * 1000)
-  const signal = AbortSignal.any([cli.signal, expiry])
-  for (const { definition, name } of selectionsOf(words)) {
-    if (name === undefined) throw new Fault('SETTING_INVALID', 'say which object to wait for')
-    const holds = (object: Resource | undefined) =>
-      options.for === 'delete' ? object === undefined : stateOf(object) === options.for.replace(/^state=/, '')
-    try {
-      await api.waitFor(definition.kind, name, holds, { signal })
-    } catch (error) {
-      if (!expiry.aborted) throw error
-      const now = await api.get(definition.kind, name).catch(() => undefined)
-      throw new Fault(
-        'SERVER_UNREACHABLE',
-        `timed out waiting for ${options.for} on ${definition.plural}/${name}`,
-        {
-          hint: now
-            ? `it is ${stateOf(now)}: ${(now as { status?: { message?: string } }).status?.message ?? ''}`
-            : 'it does not exist',
-          cause: error,
-        },
-      )
-    }
-    cli.terminal.print(`${qualifiedName(definition, name)} condition met`)
-  }
+  })
 }
 
 /** The credential is the binding's own, so that is what can be rotated; requests go on with the old one meanwhile. */
@@ -194,10 +111,6 @@ async function rotate(cli: Cli, word: string, options: Place): Promise<void> {
   }
   await openApi(cli, options).rotateCredential(name)
   cli.terminal.print(`${qualifiedName(definition, name)} rotated`)
-}
-
-function stateOf(object: Resource | undefined): string | undefined {
-  return (object as { status?: { state?: string } } | undefined)?.status?.state
 }
 
 export function ctlCommand(cli: Cli): Command {
@@ -245,7 +158,7 @@ export function ctlCommand(cli: Cli): Command {
   placed(
     command.command(`wait ${subject}`).description('Wait until objects have reached a state, or are gone'),
   )
-    .requiredOption('--for <STATE>', 'a state such as OK or AVAILABLE, or delete')
+    .requiredOption('--for <STATE>', 'a state such as OK or AVAILABLE, condition=TYPE, or delete')
     .option('--timeout <SECONDS>', 'how long', '30s')
     .action((kind: string | undefined, names: string[], options: Place & { for: string; timeout: string }) =>
       wait(cli, [kind ?? [], names].flat(), options),

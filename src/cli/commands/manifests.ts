@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { text as readAll } from 'node:stream/consumers'
-import { parseAllDocuments } from 'yaml'
+import { parseAllDocuments, type Document } from 'yaml'
 import { Fault } from '#base/errors'
 
 /** One document of a file, not validated yet. */
@@ -19,8 +18,10 @@ function parseManifests(source: string, content: string): Manifest[] {
     const place = documents.length === 1 ? source : `${source} document ${at + 1}`
     const [error] = document.errors
     if (error)
-      throw new Fault('RESOURCE_INVALID', `${place}: ${error.message.split('\n')[0]}`, { cause: error })
-    const value: unknown = document.toJS()
+      throw new Fault('RESOURCE_INVALID', `${place}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`, {
+        cause: error,
+      })
+    const value = valueOf(document, place)
     if (value === null) return []
     if (typeof value !== 'object' || Array.isArray(value)) {
       throw new Fault('RESOURCE_INVALID', `${place}: an object with apiVersion and kind is expected`)
@@ -29,6 +30,23 @@ function parseManifests(source: string, content: string): Manifest[] {
     const objects = kind === 'List' && Array.isArray(items) ? (items as unknown[]) : [value]
     return objects.map((object) => ({ source: place, value: object as Record<string, unknown> }))
   })
+}
+
+function valueOf(document: Document.Parsed, place: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    // Such as more aliases than a file for people has.
+    throw new Fault('RESOURCE_INVALID', `${place}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', `${file}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 function filesOf(given: string): string[] {
@@ -44,11 +62,14 @@ function filesOf(given: string): string[] {
 }
 
 /** Reads what `-f` names, in order: files, directories (their .yaml, .yml and .json files), `-` for standard input. */
-export async function readManifests(given: readonly string[]): Promise<readonly Manifest[]> {
+export async function readManifests(
+  given: readonly string[],
+  readInput: () => Promise<string>,
+): Promise<readonly Manifest[]> {
   const manifests: Manifest[] = []
   for (const name of given) {
-    if (name === '-') manifests.push(...parseManifests('standard input', await readAll(process.stdin)))
-    else for (const file of filesOf(name)) manifests.push(...parseManifests(file, readFileSync(file, 'utf8')))
+    if (name === '-') manifests.push(...parseManifests('standard input', await readInput()))
+    else for (const file of filesOf(name)) manifests.push(...parseManifests(file, readText(file)))
   }
   if (manifests.length === 0) throw new Fault('SETTING_INVALID', `no objects found in ${given.join(', ')}`)
   return manifests

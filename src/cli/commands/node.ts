@@ -16,12 +16,14 @@ interface CreateOptions {
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 function seconds(text: string): number {
-  const match = /^(\d{1,6})([smhd])$/.exec(text)
+  const match = /^([1-9]\d{0,5})([smhd])$/.exec(text)
   if (!match) throw new Fault('SETTING_INVALID', '--ttl: a duration such as 10m, 1h or 7d is expected')
   return Number(match[1]) * unitSeconds[match[2]!]!
 }
 
 async function createToken(cli: Cli, options: CreateOptions): Promise<void> {
+  if (options.output !== undefined && options.output !== 'json')
+    throw new Fault('SETTING_INVALID', '--output: only json is known')
   const { server, caPem } = selectContext(contextFilePath(cli.env))
   const token = randomBytes(32).toString('base64url')
   const expireAt = formatTime(cli.clock.now() + seconds(options.ttl) * 1000)

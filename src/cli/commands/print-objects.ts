@@ -25,9 +25,11 @@ function tableOf(objects: readonly Resource[], definition: KindDefinition, optio
   const columns = definition.columns.filter(({ wide }) => !wide || options.output === 'wide')
   const rows = objects.map((object) => {
     const name = options.qualified ? qualifiedName(definition, object.metadata.name) : object.metadata.name
-    return [name, ...columns.map((column) => cellOf(object, column, options.now))]
+    const cells = [name, ...columns.map((column) => cellOf(object, column, options.now))]
+    return options.namespaced ? [object.metadata.namespace, ...cells] : cells
   })
-  return formatTable(['NAME', ...columns.map(({ name }) => name)], rows)
+  const headings = ['NAME', ...columns.map(({ name }) => name)]
+  return formatTable(options.namespaced ? ['NAMESPACE', ...headings] : headings, rows)
 }
 
 export interface PrintOptions {
@@ -38,6 +40,8 @@ export interface PrintOptions {
   readonly single: boolean
   /** Table rows carry kind/name, because several kinds were asked for. */
   readonly qualified: boolean
+  /** Table rows carry the namespace, because every one was asked for. */
+  readonly namespaced?: boolean | undefined
 }
 
 /** Renders objects as `-o` says. @throws Fault SETTING_INVALID for an output format that there is not. */

@@ -1,3 +1,5 @@
+import { addAbortSignal } from 'node:stream'
+import { text as readAll } from 'node:stream/consumers'
 import { Command, CommanderError } from 'commander'
 import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
@@ -11,31 +13,39 @@ const usageError = 2
 /** What shells report for a program that Ctrl-C ended. */
 const interrupted = 130
 
-/** Runs the command line `argv` (without node and script) and returns the exit code; never throws. */
+/** Runs the command line `argv` (without node and script) in this process and returns the exit code; never throws. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const terminal = openTerminal()
+  return await runProgram(({ signal }) =>
+    runCommandLine(argv, {
+      terminal,
+      env: process.env,
+      clock: systemClock,
+      signal,
+      readInput: () => readAll(addAbortSignal(signal, process.stdin)),
+    }),
+  )
+}
+
+/** Runs the command line `argv` with everything it needs given, and returns the exit code; never throws. */
+export async function runCommandLine(
+  argv: readonly string[],
+  surroundings: Omit<Cli, 'setExitCode'>,
+): Promise<number> {
+  const { terminal, signal } = surroundings
   let exitCode = 0
-  let stopped: AbortSignal | undefined
+  const setExitCode = (code: number) => {
+    exitCode = code
+  }
   try {
-    await runProgram(async ({ signal }) => {
-      stopped = signal
-      const cli: Cli = {
-        terminal,
-        env: process.env,
-        clock: systemClock,
-        signal,
-        setExitCode: (code) => {
-          exitCode = code
-        },
-      }
-      await (await rootCommand(cli, argv[0])).parseAsync([...argv], { from: 'user' })
-    })
+    const root = await rootCommand({ ...surroundings, setExitCode }, argv[0])
+    await root.parseAsync([...argv], { from: 'user' })
     return exitCode
   } catch (error) {
     // commander has printed its own message, and reports --help and --version this way too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageError
-    if (stopped?.aborted) {
-      terminal.say((stopped.reason as Error).message)
+    if (signal.aborted) {
+      terminal.say((signal.reason as Error).message)
       return interrupted
     }
     terminal.say(renderFault(error))

@@ -1,7 +1,8 @@
+import { X509Certificate } from 'node:crypto'
 import { Command } from 'commander'
 import { Fault } from '#base/errors'
-import { awsSetupScript } from '#cli/aws'
-import { contextFilePath, openFetch, selectContext } from '#cli/context'
+import { awsSetupScript, type AwsSetup } from '#cli/aws'
+import { contextFilePath, openFetch, selectContext, type Context } from '#cli/context'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 
@@ -11,10 +12,12 @@ interface AwsOptions {
   issuerUrl?: string
 }
 
+const roleArnPattern =
+  /^arn:(?<partition>aws[\w-]*):iam::(?<account>\d{12})?:role(?<path>\/(?:[\w+=,.@-]+\/)*)(?<name>[\w+=,.@-]{1,64})$/
+
 /** What the server's discovery document says of itself (OpenID Connect Discovery 1.0, section 4.2). */
-async function issuerOf({ env }: Cli): Promise<string> {
-  const { server, caPem } = selectContext(contextFilePath(env))
-  const response = await openFetch({ caPem })(`${server}/oidc/.well-known/openid-configuration`)
+async function issuerOf({ signal }: Cli, { server, caPem }: Context): Promise<string> {
+  const response = await openFetch({ caPem, signal })(`${server}/oidc/.well-known/openid-configuration`)
   const { issuer } = (await response.json()) as { issuer?: string }
   if (!issuer) throw new Fault('SERVER_UNREACHABLE', `${server} has no OIDC discovery document`)
   return issuer
@@ -35,19 +38,32 @@ async function setupAws(cli: Cli, bindingName: string, options: AwsOptions): Pro
   }
   if (!source.spec.aws)
     throw new Fault('SETTING_INVALID', `credential source ${source.metadata.name} is not of type aws`)
-  const role = /^arn:[\w-]+:iam::(\d{12})?:role\/(?:.*\/)?([\w+=,.@-]+)$/.exec(source.spec.aws.roleArn)
-  const accountId = options.accountId ?? role?.[1]
-  if (!role || !accountId)
-    throw new Fault('SETTING_INVALID', `${source.spec.aws.roleArn} is not the ARN of a role`)
-  cli.terminal.print(
-    awsSetupScript({
-      accountId,
-      roleName: role[2]!,
-      issuerUrl: options.issuerUrl ?? (await issuerOf(cli)),
-      audience: source.spec.aws.audience?.[0] ?? 'sts.amazonaws.com',
-      subject,
-    }),
-  )
+  const { roleArn, audience = [] } = source.spec.aws
+  const role = roleArnPattern.exec(roleArn)?.groups
+  const accountId = options.accountId ?? role?.['account']
+  if (!role || !accountId) throw new Fault('SETTING_INVALID', `${roleArn} is not the ARN of a role`)
+  if (!/^\d{12}$/.test(accountId)) throw new Fault('SETTING_INVALID', '--account-id: 12 digits are expected')
+  const context = selectContext(contextFilePath(cli.env))
+  const issuerUrl = options.issuerUrl ?? (await issuerOf(cli, context))
+  if (URL.parse(issuerUrl)?.protocol !== 'https:')
+    throw new Fault('SETTING_INVALID', '--issuer-url: an https:// URL is expected')
+  const { origin } = new URL(issuerUrl)
+  // AWS wants SHA-1 here (IAM: thumbprints of OIDC providers); it decides nothing about the server's identity to us.
+  const caThumbprint =
+    origin === context.server && context.caPem !== undefined
+      ? new X509Certificate(context.caPem).fingerprint.replaceAll(':', '').toLowerCase()
+      : undefined
+  const { partition, path, name } = role as { partition: string; path: string; name: string }
+  const setup: AwsSetup = {
+    partition,
+    accountId,
+    rolePath: path,
+    roleName: name,
+    issuerUrl,
+    audience: audience[0] ?? 'sts.amazonaws.com',
+    subject,
+  }
+  cli.terminal.print(awsSetupScript(setup, caThumbprint === undefined ? {} : { caThumbprint }))
   cli.terminal.say(`# Read it, then run it with administrator access to account ${accountId}.
 # Workloads must trust the daemon's intercept CA: 'tideway trust check' says which runtimes on a node do, and
 # which variable to set for those that do not.`)

@@ -12,7 +12,7 @@ import {
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parse, stringify } from 'yaml'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 
 /** One control plane as seen from here. `token` is a bearer token: the file is readable by its owner only. */
 export interface Context {
@@ -54,15 +54,26 @@ export function loadContexts(file: string): ContextFile {
     text = readFileSync(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { contexts: [] }
-    throw error
+    if (isFault(error)) throw error
+    const message = `context file ${file} cannot be read: ${(error as Error).message}`
+    throw new Fault('SETTING_INVALID', message, { cause: error })
   }
-  const value = parse(text) as Partial<ContextFile> | null
+  const value = parsed(text)
   if (!value || !Array.isArray(value.contexts) || !value.contexts.every(isContext)) {
     throw new Fault('SETTING_INVALID', `context file ${file} is damaged`, {
       hint: "it should hold 'current' and 'contexts', each context with name, server and token",
     })
   }
   return value as ContextFile
+}
+
+// SECURITY: what the parser says of a broken file quotes it, tokens included; so it is not passed on.
+function parsed(text: string): Partial<ContextFile> | undefined {
+  try {
+    return (parse(text) as Partial<ContextFile> | null) ?? undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Replaces the file at once, so that a reader sees the old or the new one, and a crash leaves one of them. */
@@ -92,11 +103,11 @@ export function saveContext(file: string, context: Context, { makeCurrent }: { m
   })
 }
 
-/** Removes a context if it is there. */
+/** Removes a context. @throws Fault CONTEXT_MISSING */
 export function removeContext(file: string, name: string): void {
   const { current, contexts } = loadContexts(file)
   const others = contexts.filter((context) => context.name !== name)
-  if (others.length === contexts.length) return
+  if (others.length === contexts.length) throw noSuchContext(name, contexts)
   store(file, { ...(current !== undefined && current !== name && { current }), contexts: others })
 }
 

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { Agent, request } from 'node:https'
 import { Readable } from 'node:stream'
 import { Fault } from '#base/errors'
@@ -13,16 +14,35 @@ const remedies: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name than this URL",
 }
 
+// OpenSSL takes a text without any certificate for an empty list, and then says only that nothing is trusted.
+function expectCertificate(pem: string): X509Certificate {
+  try {
+    return new X509Certificate(pem)
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', 'the CA of the server is not a PEM certificate', { cause: error })
+  }
+}
+
 /**
  * A `fetch` that trusts exactly `caPem` (or the public CAs when absent), over kept-alive connections that do not
  * hold the process. The global `fetch` cannot be given a CA without replacing its dispatcher.
- * @throws Fault SERVER_UNREACHABLE with what to do about it.
+ * @throws Fault SETTING_INVALID for a `caPem` that is none; SERVER_UNREACHABLE with what to do about it.
  */
-export function openFetch({ caPem }: { caPem?: string | undefined }): Fetch {
+export function openFetch({
+  caPem,
+  signal: whole,
+}: {
+  caPem?: string | undefined
+  /** Ends every request when it aborts. */
+  signal?: AbortSignal | undefined
+}): Fetch {
+  if (caPem !== undefined) expectCertificate(caPem)
   const agent = new Agent({ keepAlive: true, ...(caPem !== undefined && { ca: caPem }) })
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input)
-    const { method = 'GET', body, signal } = init
+    const { method = 'GET', body } = init
+    const signals = [whole, init.signal].filter((signal) => signal != null)
+    const signal = signals.length > 0 ? AbortSignal.any(signals) : undefined
     const headers = Object.fromEntries(new Headers(init.headers))
     return await new Promise<Response>((resolve, reject) => {
       const outgoing = request(url, { agent, method, headers, ...(signal && { signal }) }, (incoming) => {

@@ -1,20 +1,26 @@
 import { createHash, X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
 import { connect, type DetailedPeerCertificate } from 'node:tls'
 import { Fault } from '#base/errors'
 
 /**
  * Fetches the CA certificate that a server presents and accepts it only when its SHA-256 is `caHash`
  * (`sha256:<hex>`, as the server prints at start): first contact is never trust-on-first-use.
- * @throws Fault SERVER_UNREACHABLE, CERTIFICATE_INVALID
+ * @throws Fault SETTING_INVALID for what is no hash, SERVER_UNREACHABLE, CERTIFICATE_INVALID
  */
 export async function fetchServerCa(server: string, caHash: string): Promise<string> {
+  if (!/^sha256:[0-9a-f]{64}$/i.test(caHash)) {
+    throw new Fault('SETTING_INVALID', 'the CA hash is not sha256: and 64 hexadecimal digits')
+  }
   const { hostname, port } = new URL(server)
   const chain = await new Promise<DetailedPeerCertificate>((resolve, reject) => {
     // SECURITY: unverified on purpose, and nothing is sent: only the certificate is read, and judged by its hash.
+    const host = hostname.replace(/^\[(.*)\]$/, '$1')
     const socket = connect({
-      host: hostname,
+      host,
       port: Number(port || 443),
-      servername: hostname,
+      // RFC 6066, section 3: an address is no server name.
+      ...(isIP(host) === 0 && { servername: host }),
       rejectUnauthorized: false,
     })
     socket.setTimeout(10_000, () => socket.destroy(new Error('timed out')))

@@ -1,12 +1,6 @@
 import { formatTable } from './table.ts'
 
-/** `credentialSource` -> `Credential Source`, `workloadID` -> `Workload ID`; keys that are not names stay as they are. */
-function labelOf(key: string): string {
-  if (!/^[a-z][A-Za-z0-9]*$/.test(key)) return key
-  const words = key.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
-  return words[0]!.toUpperCase() + words.slice(1)
-}
-
+/** Nested values in the manner of YAML, values in one column; keys as they stand in files. */
 function lines(value: unknown, indent: string): string[] {
   if (Array.isArray(value)) {
     return value.flatMap((item) => {
@@ -16,9 +10,9 @@ function lines(value: unknown, indent: string): string[] {
     })
   }
   const entries = Object.entries(value as Record<string, unknown>).filter(([, item]) => item !== undefined)
-  const width = Math.max(0, ...entries.map(([key]) => labelOf(key).length)) + 2
+  const width = Math.max(0, ...entries.map(([key]) => key.length)) + 2
   return entries.flatMap(([key, item]) => {
-    const label = `${labelOf(key)}:`
+    const label = `${key}:`
     if (typeof item !== 'object' || item === null) return [`${indent}${label.padEnd(width)}${String(item)}`]
     const nested = lines(item, `${indent}  `)
     return nested.length === 0 ? [`${indent}${label.padEnd(width)}<none>`] : [`${indent}${label}`, ...nested]

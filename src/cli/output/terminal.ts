@@ -6,10 +6,12 @@ export interface Terminal {
 
 export function openTerminal(): Terminal {
   // A reader that goes away (`| head`) ends the program quietly, as shell users expect.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
   return {
     print: (text) => void process.stdout.write(text.endsWith('\n') ? text : `${text}\n`),
     say: (text) => void process.stderr.write(text.endsWith('\n') ? text : `${text}\n`),

@@ -1,0 +1,59 @@
+import { Fault } from '#base/errors'
+import type { CommonStatus, Resource } from '#model/resource'
+import { openApi } from './api.ts'
+import type { Cli } from './cli.ts'
+import { qualifiedName } from './print-objects.ts'
+import { selectionsOf, type Place } from './selection.ts'
+
+function statusOf(object: Resource | undefined): CommonStatus {
+  return (object as { status?: CommonStatus } | undefined)?.status ?? {}
+}
+
+function situationOf(object: Resource): string {
+  const { state = 'in no state yet', message } = statusOf(object)
+  return message === undefined ? `it is ${state}` : `it is ${state}: ${message}`
+}
+
+/** `delete`, a state, or as kubectl has it `condition=TYPE[=STATUS]`. */
+function goalOf(text: string): (object: Resource | undefined) => boolean {
+  if (text === 'delete') return (object) => object === undefined
+  const [what, type, wanted = 'True'] = text.split('=')
+  if (what === 'condition' && type) {
+    return (object) =>
+      (statusOf(object).conditions ?? []).some(
+        (condition) => condition.type === type && condition.status === wanted,
+      )
+  }
+  if (text.includes('='))
+    throw new Fault('SETTING_INVALID', '--for: a state, delete, or condition=TYPE is expected')
+  return (object) => statusOf(object).state === text
+}
+
+/** Waits for the objects one after the other. */
+export async function wait(
+  cli: Cli,
+  words: readonly string[],
+  options: Place & { for: string; timeout: string },
+): Promise<void> {
+  const api = openApi(cli, options)
+  const seconds = /^(\d+)s?$/.exec(options.timeout)?.[1]
+  if (seconds === undefined) throw new Fault('SETTING_INVALID', '--timeout: a number of seconds is expected')
+  const expiry = AbortSignal.timeout(Number(seconds) * 1000)
+  const signal = AbortSignal.any([cli.signal, expiry])
+  const holds = goalOf(options.for)
+  for (const { definition, name } of selectionsOf(words)) {
+    if (name === undefined) throw new Fault('SETTING_INVALID', 'say which object to wait for')
+    try {
+      await api.waitFor(definition.kind, name, holds, { signal })
+    } catch (error) {
+      if (!expiry.aborted) throw error
+      const now = await api.get(definition.kind, name).catch(() => undefined)
+      throw new Fault(
+        'SERVER_UNREACHABLE',
+        `timed out waiting for ${options.for} on ${definition.plural}/${name}`,
+        { hint: now ? situationOf(now) : 'it does not exist', cause: error },
+      )
+    }
+    cli.terminal.print(`${qualifiedName(definition, name)} condition met`)
+  }
+}
