@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, mkdirSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -102,6 +111,7 @@ function startDemo(uid: number): Demo {
   const folder = mkdtempSync(path.join(tmpdir(), 'tideway-test-'))
   const home = path.join(folder, 'home')
   mkdirSync(home)
+  chmodSync(folder, 0o755)
   for (const own of [folder, home]) chownSync(own, uid, uid)
   const before = bpfObjects()
   const user = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
