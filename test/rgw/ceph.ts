@@ -7,7 +7,8 @@ import process from 'node:process'
 import { mustRun, runCommand } from './command.ts'
 import { findFreePorts } from './ports.ts'
 
-export interface Ceph {
+/** Disposal stops it and deletes all it wrote. */
+export interface Ceph extends Disposable {
   /** `https://localhost:PORT`: STS, IAM and S3 in one. */
   readonly url: string
   readonly port: number
@@ -21,8 +22,6 @@ export interface Ceph {
   countInLog(text: string): number
   /** What it served to the holder of a role session for `subject`, from its access log: `GET /bucket/key`. */
   servedTo(subject: string): readonly string[]
-  /** Stops it and deletes all it wrote; synchronous, so that it works while the process ends. */
-  readonly wipe: () => void
 }
 
 function scriptsFolder(): string {
@@ -50,11 +49,19 @@ export async function startCeph(folder: string): Promise<Ceph> {
     RGW_OPTS: 'rgw_sts_min_session_duration = 2\nrgw_dns_name = localhost',
   }
   const up = path.join(scripts, 'up.sh')
-  const wipe = () => void spawnSync(path.join(scripts, 'down.sh'), ['--wipe', folder], { stdio: 'ignore' })
+  const ending = new AbortController()
+  const wipe = () => {
+    ending.abort()
+    spawnSync(path.join(scripts, 'down.sh'), ['--wipe', folder], { stdio: 'ignore' })
+    process.removeListener('exit', wipe)
+  }
+  // Its daemons would outlive this process, however that ends.
+  process.prependOnceListener('exit', wipe)
   try {
+    const options = { env, signal: ending.signal }
     // On a busy machine it takes a daemon that is just starting for dead; called again it goes on from there.
-    const { code } = await runCommand([up, folder], { env })
-    if (code !== 0) await mustRun([up, folder], { env })
+    const { code } = await runCommand([up, folder], options)
+    if (code !== 0) await mustRun([up, folder], options)
   } catch (error) {
     wipe()
     throw error
@@ -86,6 +93,6 @@ export async function startCeph(folder: string): Promise<Ceph> {
         .split('\n')
         .filter((line) => line.includes(` - $oidc$${subject} [`) && !line.includes('"tideway"'))
         .map((line) => /"([A-Z]+ [^ ?]+)\S* HTTP\/1.1"/.exec(line)![1]!),
-    wipe,
+    [Symbol.dispose]: wipe,
   }
 }

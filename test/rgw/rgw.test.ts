@@ -68,6 +68,10 @@ suite('a workload that holds no credential', () => {
     succeeded(await world.as(uids.workload).node('objects.mjs', world.ceph.url, 'fetch'))
   })
 
+  test('uses objects with the AWS SDK for JavaScript', async () => {
+    succeeded(await world.as(uids.workload).node('objects-sdk.mjs', world.ceph.url, 'sdk-bucket'))
+  })
+
   test('gets no credential out of the STS that is served beside S3', async () => {
     const form = 'Action=AssumeRole&Version=2011-06-15&RoleArn=arn:aws:iam:::role/objects&RoleSessionName=own'
     const answer = await world.as(uids.workload).curl(...withStatus, '-d', form, `${world.ceph.url}/`)

@@ -52,14 +52,8 @@ export async function openWorld(): Promise<World> {
     remove()
     process.removeListener('exit', remove)
   })
-  const ceph = await startCeph(path.join(folder, 'ceph'))
-  // Its daemons outlive a process that dies, so they are stopped on the way out, whatever that is.
-  process.prependOnceListener('exit', ceph.wipe)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-  starting.defer(() => {
-    ceph.wipe()
-    process.removeListener('exit', ceph.wipe)
-  })
+  const ceph = starting.use(await startCeph(path.join(folder, 'ceph')))
   const tideway = starting.use(await startTideway(folder, { exchangeCa: ceph.caFile }))
   ceph.trust('tideway', tideway.caPem)
   const relay = starting.use(await openStsRelay(ceph))
