@@ -45,7 +45,7 @@ async function setupAws(cli: Cli, bindingName: string, options: AwsOptions): Pro
   if (!/^\d{12}$/.test(accountId)) throw new Fault('SETTING_INVALID', '--account-id: 12 digits are expected')
   const context = selectContext(contextFilePath(cli.env))
   const issuerUrl = options.issuerUrl ?? (await issuerOf(cli, context))
-  if (URL.parse(issuerUrl)?.protocol !== 'https:')
+  if (URL.parse(issuerUrl)?.protocol !== 'https:' || /\s/.test(issuerUrl))
     throw new Fault('SETTING_INVALID', '--issuer-url: an https:// URL is expected')
   const { origin } = new URL(issuerUrl)
   // AWS wants SHA-1 here (IAM: thumbprints of OIDC providers); it decides nothing about the server's identity to us.

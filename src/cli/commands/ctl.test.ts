@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
+import { after, before, describe, test } from 'node:test'
+import { parse } from 'yaml'
+import { openCliBed, serviceManifest, type CliBed, type Outcome } from './fixture.ts'
+
+interface Listed {
+  kind: string
+  items: { metadata: { name: string } }[]
+}
+
+describe('tideway ctl', () => {
+  let bed: CliBed
+  before(async () => {
+    bed = await openCliBed()
+  })
+  after(() => bed[Symbol.asyncDispose]())
+
+  const ctl = (line: string, input = ''): Promise<Outcome> => bed.run(['ctl', ...line.split(' ')], { input })
+  const apply = (...manifests: string[]) => ctl('apply -f -', manifests.join('---\n'))
+  const says = (stdout: string): Outcome => ({ code: 0, stdout, stderr: '' })
+
+  test('apply says created, unchanged and configured', async () => {
+    assert.deepEqual(
+      await apply(serviceManifest('verdict')),
+      says('service.core.riptides.io/verdict created\n'),
+    )
+    assert.deepEqual(
+      await apply(serviceManifest('verdict')),
+      says('service.core.riptides.io/verdict unchanged\n'),
+    )
+    const other = serviceManifest('verdict', 'other.example.org')
+    assert.deepEqual(
+      await ctl('apply --dry-run -f -', other),
+      says('service.core.riptides.io/verdict configured (dry run)\n'),
+    )
+    assert.deepEqual(await apply(other), says('service.core.riptides.io/verdict configured\n'))
+  })
+
+  test('apply takes files, directories, several documents, lists and JSON', async () => {
+    await mkdir(`${bed.folder}/objects`)
+    await bed.file(
+      'objects/b.yaml',
+      `---\n${serviceManifest('b')}---\n# nothing\n---\n${serviceManifest('c')}`,
+    )
+    await bed.file('objects/a.json', JSON.stringify(parse(serviceManifest('a'))))
+    await bed.file('objects/notes.txt', 'not YAML: [')
+    const list = { apiVersion: 'v1', kind: 'List', items: [parse(serviceManifest('d'))] }
+    const file = await bed.file('list.yaml', JSON.stringify(list))
+    const { code, stdout } = await ctl(`apply -f ${bed.folder}/objects -f ${file} -f -`, serviceManifest('e'))
+    assert.equal(code, 0)
+    const created = ['a', 'b', 'c', 'd', 'e'].map((name) => `service.core.riptides.io/${name} created\n`)
+    assert.equal(stdout, created.join(''))
+    const deleted = await ctl(`delete -f ${bed.folder}/objects -f ${file} service`)
+    assert.deepEqual(deleted.code, 2)
+    assert.match(
+      (await ctl(`delete -f ${bed.folder}/objects -f ${file}`)).stdout,
+      /^service.core.riptides.io "a" deleted\n/,
+    )
+  })
+
+  test('a file that is not in order is refused whole, with document and field', async () => {
+    const refusals: [text: string, message: RegExp][] = [
+      [
+        serviceManifest('x').replace('external:', 'externl:'),
+        /standard input document 2: .*spec\.externl: unknown field/,
+      ],
+      [serviceManifest('x').replace('port: 443', 'port: -1'), /document 2: .*spec\.addresses\[0\]\.port/],
+      [
+        serviceManifest('x').replace('kind: Service', 'kind: Foo'),
+        /document 2: .*no matches for kind "Foo" in version "core\.riptides\.io\/v1alpha1"/,
+      ],
+      ['kind: [\n', /document 2: .*line \d+, column \d+\n$/],
+      ['- a\n', /document 2: an object with apiVersion and kind is expected/],
+      ['kind: List\nitems: [null]\n', /document 2: .*an object is expected/],
+    ]
+    for (const [text, message] of refusals) {
+      const { code, stdout, stderr } = await apply(serviceManifest('first'), text)
+      assert.deepEqual([code, stdout], [2, ''], text)
+      assert.match(stderr, message)
+      assert.doesNotMatch(stderr, /\n\s+at /)
+    }
+    assert.equal((await ctl('get svc first')).code, 1)
+  })
+
+  test('what the server refuses names its document too, and the others are applied', async () => {
+    const identity = `apiVersion: core.riptides.io/v1alpha1
+kind: WorkloadIdentity
+metadata: { name: thief }
+spec:
+  workloadID: riptides/daemon/web-1
+  scope: { daemon: { id: riptides/daemon/web-1 } }
+  selectors: [{ process:uid: 1000 }]
+`
+    const { code, stdout, stderr } = await apply(identity, serviceManifest('after'))
+    assert.equal(code, 2)
+    assert.equal(stdout, 'service.core.riptides.io/after created\n')
+    assert.match(stderr, /^error: standard input document 1: .*spec\.workloadID.*reserved for daemons/)
+  })
+
+  test("a document of another namespace than the command's is refused", async () => {
+    const manifest = serviceManifest('x').replace('name: x', 'name: x\n  namespace: one')
+    const { code, stderr } = await ctl('apply -n two -f -', manifest)
+    assert.equal(code, 2)
+    assert.match(stderr, /its namespace is one, and --namespace says two/)
+  })
+
+  test('files that cannot be used are named', async () => {
+    const refusals: [args: string, message: RegExp][] = [
+      ['apply -f /does/not/exist', /the path "\/does\/not\/exist" does not exist/],
+      ['apply -f -', /no objects found in -/],
+      ['apply', /required option '-f, --filename <FILE>' not specified/],
+      ['delete -f /does/not/exist', /does not exist/],
+    ]
+    for (const [args, message] of refusals) {
+      const { code, stderr } = await ctl(args)
+      assert.equal(code, 2)
+      assert.match(stderr, message)
+    }
+  })
+
+  test('kinds are understood in singular, plural, short, qualified and in any case', async () => {
+    await apply(serviceManifest('named'))
+    const spellings = [
+      'service named',
+      'services named',
+      'svc named',
+      'SERVICE named',
+      'Services.core.riptides.io named',
+    ]
+    for (const spelling of [...spellings, 'service/named', 'svc/named', 'service.core.riptides.io/named']) {
+      assert.deepEqual(
+        await ctl(`get ${spelling} -o name`),
+        says('service.core.riptides.io/named\n'),
+        spelling,
+      )
+    }
+    assert.deepEqual(
+      await ctl('get workloadidentity,workloadidentities,WorkloadIdentitys -o jsonpath={.items}'),
+      says('[]\n'),
+    )
+    const { stdout } = await ctl('kinds')
+    assert.match(stdout, /^NAME +SHORT +API VERSION +KIND\n/)
+  })
+
+  test('a kind that there is not, an object that there is not, and selections that make no sense', async () => {
+    const refusals: [args: string, code: number, message: RegExp][] = [
+      ['get foo', 1, /^error: the server doesn't have a resource type "foo"\n$/],
+      ['get svc nope', 1, /^error: services\.core\.riptides\.io "nope" not found\n$/],
+      ['describe cb/nope', 1, /^error: credentialbindings\.core\.riptides\.io "nope" not found\n$/],
+      ['delete cs nope', 1, /^error: credentialsources\.core\.riptides\.io "nope" not found\n$/],
+      ['get', 2, /say which kind/],
+      ['get svc/a/b', 2, /"svc\/a\/b" is not KIND\/NAME/],
+      ['get svc,cs name', 2, /names can be given for one kind only/],
+      ['get svc name -A', 2, /cannot be named across all namespaces/],
+      ['delete svc', 2, /say which service to delete/],
+      ['delete all', 2, /say which workloadidentity to delete/],
+      ['rotate svc/x', 2, /only credentialbinding\/NAME can be rotated/],
+      ['rotate cb/nope', 1, /"nope" not found/],
+      ['get svc named -o csv', 2, /output format "csv"\nhint: formats: wide, yaml/],
+      ['get svc named -o jsonpath={.a', 2, /unbalanced braces/],
+    ]
+    for (const [args, code, message] of refusals) {
+      const outcome = await ctl(args)
+      assert.deepEqual([outcome.code, outcome.stdout], [code, ''], args)
+      assert.match(outcome.stderr, message)
+    }
+  })
+
+  test('delete goes on after an object that is not there, and fails in the end', async () => {
+    await apply(serviceManifest('one'), serviceManifest('two'))
+    const { code, stdout, stderr } = await ctl('delete svc one nope two nor-this')
+    assert.equal(code, 1)
+    assert.equal(stdout, 'service.core.riptides.io "one" deleted\nservice.core.riptides.io "two" deleted\n')
+    assert.equal(
+      stderr,
+      'error: services.core.riptides.io "nope" not found\nerror: services.core.riptides.io "nor-this" not found\n',
+    )
+    assert.deepEqual(await ctl('delete svc nope --ignore-not-found'), says(''))
+  })
+
+  test('get prints tables, and wide ones with messages', async () => {
+    await apply(serviceManifest('shown'))
+    await ctl('wait svc/shown --for OK')
+    const table = await ctl('get svc shown')
+    assert.match(table.stdout, /^NAME +ADDRESSES +EXTERNAL +AGE\nshown +shown\.example\.org +true +\ds\n$/)
+    const wide = await ctl('get svc shown -o wide')
+    assert.match(
+      wide.stdout,
+      /^NAME .* MESSAGE\nshown .* no CredentialBinding that is in force selects it\n$/,
+    )
+    assert.match((await ctl('get svc -A')).stdout, /^NAMESPACE +NAME .*\nriptides-system +/)
+    assert.match((await ctl('get all')).stdout, /\nservice\.core\.riptides\.io\/shown +shown\.example\.org/)
+    assert.deepEqual(await ctl('get cb'), {
+      code: 0,
+      stdout: '',
+      stderr: 'No resources found in riptides-system namespace.\n',
+    })
+    assert.match((await ctl('get svc -n elsewhere')).stderr, /No resources found in elsewhere namespace/)
+  })
+
+  test('get prints one object bare and several as a list, in YAML and JSON', async () => {
+    await apply(serviceManifest('bare'))
+    const one = parse((await ctl('get svc bare -o yaml')).stdout) as { kind: string; spec: unknown }
+    assert.equal(one.kind, 'Service')
+    const same = JSON.parse((await ctl('get svc/bare -o json')).stdout) as { spec: unknown }
+    assert.deepEqual(same.spec, one.spec)
+    const list = JSON.parse((await ctl('get svc -o json')).stdout) as Listed
+    assert.equal(list.kind, 'List')
+    assert.ok(list.items.some(({ metadata }) => metadata.name === 'bare'))
+    const again = await ctl('apply -f -', (await ctl('get svc bare -o yaml')).stdout)
+    assert.deepEqual(again, says('service.core.riptides.io/bare unchanged\n'))
+  })
+
+  test('jsonpath prints what kubectl would', async () => {
+    await apply(serviceManifest('path'))
+    assert.deepEqual(await ctl('get svc path -o jsonpath={.spec.addresses[0].port}'), says('443\n'))
+    assert.deepEqual(
+      await bed.run([
+        'ctl',
+        'get',
+        'svc',
+        'path',
+        '-o',
+        "jsonpath={range .spec.addresses[*]}{.address}{':'}{.port}{'\\n'}{end}",
+      ]),
+      says('path.example.org:443\n'),
+    )
+  })
+
+  test('describe shows the state first and then everything', async () => {
+    await apply(serviceManifest('whole'))
+    await ctl('wait svc/whole --for OK')
+    const { stdout } = await ctl('describe service whole')
+    assert.match(
+      stdout,
+      /^NAME: +whole\nNAMESPACE: +riptides-system\nKIND: +Service .*\nSTATE: +OK\nMESSAGE: /,
+    )
+    assert.match(stdout, /\nSPEC:\n {2}labels:\n {4}app: whole\n/)
+    assert.match(stdout, /\nCONDITIONS:\n {2}TYPE +STATUS +REASON +MESSAGE\n {2}Bound +False +NoBinding/)
+  })
+
+  test('wait sees states, conditions and deletions, and says why it was in vain', async () => {
+    await apply(serviceManifest('awaited'))
+    assert.deepEqual(
+      await ctl('wait svc/awaited --for=OK'),
+      says('service.core.riptides.io/awaited condition met\n'),
+    )
+    assert.deepEqual(
+      await ctl('wait svc/awaited --for=condition=Bound=False'),
+      says('service.core.riptides.io/awaited condition met\n'),
+    )
+    const gone = ctl('wait svc/awaited --for=delete')
+    await ctl('delete svc awaited')
+    assert.deepEqual(await gone, says('service.core.riptides.io/awaited condition met\n'))
+
+    const source = `apiVersion: core.riptides.io/v1alpha1
+kind: CredentialBinding
+metadata: { name: lonely }
+spec:
+  workloadID: app/lonely
+  credentialSource: none
+  propagation: { injection: { selectors: [{ app: x }] } }
+`
+    await apply(source)
+    const late = await ctl('wait cb/lonely --for OK --timeout 1s')
+    assert.equal(late.code, 75)
+    assert.match(
+      late.stderr,
+      /^error: timed out waiting for OK on credentialbindings\/lonely\nhint: it is (PENDING|FAILED): .*\n$/,
+    )
+    assert.match(
+      (await ctl('get cb -o wide')).stdout,
+      / MESSAGE\nlonely .*(CredentialSource|WorkloadIdentity)/,
+    )
+    assert.equal((await ctl('wait cb/lonely --for OK --timeout soon')).code, 2)
+    assert.equal((await ctl('wait cb/lonely --for jsonpath=x')).code, 2)
+  })
+
+  test('Ctrl-C ends a wait with the code of interrupted programs', async () => {
+    const stop = new AbortController()
+    const waiting = bed.run(['ctl', 'wait', 'svc/never', '--for', 'OK'], { signal: stop.signal })
+    setImmediate(() => stop.abort(new Error('stopped by SIGINT')))
+    assert.deepEqual(await waiting, { code: 130, stdout: '', stderr: 'stopped by SIGINT\n' })
+  })
+
+  test('write-only fields are not shown', async () => {
+    const secret = 'only-the-server-may-know-this'
+    const manifest = `apiVersion: auth.riptides.io/v1alpha1
+kind: JoinToken
+metadata: { name: hidden }
+spec: { token: ${secret} }
+`
+    const applied = await apply(manifest)
+    assert.match(applied.stderr, /^Warning: spec\.expireAt is not set/)
+    const shown = [await ctl('get jt -o yaml'), await ctl('describe jt hidden'), await bed.run(['audit'])]
+    assert.doesNotMatch(JSON.stringify(shown), new RegExp(secret))
+  })
+})
