@@ -8,6 +8,7 @@ export { allocateMemory, errnoOf, errorName, must, syscall } from './system.ts'
 export type { Memory } from './native.ts'
 export type { SyscallName } from './numbers.ts'
 export {
+  hasCapabilities,
   limitCapabilities,
   openPidfd,
   setDumpable,

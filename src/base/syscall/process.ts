@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { must, scratch, syscall } from './system.ts'
 
@@ -47,6 +48,13 @@ export function setParentDeathSignal(signal: number): void {
  */
 export function setNoNewPrivileges(): void {
   must('prctl(PR_SET_NO_NEW_PRIVS)', syscall('prctl', PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+}
+
+/** Whether this thread has all of the capabilities in effect: root of a container has only some. */
+export function hasCapabilities(capabilities: readonly Capability[]): boolean {
+  const effective = /^CapEff:\t([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'latin1'))?.[1]
+  const mask = BigInt(`0x${effective ?? '0'}`)
+  return capabilities.every((name) => (mask >> BigInt(capabilityNumbers[name])) & 1n)
 }
 
 function dropBoundingSet(kept: ReadonlySet<number>): void {

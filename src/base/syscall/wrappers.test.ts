@@ -10,6 +10,7 @@ import { isFault } from '#base/errors'
 import {
   errnoOf,
   errorName,
+  hasCapabilities,
   must,
   netnsCookie,
   openPidfd,
@@ -114,4 +115,21 @@ describe('process attributes', () => {
       console.log(execFileSync('cat', ['/proc/self/status'], { encoding: 'utf8' }))`)
     assert.match(output, /NoNewPrivs:\t1/)
   })
+})
+
+it('a process has the capabilities that it was left, and no others', () => {
+  const source = `import { hasCapabilities } from '#base/syscall'
+    console.log(hasCapabilities(['CAP_SYS_PTRACE']), hasCapabilities(['CAP_BPF']), hasCapabilities([]))`
+  const root = process.getuid!() === 0
+  const limit = root ? ['setpriv', '--bounding-set=-all,+sys_ptrace', '--inh-caps=-all'] : []
+  const node = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    '--input-type=module',
+    '-e',
+    source,
+  ]
+  const [command, ...args] = [...limit, ...node]
+  const printed = execFileSync(command!, args, { encoding: 'utf8', cwd: import.meta.dirname })
+  assert.equal(printed.trim(), root ? 'true false true' : 'false false true')
 })

@@ -5,6 +5,7 @@ import process from 'node:process'
 import { text as readStream } from 'node:stream/consumers'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { hasCapabilities } from '#base/syscall'
 import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { openProcessReader, type ProcessAttestor } from '#daemon/attestation'
@@ -76,9 +77,14 @@ export async function layFoundation(
   const upstreamCaPem = upstreamCa === undefined ? undefined : await readFile(upstreamCa, 'utf8')
   const node = () => openNodeWith(settings, { stateDir, token, clock, log })
 
-  if (uid !== 0) {
-    if (settings.capture === 'kernel') throw new Fault('CAPTURE_UNAVAILABLE', 'kernel capture needs root')
-    if (settings.installTrust) throw new Fault('SETTING_INVALID', 'installing the intercept root needs root')
+  // Root of a container may read no other user's processes. It then serves as itself, as any other user would.
+  const privileged = uid === 0 && hasCapabilities(['CAP_SYS_PTRACE', 'CAP_DAC_READ_SEARCH'])
+  if (!privileged) {
+    const lack = uid === 0 ? 'root with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH' : 'root'
+    if (settings.capture === 'kernel') throw new Fault('CAPTURE_UNAVAILABLE', `kernel capture needs ${lack}`)
+    if (settings.installTrust) {
+      throw new Fault('SETTING_INVALID', `installing the intercept root needs ${lack}`)
+    }
     claimFolder(runDir, 0o700, uid)
     claimFolder(stateDir, 0o700, uid)
     return {
@@ -87,7 +93,7 @@ export async function layFoundation(
       upstreamCaPem,
       attestor: stack.use(openProcessReader()),
       capture: undefined,
-      withoutCapture: 'it needs root',
+      withoutCapture: `it needs ${lack}`,
       relocate: (path) => path,
       node: await node(),
       onlyUid: uid,
