@@ -10,7 +10,6 @@ import { isFault } from '#base/errors'
 import {
   errnoOf,
   errorName,
-  hasCapabilities,
   must,
   netnsCookie,
   openPidfd,
