@@ -48,7 +48,8 @@ export interface NodeSettings {
 }
 
 const retry = { baseMs: 1_000, maxMs: 60_000 }
-const pingMs = 5_000
+/** After which a call counts as failed; the stream of scopes has no such end. */
+const callTimeoutMs = 30_000
 
 async function join(settings: NodeSettings, key: KeyObject): Promise<NodeRecord> {
   const { server, caHash, readJoinToken, hostname, version, log } = settings
@@ -94,9 +95,9 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
     const url = `https://${nodeEndpoint}`
     const session = new Http2SessionManager(
       url,
-      // Not on idle connections: the library would ping one that was dropped with a stream open, and throw where
-      // nobody can catch it.
-      { pingIntervalMs: pingMs, pingTimeoutMs: pingMs },
+      // No pings: when one is not answered, and the connection is closed for that, the library lets an error go
+      // that nobody can catch. Calls have a time limit instead, and the stream hears something every few seconds.
+      {},
       {
         key: key.export({ type: 'pkcs8', format: 'pem' }),
         cert: certificatesToPem(svid),
@@ -106,7 +107,12 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
         checkServerIdentity: (_host, peer) => serverIdentityError(peer.raw, serverSpiffeId),
       },
     )
-    const transport = createGrpcTransport({ baseUrl: url, sessionManager: session, readMaxBytes: 64 << 20 })
+    const transport = createGrpcTransport({
+      baseUrl: url,
+      sessionManager: session,
+      readMaxBytes: 64 << 20,
+      defaultTimeoutMs: callTimeoutMs,
+    })
     return { client: createClient(NodeService, transport), close: () => session.abort() }
   }
   const hasExpired = () => record.svid[0]!.validToDate.getTime() <= clock.now()

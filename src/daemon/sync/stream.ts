@@ -47,6 +47,8 @@ export interface StreamOptions {
 }
 
 const reportIntervalMs = 5_000
+/** The server renews the lease every three seconds: after this long it hangs, or what leads to it. */
+const silenceLimitMs = 12_000
 const retry = { baseMs: 200, maxMs: 15_000 }
 
 async function reportHealth(
@@ -64,14 +66,29 @@ async function reportHealth(
   }
 }
 
-/** One stream from its introduction to its end. @throws ConnectError */
+/** Aborts `silent` when nothing was heard for too long. */
+async function watchSilence(
+  heardAt: () => number,
+  { clock, running, silent }: { clock: Clock; running: AbortSignal; silent: AbortController },
+): Promise<void> {
+  while (!running.aborted) {
+    const leftMs = heardAt() + silenceLimitMs - clock.monotonic()
+    if (leftMs <= 0) {
+      const message = `the server has said nothing for ${silenceLimitMs / 1000} s`
+      return silent.abort(new Fault('SERVER_UNREACHABLE', message))
+    }
+    await clock.sleep(leftMs, { signal: running }).catch(() => {})
+  }
+}
+
+/** One stream from its introduction to its end. @throws ConnectError, Fault SERVER_UNREACHABLE */
 async function follow(
   connection: NodeConnection,
   options: StreamOptions,
   signal: AbortSignal,
   onHeard: () => void,
 ): Promise<void> {
-  const { introduction, lease, onUpdate, log } = options
+  const { introduction, lease, onUpdate, clock, log } = options
   const ended = new AbortController()
   const running = AbortSignal.any([signal, ended.signal])
   const outbox = openOutbox(running)
@@ -83,9 +100,14 @@ async function follow(
     acknowledged = revision
     outbox.put({ case: 'acknowledge', value: { revision, error } })
   }
+  let heardAt = clock.monotonic()
+  const silent = new AbortController()
+  const call = { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 }
   const reporting = reportHealth(outbox, options, running)
+  const watching = watchSilence(() => heardAt, { clock, running, silent })
   try {
-    for await (const { body } of connection.client.sync(outbox.reports(), { signal })) {
+    for await (const { body } of connection.client.sync(outbox.reports(), call)) {
+      heardAt = clock.monotonic()
       onHeard()
       // Credentials were withdrawn when the lease ended: only a new stream brings the whole scope again.
       if (lease.ends() !== leaseEnds) throw new Fault('SERVER_UNREACHABLE', 'the offline lease had ended')
@@ -101,9 +123,11 @@ async function follow(
         acknowledge(revision, message)
       }
     }
+  } catch (error) {
+    throw silent.signal.aborted ? silent.signal.reason : error
   } finally {
     ended.abort()
-    await reporting
+    await Promise.all([reporting, watching])
   }
 }
 

@@ -191,6 +191,20 @@ test('a lost connection is taken up again, with back-off', async (t) => {
   await again
 })
 
+test('a server that has fallen silent is given up and asked again', async (t) => {
+  const setting = await openSetting(t)
+  const { server, clock } = setting
+  const node = await openNode(setting.settings)
+  follow(setting, node, openLease(clock))
+  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
+  const again = server.until(() => server.calls.streams === 2)
+  for (let second = 0; server.calls.streams < 2 && second < 1000; second++) {
+    await clock.untilArmed()
+    await clock.advance(1_000)
+  }
+  await again
+})
+
 test('a refusal by the server ends the lease at once', async (t) => {
   const setting = await openSetting(t)
   const { server, clock, run } = setting
