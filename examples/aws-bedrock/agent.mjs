@@ -3,6 +3,10 @@
 //   agent.mjs               one request
 //   agent.mjs --every 0.05  a request every 50 ms over one kept-alive connection, until it is told to stop
 import { Agent, request } from 'node:https'
+import { basename } from 'node:path'
+
+// Node.js names its main thread itself; this gives the process back the name it was started by (process:name).
+process.title = basename(process.argv0)
 
 const url =
   'https://bedrock-agent-runtime.us-east-1.amazonaws.com/agents/AGENT123/agentAliases/ALIAS456/sessions/session-001/text'
