@@ -36,7 +36,8 @@ if [ "$program" = curl ]; then
   expect 200 "$url?prefix=a%20b"; grep -q '<Key>a b</Key>' answer
   expect 200 "$url?prefix=a%2Bb"; grep -q '<Key>a+b</Key>' answer
   expect 200 "$url?max-keys=1&list-type=2&prefix=a%2F&delimiter=/&fetch-owner"
-  expect 200 "$url?location"
+  expect 200 "$url?location&prefix=a&"
+  expect 200 -T small -H 'x-amz-meta-name: é   ☃' -H 'content-type: text/plain;  charset=utf-8' "$url/small"
   expect 206 -r 10-19 "$url/large"
   [ "$(wc -c <answer)" = 10 ]
   expect 204 -X DELETE "$url/small"
