@@ -47,8 +47,8 @@ export interface Stack extends AsyncDisposable {
   cli(args: readonly string[], input?: string): Promise<CliResult>
   /** Folder of the example's resources as this capture level needs them. */
   readonly example: string
-  /** Attests the running process of that name. */
-  attest(processName: string): Promise<CliResult & { pid: number }>
+  /** Attests the process of that name that the command running as process `startedAs` is, or has started. */
+  attest(processName: string, startedAs: number): Promise<CliResult & { pid: number }>
   lastCloudRequest(): CloudRequest
   /** Which capture level holds here and what it guarantees, in the daemon's words. */
   readonly levelText: string
@@ -236,8 +236,8 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     },
     cli,
     example: level === 'process' ? examples : writeWeakerExample(path.join(layout.base, 'example'), level),
-    attest: async (processName) => {
-      const pid = pidOf(path.join(layout.base, 'workload', processName))
+    attest: async (processName, startedAs) => {
+      const pid = findDescendant(processName, startedAs)
       return { pid, ...(await cli(['attest', `--run-dir=${layout.run}`, String(pid)])) }
     },
     lastCloudRequest: () => {
@@ -267,15 +267,28 @@ function writeWeakerExample(directory: string, level: string): string {
   return directory
 }
 
-/** The pid of the process that was started as `program`: here there is one. */
-function pidOf(program: string): number {
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    try {
-      if (readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[0] === program) return Number(entry)
-    } catch {
-      // Gone meanwhile, or not ours to read.
-    }
+/** Name and parent of a process, from /proc/PID/stat; undefined when it is gone. */
+function statOf(pid: number): { name: string; parent: number } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const end = stat.lastIndexOf(')')
+    return { name: stat.slice(stat.indexOf('(') + 1, end), parent: Number(stat.slice(end + 2).split(' ')[1]) }
+  } catch {
+    return undefined
   }
-  throw new Error(`no process runs ${program}`)
+}
+
+/** The process called `name` among `ancestor` and its descendants: what `tideway run` started, for one. */
+function findDescendant(name: string, ancestor: number): number {
+  const descends = (pid: number): boolean => {
+    if (pid === ancestor) return true
+    const parent = statOf(pid)?.parent ?? 0
+    return parent > 1 && descends(parent)
+  }
+  const pids = readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+  const found = pids.find((pid) => statOf(pid)?.name === name && descends(pid))
+  if (found === undefined) throw new Error(`no process is called ${name} below ${ancestor}`)
+  return found
 }

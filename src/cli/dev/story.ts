@@ -56,7 +56,7 @@ export async function tellStory(
   await cli(['ctl', 'describe', 'credentialbinding', stack.names.binding])
   await using flowing = runWorkload([...agent, '--every', '0.02'], { env: stack.workloadEnv, clock, signal })
   await flowing.next('a success', ({ status }) => status === 200)
-  const attested = await stack.attest('bedrock-agent')
+  const attested = await stack.attest('bedrock-agent', flowing.pid)
   narrator.showCommand(`tideway attest ${attested.pid}`, attested.stdout)
   narrator.expect(
     attested.stdout.includes(stack.names.spiffeId),
