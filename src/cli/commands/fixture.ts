@@ -18,16 +18,21 @@ interface RunOptions {
   readonly input?: string
   readonly env?: NodeJS.ProcessEnv
   readonly signal?: AbortSignal
+  /** Is told what is printed, as it is. */
+  readonly onPrint?: (text: string) => void
 }
 
 /** Runs a command line in this process. */
 export async function runLine(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { input = '', env = {}, signal = new AbortController().signal } = options
+  const { input = '', env = {}, signal = new AbortController().signal, onPrint } = options
   const written = { stdout: '', stderr: '' }
   const line = (text: string) => (text.endsWith('\n') ? text : `${text}\n`)
   const code = await runCommandLine(args, {
     terminal: {
-      print: (text) => (written.stdout += line(text)),
+      print: (text) => {
+        written.stdout += line(text)
+        onPrint?.(text)
+      },
       say: (text) => (written.stderr += line(text)),
     },
     env,

@@ -13,9 +13,13 @@ async function fetchJson({ env, signal }: Cli, url: string): Promise<Record<stri
 }
 
 function writeDocument(file: string, document: unknown): void {
-  mkdirSync(path.dirname(file), { recursive: true })
-  writeFileSync(`${file}.new`, `${JSON.stringify(document, null, 2)}\n`)
-  renameSync(`${file}.new`, file)
+  try {
+    mkdirSync(path.dirname(file), { recursive: true })
+    writeFileSync(`${file}.new`, `${JSON.stringify(document, null, 2)}\n`)
+    renameSync(`${file}.new`, file)
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', `${file}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 async function publish(cli: Cli, directory: string): Promise<void> {
