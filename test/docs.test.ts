@@ -55,10 +55,12 @@ test('each row of the threat model names at least one test', () => {
   for (const row of rows) assert.match(row, /`[\w./-]+\.test\.ts`/, row.slice(0, 60))
 })
 
+const terminal = openTerminal()
+
 /** The whole command tree, in which every command does nothing; `record` hears what was parsed. */
 async function commandTree(record: (name: string) => void): Promise<Command> {
   const cli: Cli = {
-    terminal: openTerminal(),
+    terminal,
     env: {},
     clock: systemClock,
     readInput: async () => '',

@@ -202,7 +202,7 @@ const reproductions: Readonly<Record<string, Reproduction>> = {
     return ''
   },
 
-  async 'no daemon answers at'(t) {
+  async 'the daemon does not answer at'(t) {
     const folder = mkdtempSync(path.join(tmpdir(), 'tideway-'))
     t.after(() => rmSync(folder, { recursive: true }))
     const { status, stderr } = spawnSync(
