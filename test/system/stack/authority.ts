@@ -34,7 +34,7 @@ export function openAuthority(commonName: string): Authority {
         serial: serial(),
       })
       return {
-        key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+        key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }),
         cert: certificatesToPem([new X509Certificate(der)]),
       }
     },

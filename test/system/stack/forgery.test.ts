@@ -79,7 +79,13 @@ describe('somebody who poses as an identified process', () => {
     assert.equal(await takenFor(workload), role, 'and once more, now that it is known')
   }
   const enclosed = (script: string, ...options: readonly string[]) => [
-    ...['unshare', '--user', ...options, 'sh', '-c', `${script}exec "$@"`, 'sh'],
+    'unshare',
+    '--user',
+    ...options,
+    'sh',
+    '-c',
+    `${script}exec "$@"`,
+    'sh',
   ]
 
   it('is not told from the right process by nothing: those are signed for', async () => {

@@ -8,7 +8,7 @@ import { isUnsigned, openWorld, python, uids, until, type World } from './world.
 /** The longest that a refusal may take, in seconds. */
 const promptly = 3
 /** How long the daemon works without its server. */
-const offlineLeaseSeconds = 20
+const offlineLeaseSeconds = 15
 const elsewhere = { host: '127.0.0.1', port: 8000 }
 const halfBody = '{"inputText": "hal'
 const otherHalf = 'f a question"}'

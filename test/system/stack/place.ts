@@ -70,7 +70,7 @@ export function openPlace(): Place {
     },
     async [Symbol.asyncDispose]() {
       unmount(base, { detach: true })
-      sweeper.stdin!.end()
+      sweeper.stdin.end()
       const [code] = (await swept) as [number]
       assert.equal(code, 0, 'the cgroup and the folder could be removed')
     },

@@ -116,12 +116,11 @@ def listen(address, port):
     return {}
 
 
-def steal(address, port, reuse=True):
+def steal(address, port):
     """Listens where somebody else did, and keeps what comes; `stolen` tells."""
-    server = socket.socket()
-    if reuse:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     server.bind((address, port))
     server.listen()
     server.settimeout(0)
@@ -202,7 +201,7 @@ def execute(program, id=None):
     os.execve(program, arguments, environment)
 
 
-def reuse_pid(pid, uid, host, path, keep_open=None):
+def reuse_pid(pid, uid, host, path):
     """As root: forks until the child has the number of a process that has gone; that one drops to `uid` and asks."""
     for _ in range(500):
         with open("/proc/sys/kernel/ns_last_pid", "w") as last:

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import {
   closeSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -162,7 +163,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   await using starting = new AsyncDisposableStack()
   starting.use(place)
   const { base } = place
-  const layout = await planLayout(base, { address: cloudAddress, port: 443 })
+  const layout = await planLayout(base, { cloud: { address: cloudAddress, port: 443 }, usualPorts: true })
   const emulatorFile = (name: string) => path.join(layout.emulatorState, name)
 
   const emulator = startPart(place, layout, 'emulator', [
@@ -352,6 +353,8 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
       return records
     },
     async [Symbol.asyncDispose]() {
+      const keep = process.env['KEEP_LOGS'] // a folder for the logs, to look into a failure
+      if (keep !== undefined) cpSync(layout.logs, keep, { recursive: true })
       await daemon.end()
       await server.end()
       await emulator.part.end()
