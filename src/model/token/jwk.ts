@@ -1,5 +1,5 @@
 import type { KeyObject, X509Certificate } from 'node:crypto'
-import { calculateJwkThumbprint, type JWK } from 'jose'
+import { calculateJwkThumbprint } from 'jose'
 
 /** A public key as the JWKS shows it (RFC 7517). It has no `key_ops`: some verifiers refuse it beside `use`. */
 export interface PublicJwk {
@@ -14,7 +14,7 @@ export interface PublicJwk {
 
 /** The key's JWK thumbprint (RFC 7638, SHA-256, base64url). */
 export async function keyId(publicKey: KeyObject): Promise<string> {
-  return calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as JWK)
+  return calculateJwkThumbprint(publicKey.export({ format: 'jwk' }))
 }
 
 /** `certificate`: a self-signed certificate of the key, for verifiers such as Ceph that read nothing but `x5c`. */
