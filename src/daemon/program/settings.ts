@@ -146,7 +146,7 @@ export const daemonSettings = {
   proxyListen: setting(
     loopbackListen,
     { host: '127.0.0.1', port: 0 },
-    'loopback address of the explicit proxy for `tideway run --proxy`',
+    'loopback address of the explicit proxy of `tideway run --mode proxy -- COMMAND`',
     'HOST:PORT',
   ),
   connectTo: setting(
