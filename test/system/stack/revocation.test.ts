@@ -111,10 +111,7 @@ describe('two identities, each with its binding', () => {
       assert.notEqual(status, 200)
       return status === 403
     })
-    assert.deepEqual(
-      world.daemonChildren().workers.filter((pid) => workers.includes(pid)),
-      [],
-    )
+    assert.ok(!world.daemonChildren().workers.some((pid) => workers.includes(pid)), 'all are new')
     await bind()
   })
 
