@@ -42,7 +42,7 @@ export function programCommand<S extends Specs>(
   for (const [key, spec] of Object.entries(specs)) command.addOption(optionOf(key, spec))
   command.addHelpText(
     'after',
-    `\nEach setting can also be given as an environment variable: ${optionName('dataDir')} as TIDEWAY_DATA_DIR.`,
+    `\nEach setting can also be given as an environment variable: ${optionName('logLevel')} as TIDEWAY_LOG_LEVEL.`,
   )
   return command.action(
     async ({ settings: file, ...flags }: { settings?: string } & Record<string, unknown>) => {

@@ -34,9 +34,10 @@ async function obstacleToKernelCapture(): Promise<string | undefined> {
 /** Runs the whole demo and returns its exit code: 0 only if every expectation held. Leaves nothing behind. */
 export async function runDemo(options: DevOptions): Promise<number> {
   const { terminal, env, clock, signal } = options
-  const base = mkdtempSync(path.join(tmpdir(), 'tideway-demo-'))
-  // Started as root, the daemon serves as a user of its own, who has to reach its folder below.
-  if (process.getuid!() === 0) chmodSync(base, 0o711)
+  // Started as root, the daemon serves as a user of its own, who has to reach its folder: root's TMPDIR may be closed.
+  const privileged = process.getuid!() === 0
+  const base = mkdtempSync(path.join(privileged ? '/tmp' : tmpdir(), 'tideway-demo-'))
+  if (privileged) chmodSync(base, 0o711)
   try {
     const obstacle = await obstacleToKernelCapture()
     if (obstacle !== undefined) {
