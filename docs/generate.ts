@@ -118,6 +118,11 @@ ${table(
     ['`destination:port`', 'the port to which it connects', 'yes'],
     ['`systemd:unit`', 'the unit that started it', 'yes'],
     [
+      '`process:cgroup`',
+      'path of its cgroup below the mount of the hierarchy, or the id of that cgroup',
+      'yes',
+    ],
+    [
       '`docker:*`, `k8s:*`, node metadata',
       'accepted, with the condition `Unsupported`: nothing collects them yet',
       '',
@@ -125,7 +130,7 @@ ${table(
   ],
 )}
 
-When several identities match, one wins only if the strong keys that it matched are a strict superset of those of every other; otherwise none applies, and \`tideway attest PID\` says why. An identity without \`process:uid\`, \`systemd:unit\` or a container says what runs, not who runs it: it carries the condition \`AssumableByAnyLocalUser\`. One that rests on \`process:cmdline\` or \`process:env:*\` alone cannot be filtered by the kernel and needs \`captureAll\`.
+When several identities match, one wins only if the strong keys that it matched are a strict superset of those of every other; otherwise none applies, and \`tideway attest PID\` says why. An identity without \`process:uid\`, \`process:cgroup\`, \`systemd:unit\` or a container says what runs, not who runs it: it carries the condition \`AssumableByAnyLocalUser\`. One that rests on \`process:cmdline\` or \`process:env:*\` alone cannot be filtered by the kernel and needs \`captureAll\`.
 
 Selectors under \`propagation.injection\` and \`egress\` have the same form, and match labels of Services.`
 

@@ -12,7 +12,7 @@ const pureModules = ['node:crypto', 'node:buffer']
 
 const root = path.resolve(import.meta.dirname, '..')
 const sources = globSync('src/**/*.ts', { cwd: root }).filter((file) => !file.includes('/generated/'))
-const isTest = (file: string) => /\.test\.ts$|\/contract\.ts$|\/testing\//.test(file)
+const isTest = (file: string) => /\.test\.ts$|\/(contract|fixture)\.ts$/.test(file)
 
 interface Import {
   specifier: string

@@ -28,7 +28,7 @@ export function normalizeSelectors(selectors: readonly Selector[]): SelectorMap[
 }
 
 const actedOn =
-  /^(process:(name|binary:path|binary:hash|cmdline|uid|gid|env:.+)|process:ancestor:(name|binary:path|binary:hash|cmdline|uid|gid)|destination:port|systemd:unit)$/
+  /^(process:(name|binary:path|binary:hash|cmdline|uid|gid|cgroup|env:.+)|process:ancestor:(name|binary:path|binary:hash|cmdline|uid|gid)|destination:port|systemd:unit)$/
 const known =
   /^(process:(pid|uid:real|uid:effective|gid:real|gid:effective|gid:additional|network:binding)|systemd:description|(docker|k8s|ec2|gcp|azure|awsiid|gcpiit|githubactions|linuxos|node|status|sysfsdmi):.+)$/
 
@@ -43,7 +43,7 @@ export function checkSelectors(path: string, selectors: readonly Selector[]): Fi
         unknownField(
           at(path, index, key),
           'a selector key is one of process:name, process:binary:path, process:binary:hash, process:cmdline, ' +
-            'process:uid, process:gid, process:env:NAME, process:ancestor:*, destination:port, systemd:unit, ' +
+            'process:uid, process:gid, process:cgroup, process:env:NAME, process:ancestor:*, destination:port, systemd:unit, ' +
             'docker:*, k8s:*',
         ),
       )
@@ -75,13 +75,15 @@ export function unsupportedSelectorKeys(path: string, selectors: readonly Select
 export function assumableByAnyLocalUser(selectors: readonly Selector[]): boolean {
   return selectors.some(
     (selector) =>
-      !Object.keys(selector).some((key) => /^(process:uid$|systemd:unit$|docker:|k8s:)/.test(key)),
+      !Object.keys(selector).some((key) =>
+        /^(process:uid$|process:cgroup$|systemd:unit$|docker:|k8s:)/.test(key),
+      ),
   )
 }
 
 /** Alternatives that rest on what the kernel cannot filter by, so that only `captureAll` can serve them (rule 1). */
 export function unfilterableSelectors(selectors: readonly Selector[]): number[] {
-  const filterable = /^(process:(uid|gid|name|binary:path)$|systemd:unit$|docker:|k8s:)/
+  const filterable = /^(process:(uid|gid|name|binary:path|cgroup)$|systemd:unit$|docker:|k8s:)/
   return selectors.flatMap((selector, index) =>
     Object.keys(selector).some((key) => filterable.test(key)) ? [] : [index],
   )
