@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Fault, faultCatalogue, type FaultCode } from '#base/errors'
 
 /** The run directories a daemon on this node may have: root's first, then the caller's own. */
 function candidates(env: NodeJS.ProcessEnv): string[] {
@@ -30,26 +28,6 @@ export async function askDaemon<T>(
   route: string,
   body?: unknown,
 ): Promise<T> {
-  const socketPath = path.join(runDir, 'daemon.sock')
-  const text = await new Promise<string>((resolve, reject) => {
-    const outgoing = request({ socketPath, method, path: route, timeout: 15_000 }, (incoming) => {
-      incoming.setEncoding('utf8')
-      let answer = ''
-      incoming.on('data', (chunk: string) => (answer += chunk))
-      incoming.on('end', () => resolve(answer))
-      incoming.on('error', reject)
-    })
-    outgoing.on('timeout', () => outgoing.destroy(new Error('it does not answer')))
-    outgoing.on('error', reject)
-    outgoing.end(body === undefined ? undefined : JSON.stringify(body))
-  }).catch((error: unknown) => {
-    throw new Fault('DAEMON_UNREACHABLE', `no daemon answers at ${socketPath}: ${(error as Error).message}`, {
-      hint: "start one ('tideway dev' or 'tideway daemon'), or name its run directory with --run-dir",
-      cause: error,
-    })
-  })
-  const value = JSON.parse(text) as { error?: { code: string; message: string } }
-  if (!value.error) return value as T
-  const code = Object.hasOwn(faultCatalogue, value.error.code) ? (value.error.code as FaultCode) : 'INTERNAL'
-  throw new Fault(code, value.error.message)
+  const { callDaemon } = await import('#daemon/run')
+  return (await callDaemon(path.join(runDir, 'daemon.sock'), method, route, body)) as T
 }

@@ -52,7 +52,7 @@ async function createToken(cli: Cli, options: CreateOptions): Promise<void> {
 
 export function nodeCommand(cli: Cli): Command {
   const command = new Command('node').description('Let nodes join')
-  const token = command.command('token').description('Join tokens')
+  const token = command.command('token').description('Tokens with which daemons join')
   token
     .command('create')
     .description('Make a single-use token with which one daemon joins; it is shown once and stored as a hash')

@@ -33,7 +33,15 @@ Its exit code is this one's.`,
       const [command, ...args] = words as [string, ...string[]]
       const say = (text: string) => cli.terminal.say(`tideway run: ${text}`)
       cli.setExitCode(
-        await runCommand({ mode, command, args, runDir: findRunDir(runDir, cli.env), env: cli.env, say }),
+        await runCommand({
+          mode,
+          command,
+          args,
+          runDir: findRunDir(runDir, cli.env),
+          env: cli.env,
+          signal: cli.signal,
+          say,
+        }),
       )
     })
 }

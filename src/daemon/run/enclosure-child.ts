@@ -57,23 +57,24 @@ async function furnish({ facts, controlSocket }: EnclosureOrder): Promise<void> 
 /** Runs the command as the caller, in a user namespace of its own in which it has no capability over ours. */
 async function runAsCaller({ command, args, env, uid, gid }: EnclosureOrder): Promise<number> {
   const privileges = uid === 0 ? ['--bounding-set=-all', '--inh-caps=-all'] : []
-  const child = spawn(
-    'unshare',
-    [
-      '--user',
-      `--map-user=${uid}`,
-      `--map-group=${gid}`,
-      '--',
-      'setpriv',
-      '--pdeathsig=KILL',
-      ...privileges,
-      '--',
-      command,
-      ...args,
-    ],
-    { stdio: 'inherit', env },
-  )
-  return await standInFor(child)
+  const start = () =>
+    spawn(
+      'unshare',
+      [
+        '--user',
+        `--map-user=${uid}`,
+        `--map-group=${gid}`,
+        '--',
+        'setpriv',
+        '--pdeathsig=KILL',
+        ...privileges,
+        '--',
+        command,
+        ...args,
+      ],
+      { stdio: 'inherit', env },
+    )
+  return await standInFor(start)
 }
 
 process.once('message', (message) => {

@@ -30,30 +30,33 @@ export interface EnclosureOrder {
  * @throws Fault CAPTURE_UNAVAILABLE when the enclosure cannot be set up
  */
 export async function runEnclosed(order: EnclosureOrder): Promise<number> {
-  const child = spawn(
-    'unshare',
-    [
-      ...namespaces,
-      '--',
-      'setpriv',
-      '--pdeathsig=KILL',
-      '--',
-      process.execPath,
-      '--disable-sigusr1',
-      '--disable-warning=ExperimentalWarning',
-      fileURLToPath(new URL('./enclosure-child.ts', import.meta.url)),
-    ],
-    {
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-    },
-  )
   let failure: string | undefined
-  child.on('message', (message) => {
-    failure = (message as { failure?: string }).failure
-  })
-  child.send(order, () => {}) // a child that could not start shows in its exit
-  const code = await standInFor(child)
+  const start = () => {
+    const child = spawn(
+      'unshare',
+      [
+        ...namespaces,
+        '--',
+        'setpriv',
+        '--pdeathsig=KILL',
+        '--',
+        process.execPath,
+        '--disable-sigusr1',
+        '--disable-warning=ExperimentalWarning',
+        fileURLToPath(new URL('./enclosure-child.ts', import.meta.url)),
+      ],
+      {
+        stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+        env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+      },
+    )
+    child.on('message', (message) => {
+      failure = (message as { failure?: string }).failure
+    })
+    child.send(order, () => {}) // a child that could not start shows in its exit
+    return child
+  }
+  const code = await standInFor(start)
   if (failure !== undefined) throw new Fault('CAPTURE_UNAVAILABLE', `the enclosure failed: ${failure}`)
   return code
 }

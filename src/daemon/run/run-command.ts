@@ -19,6 +19,8 @@ export interface RunCommandOptions {
   /** The daemon's run folder. */
   readonly runDir: string
   readonly env: NodeJS.ProcessEnv
+  /** Aborted before the command has been started: it is not. After that signals are the command's. */
+  readonly signal?: AbortSignal
   /** Told in one sentence what a command in this mode is promised, where that is less than asked for. */
   readonly say: (text: string) => void
 }
@@ -70,13 +72,13 @@ async function runCaptured(
     throw new Fault('CAPTURE_UNAVAILABLE', `the daemon does not capture in the kernel: ${facts.detail}`)
   }
   if (captureCgroup === undefined || isCaptured(captureCgroup)) {
-    return await standInFor(spawn(command, args, { stdio: 'inherit', env }))
+    return await standInFor(() => spawn(command, args, { stdio: 'inherit', env }), options.say)
   }
   if (!mayJoin(captureCgroup)) {
     throw new Fault('CAPTURE_UNAVAILABLE', `joining the captured cgroup ${captureCgroup} needs root`)
   }
   const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-  return await standInFor(
+  return await standInFor(() =>
     spawn('/bin/sh', ['-c', enter, captureCgroup, command, ...args], { stdio: 'inherit', env }),
   )
 }
@@ -92,6 +94,7 @@ export async function runCommand(options: RunCommandOptions): Promise<number> {
   const controlSocket = join(runDir, 'daemon.sock')
   const facts = (await callDaemon(controlSocket, 'GET', '/run')) as RunFacts
   const env = { ...definedOnly(options.env), ...trustEnvironment(facts.trustBundle) }
+  options.signal?.throwIfAborted()
   const mode = options.mode === 'auto' ? chooseMode(facts) : options.mode
   if (mode === 'kernel') return await runCaptured(facts, options, env)
   if (mode === 'namespaces') {
@@ -104,5 +107,5 @@ export async function runCommand(options: RunCommandOptions): Promise<number> {
     )
   }
   const proxied = { ...env, ...proxyEnvironment(facts) }
-  return await standInFor(spawn(command, args, { stdio: 'inherit', env: proxied }))
+  return await standInFor(() => spawn(command, args, { stdio: 'inherit', env: proxied }), say)
 }

@@ -11,29 +11,39 @@ export function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): 
 }
 
 /**
- * Stands in for a child until it ends: signals sent to us go to it, and nothing else is done about them. What the
- * keys of a terminal send reaches the child by itself, as it is in our process group. Gives its exit code, 127 or
- * 126 when it could not be started.
+ * Starts a child and stands in for it until it ends: signals sent to us go to it, and nothing else is done about them. What the
+ * keys of a terminal send reaches the child by itself, as it is in our process group. Gives its exit code; 127 or
+ * 126 when it could not be started, which `say` is told.
  */
-export async function standInFor(child: ChildProcess): Promise<number> {
+export async function standInFor(
+  start: () => ChildProcess,
+  say: (text: string) => void = () => {},
+): Promise<number> {
+  let child: ChildProcess | undefined
+  // Ours come before the child and before those that they replace go: no signal falls in between.
   const handlers = passed.map((name) => {
-    const others = process.listeners(name)
-    process.removeAllListeners(name)
+    const others = process.listeners(name) as NodeJS.SignalsListener[]
     const handler = () => {
-      if (!(ofTerminal.has(name) && process.stdin.isTTY)) child.kill(name)
+      if (!(ofTerminal.has(name) && process.stdin.isTTY)) child?.kill(name)
     }
     process.on(name, handler)
+    for (const other of others) process.off(name, other)
     return { name, handler, others }
   })
   try {
+    const started = (child = start())
     return await new Promise<number>((resolve) => {
-      child.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ENOENT' ? 127 : 126))
-      child.once('exit', (code, signal) => resolve(exitCodeOf(code, signal)))
+      started.once('error', ({ code, message }: NodeJS.ErrnoException) => {
+        const missing = code === 'ENOENT'
+        say(missing ? `${started.spawnfile}: command not found` : `${started.spawnfile}: ${message}`)
+        resolve(missing ? 127 : 126)
+      })
+      started.once('exit', (code, signal) => resolve(exitCodeOf(code, signal)))
     })
   } finally {
     for (const { name, handler, others } of handlers) {
+      for (const other of others) process.on(name, other)
       process.off(name, handler)
-      for (const other of others) process.on(name, other as NodeJS.SignalsListener)
     }
   }
 }
