@@ -56,6 +56,7 @@ describe('a part that is killed or hangs', () => {
     if (world.server.hasEnded()) await world.startServer()
     if (world.daemon.hasEnded()) await world.startDaemon()
     for (const part of [world.server, world.daemon]) part.signal('SIGCONT')
+    await world.untilDaemonReady()
     await until(
       'signed requests',
       async () => (await identified.ask(agentHost, path('ready'))).status === 200,

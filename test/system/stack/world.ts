@@ -94,8 +94,9 @@ export interface World extends AsyncDisposable {
   /** The join token, used up by now. */
   readonly joinToken: string
   startServer(): Promise<void>
-  /** Resolves when it is ready, as it is with a scope in effect. */
+  /** Resolves when it is ready. */
   startDaemon(): Promise<void>
+  /** Resolves when a scope is in effect and all workers serve. */
   untilDaemonReady(): Promise<void>
   /** Processes of the daemon: who carries connections, who reads /proc. */
   daemonChildren(): { workers: number[]; attestor: number }
@@ -115,14 +116,22 @@ export interface World extends AsyncDisposable {
 /** Whether nobody vouched for the request. */
 export const isUnsigned = ({ principal }: CloudRequest): boolean => principal === undefined
 
-async function httpStatus(target: object, route: string): Promise<number> {
+/** What of the daemon's `GET /status` is looked at. */
+interface DaemonStatus {
+  readonly workers: { readonly serving: number; readonly configured: number }
+}
+
+async function httpGet(target: object, route: string): Promise<{ status: number; text: string }> {
   return await new Promise((resolve) => {
+    const nothing = { status: 0, text: '' }
     const outgoing = request({ ...target, path: route, timeout: 2_000 }, (incoming) => {
-      incoming.resume()
-      resolve(incoming.statusCode ?? 0)
+      readAll(incoming).then(
+        (text) => resolve({ status: incoming.statusCode ?? 0, text }),
+        () => resolve(nothing),
+      )
     })
     outgoing.on('timeout', () => outgoing.destroy())
-    outgoing.on('error', () => resolve(0))
+    outgoing.on('error', () => resolve(nothing))
     outgoing.end()
   })
 }
@@ -198,7 +207,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
     const health = { host: healthHost, port: healthPort }
     await until(
       'the server is ready',
-      async () => assertAlive() && (await httpStatus(health, '/readyz')) === 200,
+      async () => assertAlive() && (await httpGet(health, '/readyz')).status === 200,
     )
     return part
   }
@@ -219,7 +228,12 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   const controlSocket = path.join(layout.run, 'daemon.sock')
   let assertDaemonAlive = () => true
   const untilDaemonReady = async () => {
-    const isReady = async () => (await httpStatus({ socketPath: controlSocket }, '/ready')) === 200
+    const ask = (route: string) => httpGet({ socketPath: controlSocket }, route)
+    const isReady = async () => {
+      if ((await ask('/ready')).status !== 200) return false
+      const { workers } = JSON.parse((await ask('/status')).text) as DaemonStatus
+      return workers.serving === workers.configured
+    }
     await until('the daemon is ready', async () => assertDaemonAlive() && (await isReady()))
   }
   const startDaemon = async () => {
