@@ -28,6 +28,6 @@ export async function askDaemon<T>(
   route: string,
   body?: unknown,
 ): Promise<T> {
-  const { callDaemon } = await import('#daemon/run')
+  const { callDaemon } = await import('#daemon/program')
   return (await callDaemon(path.join(runDir, 'daemon.sock'), method, route, body)) as T
 }
