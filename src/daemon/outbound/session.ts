@@ -1,6 +1,6 @@
 import type { RequestStart } from '#model/audit'
 import type { Decision, Grant, Policy } from '#model/policy'
-import { toFault } from '#base/errors'
+import { isFault, toFault } from '#base/errors'
 import { parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
 import { admit, isRefusal, usable, type UsableGrant } from './admission.ts'
 import { Exchange, type Outcome } from './exchange.ts'
@@ -144,6 +144,9 @@ export class Session {
       }
     } catch (error) {
       this.#plane.log.warn('outbound.attestation', { error })
+      if (isFault(error, 'DAEMON_UNREACHABLE')) {
+        return { status: 503, code: error.code, reason: error.message, closes: true }
+      }
     }
     const reason = 'the process behind this connection is not the one that opened it'
     return { status: 403, code: 'ATTESTATION_FAILED', reason, closes: true }
