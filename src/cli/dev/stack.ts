@@ -65,6 +65,8 @@ interface StackOptions {
   readonly attachCgroup?: string
   /** Names the emulator instead of the real hosts: `HOST:PORT=ADDR:PORT`. */
   readonly connectTo: readonly string[]
+  /** PEM of a CA that the daemon trusts for upstreams, beside the emulator's. */
+  readonly upstreamCa?: string
   readonly env: NodeJS.ProcessEnv
   readonly clock: Clock
   readonly signal: AbortSignal
@@ -126,6 +128,8 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     async () => existsSync(emulatorFile('address')) || undefined,
   )
   const caPem = readFileSync(emulatorFile('ca.pem'), 'utf8')
+  const upstreamCa = path.join(layout.base, 'upstream-ca.pem')
+  writeFileSync(upstreamCa, `${caPem}\n${options.upstreamCa ?? ''}`)
 
   say('starting the control plane')
   const overrides = options.connectTo.map((entry) => `--connect-to=${entry}`)
@@ -165,7 +169,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       `--state-dir=${layout.daemonState}`,
       `--run-dir=${layout.run}`,
       `--proxy-listen=${layout.proxy}`,
-      `--upstream-ca=${emulatorFile('ca.pem')}`,
+      `--upstream-ca=${upstreamCa}`,
       ...(mode === 'kernel'
         ? ['--capture=kernel', `--attach-cgroup=${options.attachCgroup}`]
         : ['--capture=none']),
