@@ -52,7 +52,7 @@ function violations(): string[] {
   for (const file of sources) {
     const { tier, domain } = placeOf(file)
     for (const imported of importsOf(file)) {
-      const { specifier, dynamic } = imported
+      const { specifier, dynamic, typeOnly } = imported
       const say = (rule: string) => found.push(`${file} imports ${specifier}: ${rule}`)
       if (specifier.startsWith('node:') && (tier === 'model' || tier === 'wire')) {
         if (!isTest(file) && !pureModules.includes(specifier)) say(`${tier} does no I/O`)
@@ -72,7 +72,8 @@ function violations(): string[] {
       if (
         tier === 'cli' &&
         programs.includes(theirTier) &&
-        !(dynamic && theirDomain === 'program') &&
+        // Types are gone when the program runs.
+        !((dynamic || typeOnly) && theirDomain === 'program') &&
         !isTest(file)
       ) {
         say('the CLI reaches programs only by dynamic import of their program')

@@ -1,22 +1,8 @@
 import { Command } from 'commander'
 import { Fault } from '#base/errors'
+import type { Explanation } from '#daemon/program'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
-
-/** What the daemon found out about a process and concluded from it. */
-interface Explanation {
-  readonly pid: number
-  readonly executable: string
-  readonly attributes: Readonly<Record<string, readonly string[]>>
-  readonly verdict: 'identified' | 'stranger' | 'tie'
-  readonly identity?: string
-  readonly spiffeId?: string
-  readonly identities: readonly {
-    readonly name: string
-    readonly matched: boolean
-    readonly reasons: readonly string[]
-  }[]
-}
 
 function render({
   pid,

@@ -1,16 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { Command } from 'commander'
 import { formatTable } from '#cli/output'
+import type { RunFacts } from '#daemon/program'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
 
-interface TrustFacts {
-  readonly trustBundle: string
-  readonly interceptRootPem: string
-}
-
-async function factsOf(runDir: string): Promise<TrustFacts> {
-  return await askDaemon<TrustFacts>(runDir, 'GET', '/run')
+async function factsOf(runDir: string): Promise<RunFacts> {
+  return await askDaemon<RunFacts>(runDir, 'GET', '/run')
 }
 
 async function showBundle({ terminal }: Cli, runDir: string): Promise<void> {
