@@ -8,7 +8,7 @@ import { contextFilePath, loadContexts, removeContext, saveContext, useContext }
 import { planLayout } from './layout.ts'
 import type { DevOptions } from './options.ts'
 import { cloudHosts } from './private-host.ts'
-import { openStack } from './stack.ts'
+import { exampleNames, openStack } from './stack.ts'
 import { claimStateFolder } from './state-folder.ts'
 import { findWorkloadProgram, workloadCommand } from './workload.ts'
 
@@ -50,7 +50,7 @@ export async function runDev(options: DevOptions, settings: DevSettings): Promis
     signal,
     say: terminal.say,
   })
-  const own = loadContexts(layout.contexts).contexts.find(({ name }) => name === 'dev')
+  const own = loadContexts(layout.contexts).contexts.find(({ name }) => name === exampleNames.context)
   if (!own) throw new Fault('CONTEXT_MISSING', 'the control plane wrote no context')
   saveContext(file, own, { makeCurrent: true })
   try {
@@ -77,11 +77,11 @@ function readCa(file: string): string {
 /** Forgets the context of the stack; the one that was current before is again, unless another was chosen since. */
 function restoreContext(file: string, before: string | undefined): void {
   const { current, contexts } = loadContexts(file)
-  if (contexts.some(({ name }) => name === 'dev')) removeContext(file, 'dev')
+  if (contexts.some(({ name }) => name === exampleNames.context)) removeContext(file, exampleNames.context)
   if (
-    current === 'dev' &&
+    current === exampleNames.context &&
     before !== undefined &&
-    contexts.some(({ name }) => name === before && name !== 'dev')
+    contexts.some(({ name }) => name === before && name !== exampleNames.context)
   ) {
     useContext(file, before)
   }
@@ -97,7 +97,7 @@ function instructions({
   workload: readonly string[]
 }): string {
   return `
-The stack is running; Ctrl-C stops it. The context "dev" is current: in another terminal try
+The stack is running; Ctrl-C stops it. The context "${exampleNames.context}" is current: in another terminal try
 
   npx tideway ctl apply -f ${example}
   npx tideway ctl get all

@@ -13,6 +13,8 @@ import { examples } from './workload.ts'
 
 /** The names that the example uses. */
 export const exampleNames = {
+  /** Not a name that a user would choose for a context of their own: it is taken and given back. */
+  context: 'tideway-dev',
   source: 'bedrock-agent-aws',
   binding: 'bedrock-agent-binding',
   trustDomain: 'tideway.example',
@@ -141,7 +143,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
     `--public-url=https://${layout.api}`,
     `--trust-domain=${exampleNames.trustDomain}`,
     `--exchange-ca=${emulatorFile('ca.pem')}`,
-    '--admin-context=dev',
+    `--admin-context=${exampleNames.context}`,
     ...overrides,
   ])
   const [healthHost, healthPort] = layout.health.split(':') as [string, string]
