@@ -151,9 +151,9 @@ static __always_inline __u32 identity_of(const struct process_pin *pin, const st
 	return verdict->identity;
 }
 
-static __always_inline bool listed(enum candidate_kind kind, __u32 device, __u64 number)
+static __always_inline bool listed(enum candidate_kind kind, __u32 device, __u64 number, __u64 second)
 {
-	struct candidate key = { .kind = kind, .device = device, .by = { number } };
+	struct candidate key = { .kind = kind, .device = device, .by = { number, second } };
 
 	return bpf_map_lookup_elem(&candidates, &key);
 }
@@ -166,17 +166,20 @@ static __always_inline bool is_candidate(const struct process_pin *pin, const st
 
 	if (conf->capture_all)
 		return true;
-	if (kinds & (1 << BY_EXECUTABLE) && listed(BY_EXECUTABLE, pin->exe_device, pin->exe_inode))
+	if (kinds & (1 << BY_EXECUTABLE) && listed(BY_EXECUTABLE, pin->exe_device, pin->exe_inode, 0))
 		return true;
-	if (kinds & (1 << BY_UID) && listed(BY_UID, 0, pin->uid))
+	if (kinds & (1 << BY_EXECUTABLE_AND_UID) &&
+	    listed(BY_EXECUTABLE_AND_UID, pin->exe_device, pin->exe_inode, pin->uid))
 		return true;
-	if (kinds & (1 << BY_GID) && listed(BY_GID, 0, pin->gid))
+	if (kinds & (1 << BY_UID) && listed(BY_UID, 0, pin->uid, 0))
+		return true;
+	if (kinds & (1 << BY_GID) && listed(BY_GID, 0, pin->gid, 0))
 		return true;
 	if (kinds & (1 << BY_CGROUP)) {
 		/* A unit's or container's processes may sit in cgroups below it, hence one look-up per depth in use. */
 		for (int level = 0; level < CGROUP_LEVELS; level++)
 			if (conf->candidate_levels & (1 << level) &&
-			    listed(BY_CGROUP, 0, bpf_get_current_ancestor_cgroup_id(level)))
+			    listed(BY_CGROUP, 0, bpf_get_current_ancestor_cgroup_id(level), 0))
 				return true;
 	}
 	if (kinds & (1 << BY_NAME)) {

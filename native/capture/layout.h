@@ -47,12 +47,13 @@ struct listener {
 	__u16 ipv6_usable;
 };
 
-enum candidate_kind { BY_EXECUTABLE, BY_CGROUP, BY_UID, BY_GID, BY_NAME };
+enum candidate_kind { BY_EXECUTABLE, BY_CGROUP, BY_UID, BY_GID, BY_NAME, BY_EXECUTABLE_AND_UID };
 
 struct candidate {
 	enum candidate_kind kind;
 	__u32 device; /* of an executable, else 0 */
-	__u64 by[2];  /* inode, cgroup id, uid or gid, and 0; or the name in 16 bytes. No union: its rest stays unset */
+	__u64 by[2];  /* inode, cgroup id, uid or gid, and 0; inode and uid; or the name in 16 bytes. No union: its rest
+		       * stays unset */
 };
 
 /* `address` is zero for every destination but loopback ones, which are captured only one by one. */

@@ -211,6 +211,11 @@ describe('capture of connections', () => {
         () => ({ kind: 'executable', ...python }),
         () => ({ kind: 'executable', device: python.device, inode: elsewhere.inode }),
       ],
+      [
+        'executable and uid together',
+        () => ({ kind: 'executable-and-uid', ...python, uid }),
+        () => ({ kind: 'executable-and-uid', ...python, uid: uid + 100 }),
+      ],
       ['uid', () => ({ kind: 'uid', id: uid }), () => ({ kind: 'uid', id: uid + 100 })],
       ['gid', () => ({ kind: 'gid', id: uid }), () => ({ kind: 'gid', id: uid + 100 })],
       [

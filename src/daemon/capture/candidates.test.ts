@@ -39,8 +39,12 @@ describe('the candidate filter', () => {
       Object.fromEntries(Object.entries(selector).filter(([key]) => !keys.includes(key)))
     const order = ['process:binary:path', 'systemd:unit', 'process:uid', 'process:gid', 'process:name']
     const rules = order.map((_, index) => compile(without(...order.slice(0, index))).rules)
+    assert.deepEqual(compile(without('process:uid')).rules, [{ kind: 'executable', device: 8, inode: 11n }])
     assert.deepEqual(rules, [
-      [{ kind: 'executable', device: 8, inode: 11n }],
+      [
+        { kind: 'executable-and-uid', device: 8, inode: 11n, uid: 5 },
+        { kind: 'executable-and-uid', device: 8, inode: 11n, uid: 6 },
+      ],
       [{ kind: 'cgroup', id: 99n, level: 2 }],
       [
         { kind: 'uid', id: 5 },
@@ -57,6 +61,12 @@ describe('the candidate filter', () => {
       { 'process:uid': ['0'] },
     )
     assert.equal(rules.length, 3)
+  })
+
+  it('takes executables alone where pairs with users would be too many', () => {
+    const uids = Array.from({ length: 257 }, (_, uid) => String(uid))
+    const { rules } = compile({ 'process:binary:path': ['/usr/bin/curl'], 'process:uid': uids })
+    assert.deepEqual(rules, [{ kind: 'executable', device: 8, inode: 11n }])
   })
 
   it('leaves out an executable that is not there, for nothing can run it', () => {

@@ -3,6 +3,12 @@ import type { ScopedIdentity, SelectorMap } from '#model/scope'
 /** What the kernel can tell a process by, without user space. `level` is the depth of the cgroup. */
 export type CandidateRule =
   | { readonly kind: 'executable'; readonly device: number; readonly inode: bigint }
+  | {
+      readonly kind: 'executable-and-uid'
+      readonly device: number
+      readonly inode: bigint
+      readonly uid: number
+    }
   | { readonly kind: 'cgroup'; readonly id: bigint; readonly level: number }
   | { readonly kind: 'uid' | 'gid'; readonly id: number }
   | { readonly kind: 'name'; readonly name: string }
@@ -29,15 +35,24 @@ export interface CandidateSources {
 // The kernel looks at cgroups down to this depth (CGROUP_LEVELS in capture.bpf.c).
 const cgroupLevels = 8
 const decimal = /^\d{1,10}$/
+/** Of executables and uids in one selector; beyond that the executables alone are the filter. */
+const maxPairs = 256
 
 /** For each selector key, from most to least selective, the rules that together cover its values. */
 function rulesOf(selector: SelectorMap, sources: CandidateSources): CandidateRule[] | undefined {
   const paths = selector['process:binary:path']
+  const uids = selector['process:uid']
   if (paths) {
-    return paths.flatMap((path) => {
-      const file = sources.resolveExecutable(path)
-      return file ? [{ kind: 'executable', ...file }] : []
-    })
+    const files = paths.flatMap((path) => sources.resolveExecutable(path) ?? [])
+    if (!uids || files.length * uids.length > maxPairs) {
+      return files.map((file) => ({ kind: 'executable', ...file }))
+    }
+    // Both, so that other users of the program pay nothing and keep their network while the daemon is dead.
+    return files.flatMap((file) =>
+      uids
+        .filter((uid) => decimal.test(uid))
+        .map((uid) => ({ kind: 'executable-and-uid', ...file, uid: Number(uid) }) as const),
+    )
   }
   for (const [key, values] of Object.entries(selector)) {
     const cgroups = values.map((value) => sources.resolveCgroups?.(key, value))

@@ -57,7 +57,7 @@ describe('the packed kernel objects', () => {
     assert.deepEqual(captureObject.counters, counterNames.map(constant))
     assert.deepEqual(
       captureObject.candidateKinds,
-      candidateKinds.map((kind) => `BY_${kind.toUpperCase()}`),
+      candidateKinds.map((kind) => `BY_${kind.toUpperCase().replaceAll('-', '_')}`),
     )
   })
 

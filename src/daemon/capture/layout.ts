@@ -84,7 +84,14 @@ export const counterNames = [
 export type CounterName = (typeof counterNames)[number]
 
 /** In the order of `enum candidate_kind`. */
-export const candidateKinds: readonly CandidateKind[] = ['executable', 'cgroup', 'uid', 'gid', 'name']
+export const candidateKinds: readonly CandidateKind[] = [
+  'executable',
+  'cgroup',
+  'uid',
+  'gid',
+  'name',
+  'executable-and-uid',
+]
 
 /** Identity numbers that are none. */
 export const unjudged = 0
@@ -193,6 +200,11 @@ export function candidateKey(rule: CandidateRule): Buffer {
     case 'executable':
       key.writeUInt32LE(rule.device, offsets.device)
       key.writeBigUInt64LE(rule.inode, offsets.by)
+      break
+    case 'executable-and-uid':
+      key.writeUInt32LE(rule.device, offsets.device)
+      key.writeBigUInt64LE(rule.inode, offsets.by)
+      key.writeBigUInt64LE(BigInt(rule.uid), offsets.by + 8)
       break
     case 'cgroup':
       key.writeBigUInt64LE(rule.id, offsets.by)

@@ -61,8 +61,6 @@ describe('a part that is killed or hangs', () => {
       'signed requests',
       async () => (await identified.ask(agentHost, path('ready'))).status === 200,
     )
-    // Somebody unknown who runs the same program is refused as long as nobody can judge them (security rule 2).
-    assert.equal((await stranger.ask(agentHost, agentPath('stranger', round))).status, 403)
     await identified.do('connect', { id: 'connected', host: agentHost, tls: false })
     await identified.do('connect', { id: 'halfway', host: agentHost })
     await identified.do('send', { id: 'halfway', text: requestHead(path('halfway')) + halfBody })
