@@ -9,9 +9,9 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { cgroupMount, probeCapture } from '#daemon/capture'
 import { canEnclose } from '#daemon/run'
-import { asRoot, commandLine, eventually, scopeWith, startDaemon } from './fixture.ts'
+import { commandLine, eventually, scopeWith, startDaemon } from '../../src/daemon/program/fixture.ts'
 
-const options = { timeout: 60_000, skip: asRoot ? false : 'needs root' }
+const options = { timeout: 60_000 }
 const noCredential = /there is no credential yet for binding app-cloud/
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ndirect\n'
 
