@@ -7,9 +7,9 @@ import process from 'node:process'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
 import { canEnclose } from '#daemon/run'
-import { asRoot, eventually, scopeWith, startDaemon } from './fixture.ts'
+import { asRoot, closed, eventually, scopeWith, startDaemon } from './fixture.ts'
 
-const limit = { timeout: 60_000 }
+const limit = { timeout: 60_000, skip: closed }
 const noCredential = /there is no credential yet for binding app-cloud/
 const curl = '/usr/bin/curl'
 const isCurl = { 'process:binary:path': [curl] }
@@ -37,7 +37,7 @@ test('a command behind the explicit proxy is attested; a stranger passes', limit
 
 test(
   'a command in namespaces reaches the daemon without knowing it',
-  { ...limit, skip: withoutNamespaces },
+  { ...limit, skip: closed || withoutNamespaces },
   async (t) => {
     await using daemon = await startDaemon('user', override)
     await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))

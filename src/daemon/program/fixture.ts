@@ -1,5 +1,5 @@
 // A daemon as a process of its own against a fake control plane: for the tests of this folder.
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,22 @@ import { pinDirectoryOf } from './paths.ts'
 export const asRoot = process.getuid!() === 0
 const repository = resolve(import.meta.dirname, '../../..')
 const nobody = 65_534
+
+/**
+ * Why tests that act as another user are left out: root's own home, for one, is closed to them. False where they
+ * are not.
+ */
+export const closed =
+  asRoot &&
+  spawnSync('setpriv', [
+    `--reuid=${nobody}`,
+    '--clear-groups',
+    '--',
+    'test',
+    '-r',
+    join(repository, 'package.json'),
+  ]).status !== 0 &&
+  'other users cannot enter this checkout, and as root these tests start daemons of another user'
 
 export interface Finished {
   readonly code: number | null
