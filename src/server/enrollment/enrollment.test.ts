@@ -69,6 +69,20 @@ describe('joining', () => {
     assert.equal((await daemons(server)).length, 1)
   })
 
+  it('is not put off by the status that a controller writes to the token meanwhile', async () => {
+    await using server = await openTestServer()
+    const { resources } = server
+    for (let round = 0; round < 10; round++) {
+      const { metadata } = await server.createToken(`${token}-${round}`)
+      const write = (message: string) =>
+        resources.updateStatus('JoinToken', metadata.namespace, metadata.name, { message }).catch(() => {})
+      const writes = ['a', 'b', 'c', 'd'].map(write)
+      await server.join(`${token}-${round}`)
+      await Promise.all(writes)
+    }
+    assert.equal((await daemons(server)).length, 10)
+  })
+
   it('lets exactly one win of many tokens for the same ID', async () => {
     await using server = await openTestServer()
     const names = Array.from({ length: 8 }, (_, index) => `${token}-${index}`)

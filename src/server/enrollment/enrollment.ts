@@ -79,15 +79,31 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
   }
 
   /** Deletes the token as it was read: of many who try, one succeeds. */
+  /**
+   * Deletes the token: of many who present it, one can. A controller that writes its status in between changes its
+   * version, but nothing that was judged: then it is tried again.
+   */
   async function consume({ metadata }: JoinToken): Promise<void> {
-    const { namespace, name, uid, resourceVersion } = metadata
-    try {
-      await resources.delete('JoinToken', namespace, name, { uid, resourceVersion })
-    } catch (error) {
-      if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) {
-        throw refuse(`join token ${name} was used or changed meanwhile`, error)
+    const { namespace, name, uid, generation } = metadata
+    let { resourceVersion } = metadata
+    for (;;) {
+      try {
+        await resources.delete('JoinToken', namespace, name, { uid, resourceVersion })
+        return
+      } catch (error) {
+        if (isFault(error, 'RESOURCE_CONFLICT')) {
+          const { items } = await resources.list('JoinToken', namespace)
+          const now = items.find((token) => token.metadata.uid === uid)?.metadata
+          if (now?.generation === generation && now.resourceVersion !== resourceVersion) {
+            resourceVersion = now.resourceVersion
+            continue
+          }
+        }
+        if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) {
+          throw refuse(`join token ${name} was used or changed meanwhile`, error)
+        }
+        throw error
       }
-      throw error
     }
   }
 
