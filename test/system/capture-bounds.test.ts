@@ -51,10 +51,11 @@ describe('bounds of capture', () => {
   })
 
   it('keep a record until it is taken, and none of a connection that is gone before', async () => {
+    await until(() => world.status().pendingRecords === 0, 'records of earlier tests are taken')
     daemon.child.kill('SIGSTOP')
     try {
       await agent.do('connect_only', { host, port, abort: true })
-      assert.equal(world.status().pendingRecords, 0)
+      await until(() => world.status().pendingRecords === 0, 'the record of a closed connection goes')
       await agent.do('connect_only', { host, port, abort: false })
       assert.equal(world.status().pendingRecords, 1)
     } finally {
