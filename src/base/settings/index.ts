@@ -4,3 +4,4 @@
  */
 export { resolveSettings } from './settings.ts'
 export type { SettingSpec, SettingsOf } from './settings.ts'
+export { isLoopback, oneOf, text } from './parsers.ts'

@@ -1,24 +1,11 @@
 import { availableParallelism, hostname } from 'node:os'
-import type { SettingSpec, SettingsOf } from '#base/settings'
+import { isLoopback, oneOf, text, type SettingSpec, type SettingsOf } from '#base/settings'
 import type { ConnectTo } from '#daemon/outbound'
 
 export interface Listen {
   readonly host: string
   /** 0: any free one. */
   readonly port: number
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw new TypeError('a text is expected')
-  return value
-}
-
-function oneOf<const T extends string>(...allowed: readonly T[]): (value: unknown) => T {
-  return (value) => {
-    const found = allowed.find((one) => one === value)
-    if (found === undefined) throw new TypeError(`one of ${allowed.join(', ')} is expected`)
-    return found
-  }
 }
 
 function integer(minimum: number, maximum: number): (value: unknown) => number {
@@ -74,10 +61,6 @@ function connectTo(value: unknown): readonly ConnectTo[] {
       addressPort: target.port,
     }
   })
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 function loopbackListen(value: unknown): Listen {

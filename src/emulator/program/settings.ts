@@ -1,9 +1,4 @@
-import type { SettingSpec } from '#base/settings'
-
-function text(value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw new TypeError('a text is expected')
-  return value
-}
+import { text, type SettingSpec } from '#base/settings'
 
 function listenAddress(value: unknown): { host: string; port: number } {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):(\d{1,5})$/.exec(text(value))

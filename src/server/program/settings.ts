@@ -2,7 +2,7 @@ import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { Fault } from '#base/errors'
 import type { LogLevel } from '#base/log'
-import type { SettingSpec, SettingsOf } from '#base/settings'
+import { isLoopback, oneOf, text, type SettingSpec, type SettingsOf } from '#base/settings'
 import { parseTrustDomain, type TrustDomain } from '#model/identity'
 import type { HttpOverride } from '#server/exchange'
 
@@ -10,11 +10,6 @@ export interface Listen {
   readonly host: string
   /** 0: any free one. */
   readonly port: number
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw new TypeError('a text is expected')
-  return value
 }
 
 /** `127.0.0.1:8443`, `[::1]:0`. */
@@ -41,14 +36,6 @@ function connectTo(value: unknown): readonly HttpOverride[] {
     const [{ host, port }, target] = [listen(from), listen(to)]
     return { host: host.toLowerCase(), port, address: target.host, addressPort: target.port }
   })
-}
-
-function oneOf<const T extends string>(...allowed: readonly T[]): (value: unknown) => T {
-  return (value) => {
-    const found = allowed.find((one) => one === value)
-    if (found === undefined) throw new TypeError(`one of ${allowed.join(', ')} is expected`)
-    return found
-  }
 }
 
 function switchValue(value: unknown): boolean {
@@ -187,10 +174,6 @@ export const serverSettings = {
 }
 
 export type ServerSettings = SettingsOf<typeof serverSettings>
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}
 
 /** What the settings must fulfil together. @throws Fault SETTING_INVALID */
 export function checkSettings(settings: ServerSettings): void {
