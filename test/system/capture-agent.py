@@ -69,11 +69,13 @@ def hold(host, port):
 
 
 def connect_only(host, port, abort):
-    """Connects and closes at once: in order, or with a reset."""
+    """Connects without a word, and resets at once or holds on."""
     connection = open_connection(host, port)
     if abort:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
+        connection.close()
+    else:
+        held.append(connection)
     return {}
 
 

@@ -54,14 +54,15 @@ describe('bounds of capture', () => {
     await until(() => world.status().pendingRecords === 0, 'records of earlier tests are taken')
     daemon.child.kill('SIGSTOP')
     try {
-      await agent.do('connect_only', { host, port, abort: true })
+      assert.deepEqual(await agent.do('connect_only', { host, port, abort: true }), {})
       await until(() => world.status().pendingRecords === 0, 'the record of a closed connection goes')
-      await agent.do('connect_only', { host, port, abort: false })
+      assert.deepEqual(await agent.do('connect_only', { host, port, abort: false }), {})
       assert.equal(world.status().pendingRecords, 1)
     } finally {
       daemon.child.kill('SIGCONT')
     }
     await until(() => world.status().pendingRecords === 0, 'the daemon goes on')
+    await agent.do('drop')
     assert.deepEqual((await daemon.seen()).at(-1)!.connection.destination, { address: host, port })
   })
 

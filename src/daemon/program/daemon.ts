@@ -62,16 +62,16 @@ function statusOf(
  * The kernel refuses who is identified when these stop: when this loop hangs, when no worker serves, and before
  * the first scope, when nobody knows who is who.
  */
-async function runHeartbeats(
-  { capture, keeper, pool }: Serving,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
+function beat({ capture, keeper, pool }: Serving): void {
+  if (keeper.known() && pool.health().serving > 0) capture?.heartbeat()
+}
+
+async function runHeartbeats(serving: Serving, clock: Clock, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    if (keeper.known() && pool.health().serving > 0) capture?.heartbeat()
+    beat(serving)
     await clock.sleep(heartbeatIntervalMs, { signal }).catch(() => {})
   }
-  capture?.stopHeartbeat()
+  serving.capture?.stopHeartbeat()
 }
 
 async function runRefreshes(serving: Serving, clock: Clock, signal: AbortSignal): Promise<void> {
@@ -184,6 +184,7 @@ export async function runDaemon(
         introduction,
         onUpdate: async (update) => {
           await keeper.apply(update)
+          beat(serving) // what is acknowledged is in effect in the kernel too
           return { ready: intermediates.untilFit() }
         },
         onRefused: () => void keeper.withdrawAll(),

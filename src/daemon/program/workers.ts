@@ -26,8 +26,9 @@ export interface LeafAuthorityMaterial {
 
 export interface WorkerPool extends AsyncDisposable {
   /**
-   * Puts a change of the scope into effect; resolves when every worker has, or has been killed for its silence.
-   * `scope` is the whole after the change: what a worker that starts later gets.
+   * Puts a change of the scope into effect; resolves when every worker has, or has been killed for its silence,
+   * and, if the change grants anything, when at least one serves. `scope` is the whole after the change: what a
+   * worker that starts later gets.
    */
   apply(update: ScopeUpdate, scope: Scope, generation: number): Promise<void>
   /** Resolves when every worker has it. */
@@ -35,7 +36,7 @@ export interface WorkerPool extends AsyncDisposable {
   /** Gives an accepted connection to one of the workers; destroys it when none serves. */
   handOver(kind: Handover['handover'], socket: Socket): void
   health(): { serving: number; configured: number; stats: readonly DataPlaneStats[]; ipv6: boolean }
-  /** Resolves when at least one worker serves. */
+  /** Resolves when at least one worker serves, or the pool is at its end. */
   untilServing(): Promise<void>
 }
 
@@ -90,6 +91,15 @@ export function openWorkerPool({
   let ipv6 = false
   let next = 0
   const waiting = new Set<() => void>()
+  const tellWaiting = () => {
+    for (const resolve of waiting) resolve()
+    waiting.clear()
+  }
+  const untilServing = () =>
+    new Promise<void>((resolve) => {
+      if (stop.signal.aborted || slots.some(({ ready }) => ready)) resolve()
+      else waiting.add(resolve)
+    })
 
   const kill = (slot: Slot, why: string) => {
     log.warn('worker.killed', { worker: slot.name, why })
@@ -120,7 +130,7 @@ export function openWorkerPool({
       if (given.current === current && given.authority === authority) break
     }
     slot.ready = true
-    for (const resolve of waiting) resolve()
+    tellWaiting()
   }
   const beat = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
     slot.stats = await peer.call('heartbeat', { leaseMs: leaseMs() }, { timeoutMs: silenceLimitMs })
@@ -191,6 +201,9 @@ export function openWorkerPool({
       const bytes = toBinary(ScopeUpdateSchema, encodeScopeUpdate(update))
       const message = { update: bytes, generation, leaseMs: leaseMs() }
       await tellReady((peer) => peer.call('apply', message, { timeoutMs: applyLimitMs }))
+      // What is withdrawn is withdrawn when nobody serves; what is granted is not in effect before somebody does.
+      const grants = Object.values(update.upsert).some((items) => items.length > 0)
+      if (grants) await untilServing()
     },
     async setAuthority({ key, chain }) {
       const given = {
@@ -218,13 +231,10 @@ export function openWorkerPool({
         ipv6,
       }
     },
-    untilServing: () =>
-      new Promise((resolve) => {
-        if (slots.some(({ ready }) => ready)) resolve()
-        else waiting.add(resolve)
-      }),
+    untilServing,
     async [Symbol.asyncDispose]() {
       stop.abort()
+      tellWaiting()
       for (const { child } of slots) child?.kill('SIGKILL') // connections end with the daemon in any case
       await running
     },

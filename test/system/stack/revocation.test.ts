@@ -106,13 +106,15 @@ describe('two identities, each with its binding', () => {
     const { at, error } = await ended
     assert.equal(error, undefined, 'the open connection was cut')
     assert.ok(at! - deletedAt < revokedWithin, `${at! - deletedAt} s`)
-    await until('the next workers', async () => {
+    await until('nobody signs for it', async () => {
       const { status } = await workload.ask(agentHost, agentPath('disobeyed', 0))
       assert.notEqual(status, 200)
       return status === 403
     })
     assert.ok(!world.daemonChildren().workers.some((pid) => workers.includes(pid)), 'all are new')
+    // Granted again means served again: no request after the acknowledgement meets a daemon without workers.
     await bind()
+    assert.equal((await workload.ask(agentHost, agentPath('granted', 0))).status, 200)
   })
 
   it('replaces a credential under load without one failure', async () => {
