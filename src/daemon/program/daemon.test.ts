@@ -119,15 +119,26 @@ test('a killed worker is replaced, and has the scope', limit, async () => {
   await eventually(async () => noCredential.test((await daemon.run('proxy', request)).stdout))
 })
 
-test('a worker that does not apply a change is killed, and the change acknowledged', limit, async () => {
+test('a worker that does not obey is killed, and what was withdrawn acknowledged', limit, async () => {
   await using daemon = await startDaemon('user')
   await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
   const [hung] = daemon.workers()
   process.kill(hung!, 'SIGSTOP')
   const began = performance.now()
-  await daemon.apply({ ...scopeWith(2, isCurl, { host: 'example.org' }) })
+  const { upsert, ...rest } = scopeWith(2, isCurl, { host: 'example.org' })
+  await daemon.apply({ ...rest, upsert: { ...upsert, bindings: [], services: [], identities: [] } })
   assert.ok(performance.now() - began < 1_500)
   await eventually(() => !daemon.workers().includes(hung!))
+})
+
+test('what is granted is acknowledged when somebody serves it', limit, async () => {
+  await using daemon = await startDaemon('user', override)
+  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  const [hung] = daemon.workers()
+  process.kill(hung!, 'SIGSTOP')
+  await daemon.apply(scopeWith(2, isCurl, { host: 'example.org' }))
+  assert.match((await daemon.run('proxy', request)).stdout, noCredential)
+  assert.ok(!daemon.workers().includes(hung!))
 })
 
 test('workers die with a killed main process', limit, async () => {
