@@ -8,6 +8,7 @@ import {
   type RequestHead,
   type ResponseHead,
 } from '#wire/http1'
+import type { BodyTransformer } from './body-transformer.ts'
 import type { Link } from './link.ts'
 import { passesHop } from './signed-head.ts'
 
@@ -39,6 +40,8 @@ interface Options {
   readonly bytes: Buffer
   /** The body is streamed from the client. */
   readonly streams: boolean
+  /** Rewrites the body that is streamed; without it the bytes pass as they come. */
+  readonly transformer?: BodyTransformer | undefined
   /** Called on progress: `body` from the client, `response` from upstream. */
   readonly onProgress: (what: 'body' | 'response') => void
 }
@@ -65,10 +68,11 @@ export class Exchange {
   }
 
   async run(): Promise<Outcome> {
-    const { upstream, bytes, streams, head } = this.#options
+    const { upstream, bytes, streams, head, transformer } = this.#options
     if (streams) {
       this.#uploaded = false
       this.upload = this.#upload(openBodyScanner(head.framing), bytes)
+      if (transformer) this.upload = this.upload.finally(() => transformer.close())
     } else {
       // Not waited for: it is all in memory, and an upstream that answers early may never read the rest.
       void upstream.write(bytes)
@@ -82,12 +86,15 @@ export class Exchange {
 
   /** Sends `first`, then the body as it comes; after the response is complete it only reads and drops. */
   async #upload(scanner: BodyScanner, first: Buffer): Promise<void> {
-    const { client, upstream, onProgress } = this.#options
+    const { client, upstream, onProgress, transformer } = this.#options
     let unsent: Buffer | undefined = first
     for (;;) {
       let bytes: Buffer
       try {
-        bytes = client.take(scanner.scan(client.held).consumed)
+        bytes =
+          transformer && !this.#over
+            ? this.#takeTransformed(scanner, transformer)
+            : client.take(scanner.scan(client.held).consumed)
       } catch (error) {
         this.#uploadFault = toFault(error).message
         upstream.destroy()
@@ -107,6 +114,17 @@ export class Exchange {
         return
       }
     }
+  }
+
+  /** Chunks on the way in are chunks on the way out; a length is the same on both sides. */
+  #takeTransformed(scanner: BodyScanner, transformer: BodyTransformer): Buffer {
+    const { client, head } = this.#options
+    const parts: Buffer[] = []
+    const { consumed } = scanner.scan(client.held, (payload) => parts.push(...transformer.write(payload)))
+    client.take(consumed)
+    if (scanner.done) parts.push(...transformer.end())
+    const payload = Buffer.concat(parts)
+    return head.framing.kind === 'chunked' ? formatChunk(payload, { last: scanner.done }) : payload
   }
 
   async #relayHeads(): Promise<Outcome> {
@@ -196,6 +214,13 @@ function writeTogether(link: Link, head: Buffer | undefined, body: Buffer): Prom
   if (body.length <= coalesceLimit) return link.write(Buffer.concat([head, body]))
   void link.write(head)
   return link.write(body)
+}
+
+/** One chunk (RFC 9112 section 7.1), and the end of the body behind the last. */
+function formatChunk(payload: Buffer, { last }: { last: boolean }): Buffer {
+  const head = payload.length > 0 ? `${payload.length.toString(16)}\r\n` : ''
+  const tail = `${payload.length > 0 ? '\r\n' : ''}${last ? '0\r\n\r\n' : ''}`
+  return Buffer.concat([Buffer.from(head), payload, Buffer.from(tail)])
 }
 
 /** HTTP/1.0 clients stay only when told so. */

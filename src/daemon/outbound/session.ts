@@ -1,14 +1,14 @@
 import type { RequestStart } from '#model/audit'
 import type { Decision, Grant, Policy } from '#model/policy'
 import { isFault, toFault } from '#base/errors'
-import { parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
+import { formatRequestHead, parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
 import { admit, isRefusal, usable, type UsableGrant } from './admission.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import { formatRefusal, type Refusal } from './refusal.ts'
 import { queryOf, type Route } from './route.ts'
-import { signedHead, type Admitted } from './signed-head.ts'
+import { signRequest, type Admitted } from './signed-head.ts'
 import type { Upstream } from './upstreams.ts'
 
 /** RFC 9110 section 9.2.2, less TRACE. */
@@ -207,7 +207,8 @@ export class Session {
   ): Promise<boolean> {
     const { clock, counters, ledger, limits } = this.#plane
     const { head, body } = admitted
-    const signed = signedHead(admitted, grant.aws, clock.now())
+    const request = signRequest(admitted, grant.aws, clock.now())
+    const signed = formatRequestHead(request)
     const streams = !body && head.framing.kind !== 'none'
     const bytes = body ? Buffer.concat([signed, body]) : signed
     const begun = clock.monotonic()
@@ -223,6 +224,7 @@ export class Session {
         head,
         bytes,
         streams,
+        transformer: request.transformer,
         onProgress: (what) => this.#within(what === 'body' ? limits.bodyMs : limits.responseMs),
       })
       const outcome = await this.#exchange.run()

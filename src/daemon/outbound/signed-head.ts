@@ -1,8 +1,9 @@
 import type { EpochMs } from '#base/clock'
 import type { AwsCredential } from '#model/credential'
 import { signSigV4, type SigningScope } from '#model/signing'
-import { formatRequestHead, type HeaderField, type RequestHead } from '#wire/http1'
+import type { HeaderField, RequestHead } from '#wire/http1'
 import type { Address } from './address.ts'
+import type { BodyTransformer } from './body-transformer.ts'
 
 /** A request that may be sent as soon as it is signed. */
 export interface Admitted {
@@ -30,12 +31,23 @@ export function passesHop(name: string, connection: readonly string[]): boolean 
   return !hopByHop.has(name) && !connection.includes(name)
 }
 
-/** The head to send: what the client sent, less what ends here and what authenticated it, plus the signature. */
-export function signedHead(
+/** A request as it is to be sent: in HTTP/1.1 a head to format, in HTTP/2 a header section. */
+export interface SignedRequest {
+  readonly method: string
+  /** In origin form. */
+  readonly target: string
+  /** Host first. */
+  readonly headers: readonly HeaderField[]
+  /** What a streamed body has to pass through, where the signature goes along with it. */
+  readonly transformer?: BodyTransformer
+}
+
+/** What the client sent, less what ends here and what authenticated it, plus the signature. */
+export function signRequest(
   { head, address, scope, payloadHash, body }: Admitted,
   credential: AwsCredential,
   at: EpochMs,
-): Buffer {
+): SignedRequest {
   const { method, host = '' } = head
   const {
     headers: added,
@@ -52,7 +64,7 @@ export function signedHead(
   if (body) headers.push({ name: 'Content-Length', value: String(body.length) })
   headers.push(...added)
   const target = query === '' ? address.path : `${address.path}?${query}`
-  return formatRequestHead({ method, target, headers })
+  return { method, target, headers }
 }
 
 /** A body that was held is sent whole: no expectation, no chunks, no trailers. */
