@@ -66,7 +66,7 @@ export function unsupportedIn(object: ResourceOf<Kind>): Judgement[] {
 // Types that are bad news when True; all others are when False.
 const negative = new Set(['NotCapturable'])
 
-/** The bad news of daemons by the object that they are about, `Kind/name` in lower case. */
+/** The bad news of daemons by the object that it is about, `Kind/name` in lower case. */
 export type Reports = ReadonlyMap<string, readonly Judgement[]>
 
 /** What daemons report, one judgement for each object and type, with the names of those who have it. */
@@ -74,7 +74,12 @@ export function collectReports(streams: readonly Stream[]): Reports {
   const news = streams.flatMap(({ daemon, conditions }) =>
     conditions
       .filter(({ type, status }) => status === (negative.has(type) ? 'True' : 'False'))
-      .map((condition) => ({ ...condition, daemon: daemon.name })),
+      .map((condition) => ({
+        ...condition,
+        // A daemon that speaks of itself need not know its name.
+        subject: condition.subject === 'daemon' ? `daemon/${daemon.name}` : condition.subject,
+        daemon: daemon.name,
+      })),
   )
   const bySubject = Map.groupBy(news, ({ subject }) => subject.toLowerCase())
   return new Map(

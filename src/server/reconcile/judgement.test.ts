@@ -153,6 +153,21 @@ test('a Service shows its bindings and what daemons found upstream', () => {
   assert.equal(judgeService(s3, later).state, 'OK')
 })
 
+test('a daemon shows what it says of itself, and no other daemon does', () => {
+  const report = {
+    subject: 'daemon',
+    type: 'AuditAvailable',
+    status: 'False',
+    reason: 'AUDIT_UNAVAILABLE',
+    message: 'no space',
+  } as const
+  const streams = [streamOf('one', { state: 'OK' }, { conditions: [report] }), streamOf('two')]
+  const said = (object: typeof node) =>
+    judgeDaemon(object, worldOf(guide, { streams })).find(({ type }) => type === 'AuditAvailable')?.message
+  assert.equal(said(node), 'on daemon one: no space')
+  assert.equal(said({ ...node, metadata: { ...node.metadata, name: 'two' } }), undefined)
+})
+
 test('a daemon shows whether it is there and in step', () => {
   const types = (...streams: Stream[]) =>
     judgeDaemon(node, worldOf(guide, { streams })).map(({ type, status }) => `${type}=${status}`)

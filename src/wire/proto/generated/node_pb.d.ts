@@ -282,7 +282,7 @@ export declare const HealthSchema: GenMessage<Health>;
  */
 export declare type Condition = Message<"tideway.node.v1.Condition"> & {
   /**
-   * kind/name of the resource it is about
+   * kind/name of the resource it is about; "daemon" for the daemon itself
    *
    * @generated from field: string subject = 1;
    */
