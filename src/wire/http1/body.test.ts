@@ -61,6 +61,14 @@ test('a chunked body ends behind its trailers, and its payload comes without fra
   assert.equal(decodeChunked(Buffer.from(text.slice(0, -1))), undefined)
 })
 
+test('the trailers of a chunked body are known once it is done', () => {
+  const scanner = openBodyScanner(chunked)
+  scanner.scan(Buffer.from('1\r\na\r\n0\r\nGrpc-Status: 0\r\n'))
+  assert.deepEqual(scanner.trailers, [])
+  scanner.scan(Buffer.from('\r\n'))
+  assert.deepEqual(scanner.trailers, [{ name: 'grpc-status', rawName: 'Grpc-Status', value: '0' }])
+})
+
 const attacks: [name: string, text: string][] = [
   ['no size', '\r\nabc\r\n'],
   ['a size of letters', 'g\r\n'],

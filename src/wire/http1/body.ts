@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { openChunkedScanner } from './chunked.ts'
-import type { Framing } from './head.ts'
+import type { Framing, Header } from './head.ts'
 
 /** `consumed` bytes of the chunk belong to the body; `done` when the body ends with them. */
 export interface Scan {
@@ -12,6 +12,8 @@ export interface Scan {
 export interface BodyScanner {
   /** True as soon as the body is complete: at once for an empty one, never for `until-close`. */
   readonly done: boolean
+  /** Of a chunked body that is `done`; empty for every other. */
+  readonly trailers: readonly Header[]
   /**
    * Looks at the next bytes of the connection. `onPayload` gets the payload among them as views of `chunk`
    * (without the framing of chunked bodies). @throws Fault WIRE_MALFORMED
@@ -32,6 +34,7 @@ function openLengthScanner(bytes: number): BodyScanner {
     get done() {
       return remaining === 0
     },
+    trailers: [],
     scan(chunk, onPayload) {
       const consumed = Math.min(remaining, chunk.length)
       if (consumed > 0) onPayload?.(consumed === chunk.length ? chunk : chunk.subarray(0, consumed))

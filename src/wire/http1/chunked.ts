@@ -3,6 +3,7 @@ import { Fault } from '#base/errors'
 import type { BodyScanner } from './body.ts'
 import { CR, LF } from './characters.ts'
 import { parseFields } from './fields.ts'
+import type { Header } from './head.ts'
 
 const SEMICOLON = 0x3b
 /** Leading zeros count: a size line is never longer than any real size needs. */
@@ -44,6 +45,7 @@ export function openChunkedScanner(): BodyScanner {
   let extension = ''
   let extensionBytes = 0
   const trailer: number[] = []
+  let trailers: readonly Header[] = []
 
   /** Takes one byte of a size line. */
   function takeSize(byte: number): void {
@@ -85,6 +87,7 @@ export function openChunkedScanner(): BodyScanner {
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
     const forbidden = fields.headers.find(({ name }) => forbiddenTrailers.has(name))
     if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)
+    trailers = fields.headers
     state = 'done'
   }
 
@@ -115,6 +118,9 @@ export function openChunkedScanner(): BodyScanner {
   return {
     get done() {
       return state === 'done'
+    },
+    get trailers() {
+      return trailers
     },
     scan(chunk: Buffer, onPayload) {
       let at = 0
