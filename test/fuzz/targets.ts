@@ -1,3 +1,4 @@
+import { awsChunkedTarget } from './aws-chunked.ts'
 import { clientHelloTarget } from './client-hello.ts'
 import { requestHeadTarget, responseHeadTarget } from './http-heads.ts'
 import { chunkedBodyTarget, requestStreamTarget } from './http-stream.ts'
@@ -5,6 +6,7 @@ import type { Target } from './target.ts'
 
 /** Every parser of `src/wire` that meets untrusted bytes. */
 export const targets: readonly Target[] = [
+  awsChunkedTarget,
   clientHelloTarget,
   requestHeadTarget,
   responseHeadTarget,
