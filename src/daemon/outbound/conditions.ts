@@ -11,6 +11,7 @@ export interface Condition {
     | 'ProtocolSupported'
     | 'InterceptReady'
     | 'AuditAvailable'
+    | 'ClockInSync'
   /** `False` when the problem shows, `True` once it has gone. */
   readonly status: 'True' | 'False'
   readonly reason: string

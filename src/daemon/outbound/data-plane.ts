@@ -14,6 +14,7 @@ import { defaultLimits, type Limits } from './limits.ts'
 import type { Counters, Plane } from './plane.ts'
 import type { AuditSink, ConnectTo, Identifier, LeafAuthority } from './ports.ts'
 import { revocation } from './route.ts'
+import { openSkews } from './skew.ts'
 import { openTrustSets, type UpstreamTrust } from './trust.ts'
 import { openUpstreams } from './upstreams.ts'
 
@@ -89,6 +90,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     upstreams,
     counters,
     conditions,
+    skews: openSkews({ clock, conditions }),
     ledger: openLedger({ clock, audit, conditions, random }),
     budget: new Budget(limits.maxBufferedTotal),
     policy: openPolicy(emptyScope),

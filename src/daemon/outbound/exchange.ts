@@ -44,6 +44,8 @@ interface Options {
   readonly transformer?: BodyTransformer | undefined
   /** Called on progress: `body` from the client, `response` from upstream. */
   readonly onProgress: (what: 'body' | 'response') => void
+  /** Told of the head of the final response. */
+  readonly onResponse: (head: ResponseHead) => void
 }
 
 /**
@@ -128,7 +130,7 @@ export class Exchange {
   }
 
   async #relayHeads(): Promise<Outcome> {
-    const { client, upstream, head, onProgress } = this.#options
+    const { client, upstream, head, onProgress, onResponse } = this.#options
     for (let interims = 0; interims <= maxInterims;) {
       const answer = parseResponseHead(upstream.held, head)
       if (answer.kind === 'incomplete') {
@@ -140,7 +142,10 @@ export class Exchange {
       onProgress('response')
       const response = answer.head
       if (response.status === 101) return { kind: 'failed', reason: 'upstream switched protocols unasked' }
-      if (response.status >= 200) return this.#relayFinal(response)
+      if (response.status >= 200) {
+        onResponse(response)
+        return this.#relayFinal(response)
+      }
       interims += 1
       if (head.version === '1.1') {
         const drained = client.write(formatHead(response, []))

@@ -6,6 +6,7 @@ import type { Conditions } from './conditions.ts'
 import type { Ledger } from './ledger.ts'
 import type { Limits } from './limits.ts'
 import type { Identifier } from './ports.ts'
+import type { Skews } from './skew.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Since the data plane was opened. */
@@ -29,6 +30,7 @@ export interface Plane {
   readonly ledger: Ledger
   readonly conditions: Conditions
   readonly upstreams: Upstreams
+  readonly skews: Skews
   readonly budget: Budget
   readonly counters: Counters
   /** Replaced with every scope: read it anew for every request. */

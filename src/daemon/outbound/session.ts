@@ -205,9 +205,10 @@ export class Session {
     first: Upstream,
     record: RequestStart,
   ): Promise<boolean> {
-    const { clock, counters, ledger, limits } = this.#plane
+    const { clock, counters, ledger, limits, skews } = this.#plane
+    const { host, tls } = this.route
     const { head, body } = admitted
-    const request = signRequest(admitted, grant.aws, clock.now())
+    const request = signRequest(admitted, grant.aws, clock.now() + skews.offsetMs(host))
     const signed = formatRequestHead(request)
     const streams = !body && head.framing.kind !== 'none'
     const bytes = body ? Buffer.concat([signed, body]) : signed
@@ -226,6 +227,7 @@ export class Session {
         streams,
         transformer: request.transformer,
         onProgress: (what) => this.#within(what === 'body' ? limits.bodyMs : limits.responseMs),
+        onResponse: ({ headers }) => tls && skews.learn(host, headers),
       })
       const outcome = await this.#exchange.run()
       this.#upstream = undefined
