@@ -1,59 +1,75 @@
-/** The load generator: each connection sends its next request as soon as the last was answered. */
-import { connect, type TLSSocket } from 'node:tls'
+/** Load on a candidate: requests of wrk, handshakes of openssl, and connections that stay. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { order, report, type LoadOrder } from './messages.ts'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { cores, host, type Place } from './place.ts'
 
-const { host, port, caPem, request, connections, seconds } = await order<LoadOrder>()
-const bytes = Buffer.from(request)
-const latencies: number[] = []
-let measuring = true
+export interface Load {
+  readonly path: string
+  readonly connections: number
+  readonly seconds: number
+  /** Bytes of the body of a PUT; 0 for a GET. */
+  readonly body?: number
+}
 
-async function open(): Promise<TLSSocket> {
-  const socket = connect({
-    host: '127.0.0.1',
-    port,
-    servername: host,
-    ca: caPem,
-    ALPNProtocols: ['http/1.1'],
+export interface LoadResult {
+  readonly requests: number
+  readonly seconds: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+/** Where load comes from: processes of `cgroup` are captured. */
+export interface Source {
+  readonly place: Place
+  readonly cgroup: string | undefined
+}
+
+async function runIn(
+  { place, cgroup }: Source,
+  command: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  const enter = cgroup === undefined ? '' : `echo $$ > ${cgroup}/cgroup.procs; `
+  const child = spawn('/bin/sh', ['-c', `${enter}exec taskset -c "$@"`, 'sh', cores.load, ...command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin', OPENSSL_CONF: place.clientConfig, ...env },
   })
-  await once(socket, 'secureConnect')
-  return socket
+  const ended = once(child, 'close')
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  await ended
+  if (child.exitCode !== 0) throw new Error(`${command.join(' ')}: ${stdout}${stderr}`)
+  return stdout
 }
 
-/** Bytes of the whole response at the start of `text`; 0 while some are missing. */
-function responseLength(text: string): number {
-  const end = text.indexOf('\r\n\r\n')
-  if (end < 0) return 0
-  if (!text.startsWith('HTTP/1.1 200 ')) throw new Error(`not a success: ${text.slice(0, 300)}`)
-  const length = end + 4 + Number(/content-length: *([0-9]+)/i.exec(text)![1])
-  return text.length < length ? 0 : length
+/** Goes on for longer when not one request ended in time. @throws Error when one was not answered with success */
+export async function sendRequests(
+  source: Source,
+  { name, port }: { name: string; port: number },
+  upstream: number,
+  { path, connections, seconds, body = 0 }: Load,
+): Promise<LoadResult> {
+  const script = join(import.meta.dirname, 'load.lua')
+  const load = ['wrk', '-t', '1', '-c', String(connections), '--timeout', '30s', '-s', script]
+  const env = { BENCH_PORT: String(port), BENCH_BODY: String(body) }
+  for (let duration = Math.ceil(seconds); ; duration *= 2) {
+    const url = `https://${host}:${upstream}${path}`
+    const output = await runIn(source, [...load, '-d', `${duration}s`, url], env)
+    const line = output.split('\n').find((candidate) => candidate.startsWith('{'))
+    if (line === undefined) throw new Error(output)
+    const { failed, ...result } = JSON.parse(line) as LoadResult & { failed: number }
+    if (failed > 0) throw new Error(`${failed} of ${result.requests} requests through ${name} failed`)
+    if (result.requests > 0) return result
+    if (duration > 60) throw new Error(`${name} does not answer`)
+  }
 }
 
-function drive(socket: TLSSocket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = ''
-    let sentAt = performance.now()
-    socket.on('error', reject)
-    socket.on('close', () => (measuring ? reject(new Error('connection lost')) : resolve()))
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      if (responseLength(text) === 0) return
-      text = ''
-      latencies.push(performance.now() - sentAt)
-      sentAt = performance.now()
-      if (measuring) socket.write(bytes)
-      else socket.destroy()
-    })
-    socket.write(bytes)
-  })
+/** Full handshakes one after the other, nothing sent on them; how many there were. */
+export async function makeHandshakes(source: Source, port: number, seconds: number): Promise<number> {
+  const options = ['-connect', `127.0.0.1:${port}`, '-new', '-tls1_3', '-time', String(seconds)]
+  const output = await runIn(source, ['openssl', 's_time', ...options], {})
+  const [, count] = /^(\d+) connections in \d+ real seconds/m.exec(output) ?? []
+  if (count === undefined) throw new Error(output)
+  return Number(count)
 }
-
-const sockets = await Promise.all(Array.from({ length: connections }, open))
-const begun = performance.now()
-setTimeout(() => (measuring = false), seconds * 1000)
-await Promise.all(sockets.map(drive))
-const elapsed = (performance.now() - begun) / 1000
-latencies.sort((a, b) => a - b)
-const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]!
-report({ requests: latencies.length, seconds: elapsed, p50Ms: at(0.5), p99Ms: at(0.99) })
-process.disconnect?.()

@@ -1,217 +1,271 @@
 /**
- * `npm run bench [-- --json FILE] [--seconds N] [--rounds N]`: the signing path with keep-alive against a direct
- * connection to the same upstream, in alternated rounds. Says what it measures; judges nothing.
+ * `npm run bench -- [--quick] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux with kernel capture: CPU of
+ * the daemon that signs, against proxies of Debian that only forward, in rounds of random order, paired within each.
+ * `--quick` looks at small requests against nginx alone and fails beyond its limit. Installs nothing.
  */
-import { fork, type ChildProcess } from 'node:child_process'
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
-import { createRootCertificate, issueCertificate } from '#model/pki'
-import type { LoadOrder, LoadResult, ProxyOrder, Ready, UpstreamOrder } from './messages.ts'
-import { cpuMicros, rssMiB } from './usage.ts'
-
-interface Cell {
-  readonly candidate: 'tideway' | 'direct'
-  readonly workload: string
-  readonly requestsPerSecond: number
-  /** Of the process under test; null for a direct connection, which has none. */
-  readonly cpuMicrosPerRequest: number | null
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly rssMiB: number | null
-}
-
-const host = 'bedrock-agent-runtime.us-east-1.amazonaws.com'
-const connectionCounts = [1, 16, 64]
-const warmUpSeconds = 1
+import { allCells, quickCell, quickLimit, type Cell } from './cells.ts'
+import { makeHandshakes, sendRequests, type Source } from './load.ts'
+import { requireProgram, startPeer, startUpstream, type Candidate, type PeerName } from './peers.ts'
+import { cores, host, openPlace, type Place } from './place.ts'
+import { columns, median, spread } from './table.ts'
+import { startTideway, type Tideway } from './tideway.ts'
+import { openTunnel } from './tunnel.ts'
+import { cpuMicros, memoryKib, treeOf } from './usage.ts'
 
 const { values } = parseArgs({
   options: {
+    quick: { type: 'boolean', default: false },
     json: { type: 'string' },
-    seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
   },
 })
-const seconds = Number(values.seconds)
-const rounds = Number(values.rounds)
-if (!(seconds > 0) || !(rounds >= 1)) throw new TypeError('--seconds and --rounds are positive numbers')
+const rounds = Number(values.rounds ?? (values.quick ? 7 : 5))
+const seconds = Number(values.seconds ?? (values.quick ? 1 : 2))
+if (!(seconds >= 1) || !(rounds >= 1)) throw new TypeError('--seconds and --rounds are numbers from 1 up')
 
-const children = new Set<ChildProcess>()
-
-function start(script: string, order: UpstreamOrder | ProxyOrder | LoadOrder): ChildProcess {
-  const child = fork(new URL(script, import.meta.url), { env: {} })
-  children.add(child)
-  child.once('exit', () => children.delete(child))
-  child.send(order)
-  return child
+/** One measurement: CPU in the unit of its cell. */
+interface Sample {
+  readonly cell: string
+  readonly candidate: string
+  readonly round: number
+  readonly cpu: number
+  /** Of that, in processes that carry connections; the rest ships audit records. */
+  readonly servingCpu?: number
+  readonly perSecond: number
+  readonly p50Ms?: number
+  readonly p99Ms?: number
 }
 
-async function answer<T>(child: ChildProcess): Promise<T> {
-  const stopped = once(child, 'exit').then(([code]) => {
-    throw new Error(`${child.spawnfile} ended with ${code} before its answer`)
-  })
-  const [message] = (await Promise.race([once(child, 'message'), stopped])) as [T]
-  return message
-}
+/** A daemon's housekeeping of what was just measured, such as shipping records, counts too. */
+const settleMs = 500
 
-function upstreamIdentity() {
-  const now = systemClock.now()
-  const life = () => ({ serial: randomBytes(16), notBefore: now - 3_600_000, notAfter: now + 86_400_000 })
-  const root = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const leaf = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const ca = createRootCertificate(root.privateKey, { commonName: 'bench upstream root', ...life() })
-  const certificate = issueCertificate({ key: root.privateKey, certificate: ca }, leaf.publicKey, {
-    names: [{ type: 'dns', value: host }],
-    extendedUsages: ['serverAuth'],
-    ...life(),
-  })
-  const keyPem = leaf.privateKey.export({ type: 'pkcs8', format: 'pem' })
-  return { keyPem, certPem: certificate.toString(), caPem: ca.toString() }
-}
-
-/** About what an AWS SDK sends with a GET: 13 headers, 600 bytes. */
-function request(port: number): string {
-  return [
-    'GET /agents/AGENT123/agentAliases/ALIAS456/sessions/session-001/text?maxResults=25 HTTP/1.1',
-    `Host: ${host}:${port}`,
-    'Accept: application/json',
-    'Accept-Encoding: identity',
-    'User-Agent: Boto3/1.40.1 md/Botocore#1.40.1 ua/2.1 os/linux#6.1.0 md/arch#x86_64 lang/python#3.13.1 cfg/retry-mode#standard',
-    'amz-sdk-invocation-id: 4f8a8a4e-8d39-4bb1-a9f5-0d6d2fba2f10',
-    'amz-sdk-request: attempt=1',
-    'Content-Type: application/json',
-    'X-Trace: 0123456789abcdef0123456789abcdef',
-    'Cache-Control: no-cache',
-    'Pragma: no-cache',
-    'Accept-Language: en',
-    'Connection: keep-alive',
-    '',
-    '',
-  ].join('\r\n')
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
-
-function spread(numbers: readonly (number | null)[], digits: number): string {
-  const known = numbers.filter((value) => value !== null)
-  if (known.length === 0) return '-'
-  const format = (value: number) => value.toFixed(digits)
-  return `${format(median(known))} [${format(Math.min(...known))}..${format(Math.max(...known))}]`
+interface Bed {
+  readonly place: Place
+  readonly upstream: number
+  readonly tideway: Tideway
+  readonly candidates: readonly Candidate[]
 }
 
 async function measure(
-  proxy: { pid: number; port: number; caPem: string },
-  upstream: { port: number; caPem: string },
-) {
-  const cells: Cell[] = []
-
-  async function cell(candidate: Cell['candidate'], connections: number, duration: number): Promise<Cell> {
-    const { port, caPem } = candidate === 'tideway' ? proxy : upstream
-    const before = cpuMicros(proxy.pid)
-    const load = start('./load.ts', {
-      host,
-      port,
-      caPem,
-      connections,
-      seconds: duration,
-      request: request(upstream.port),
-    })
-    const result = await answer<LoadResult>(load)
-    const spent = cpuMicros(proxy.pid) - before
-    const through = candidate === 'tideway'
-    return {
-      candidate,
-      workload: `GET keep-alive c${connections}`,
-      requestsPerSecond: result.requests / result.seconds,
-      cpuMicrosPerRequest: through ? spent / result.requests : null,
-      p50Ms: result.p50Ms,
-      p99Ms: result.p99Ms,
-      rssMiB: through ? rssMiB(proxy.pid) : null,
-    }
+  { place, upstream, tideway }: Bed,
+  candidate: Candidate,
+  cell: Cell,
+  round: number,
+): Promise<Sample> {
+  const source: Source = { place, cgroup: candidate === tideway ? tideway.cgroup : undefined }
+  await using tunnel = candidate.tunnelled ? await openTunnel(candidate.port, upstream) : undefined
+  const port = tunnel?.port ?? candidate.port
+  const spent = () => cpuMicros(treeOf(candidate.pid))
+  const serving = () => (candidate === tideway ? cpuMicros(tideway.workers) : 0)
+  const before = { all: spent(), serving: serving() }
+  const { load, mib } = cell
+  const result =
+    'handshakes' in load
+      ? { requests: await makeHandshakes(source, port, load.seconds), seconds: load.seconds }
+      : await sendRequests(source, { name: candidate.name, port }, upstream, load)
+  await systemClock.sleep(settleMs)
+  const { requests, seconds: duration, ...latency } = result
+  const amount = requests * mib
+  return {
+    cell: cell.name,
+    candidate: candidate.name,
+    round,
+    cpu: (spent() - before.all) / amount,
+    ...(candidate === tideway && { servingCpu: (serving() - before.serving) / amount }),
+    perSecond: amount / duration,
+    ...latency,
   }
+}
 
-  for (const connections of connectionCounts) await cell('tideway', connections, warmUpSeconds)
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((one, other) => one.at - other.at)
+    .map(({ item }) => item)
+}
+
+async function measureAll(bed: Bed, cells: readonly Cell[]): Promise<Sample[]> {
+  const samples: Sample[] = []
   for (let round = 0; round < rounds; round += 1) {
-    for (const connections of connectionCounts) {
-      const order = ['direct', 'tideway'] as const
-      for (const candidate of round % 2 === 0 ? order : order.toReversed()) {
-        cells.push(await cell(candidate, connections, seconds))
-      }
+    for (const cell of cells) {
+      for (const candidate of shuffled(bed.candidates))
+        samples.push(await measure(bed, candidate, cell, round))
     }
+    process.stderr.write(`round ${round + 1} of ${rounds}\n`)
   }
-  return cells
+  return samples
 }
 
-function print(cells: readonly Cell[]): void {
-  const rows = [['workload', 'candidate', 'req/s', 'CPU us/req', 'p50 ms', 'p99 ms', 'RSS MiB']]
-  for (const connections of connectionCounts) {
-    for (const candidate of ['direct', 'tideway']) {
-      const workload = `GET keep-alive c${connections}`
-      const mine = cells.filter((cell) => cell.workload === workload && cell.candidate === candidate)
-      rows.push([
-        workload,
-        candidate,
-        spread(
-          mine.map((cell) => cell.requestsPerSecond),
-          0,
-        ),
-        spread(
-          mine.map((cell) => cell.cpuMicrosPerRequest),
-          1,
-        ),
-        spread(
-          mine.map((cell) => cell.p50Ms),
-          2,
-        ),
-        spread(
-          mine.map((cell) => cell.p99Ms),
-          2,
-        ),
-        spread(
-          mine.map((cell) => cell.rssMiB),
-          0,
-        ),
-      ])
+/** Sends until every request is answered, as capture sets in with the first heartbeat; then until it is compiled. */
+async function warmUp({ place, upstream, tideway }: Bed): Promise<void> {
+  const source = { place, cgroup: tideway.cgroup }
+  const send = (duration: number) =>
+    sendRequests(source, tideway, upstream, { path: '/', connections: 16, seconds: duration })
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await send(1)
+      break
+    } catch (error) {
+      if (attempt === 10) throw error
     }
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  for (const row of rows)
-    console.log(
-      row
-        .map((text, column) => text.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
+  await send(values.quick ? 8 : 15)
 }
 
-try {
-  const identity = upstreamIdentity()
-  const upstream = await answer<Ready>(start('./upstream.ts', identity))
-  const child = start('./proxy.ts', { host, upstreamPort: upstream.port, upstreamCaPem: identity.caPem })
-  const proxy = await answer<Ready>(child)
-  console.log(
+/** Ours over the peer's, round by round. */
+function ratios(samples: readonly Sample[], cell: Cell, peer: string): number[] {
+  const of = (candidate: string) =>
+    samples.filter((sample) => sample.cell === cell.name && sample.candidate === candidate)
+  const theirs = of(peer)
+  return of('tideway').flatMap(({ round, cpu }) => {
+    const match = theirs.find((sample) => sample.round === round)
+    return match ? [cpu / match.cpu] : []
+  })
+}
+
+function table(samples: readonly Sample[], cells: readonly Cell[], peers: readonly string[]): string {
+  const header = [
+    'CPU',
+    'unit',
+    'tideway',
+    'of it serving',
+    ...peers,
+    ...peers.map((peer) => `x ${peer} (goal)`),
+  ]
+  const rows = cells.map((cell) => {
+    const cpu = (candidate: string, pick: (sample: Sample) => number | undefined = (sample) => sample.cpu) =>
+      samples
+        .filter((sample) => sample.cell === cell.name && sample.candidate === candidate)
+        .flatMap((sample) => pick(sample) ?? [])
+    const told = (numbers: readonly number[]) => (numbers.length === 0 ? '-' : median(numbers).toFixed(0))
+    const against = (peer: string) => {
+      const paired = ratios(samples, cell, peer)
+      if (paired.length === 0) return '-'
+      const goal = cell.goals[peer as PeerName]
+      return `${spread(paired, 2)}${goal === undefined ? '' : ` (${goal.toFixed(2)})`}`
+    }
+    return [
+      cell.name,
+      cell.unit,
+      told(cpu('tideway')),
+      told(cpu('tideway', ({ servingCpu }) => servingCpu)),
+      ...peers.map((peer) => told(cpu(peer))),
+      ...peers.map(against),
+    ]
+  })
+  return columns([header, ...rows])
+}
+
+interface Memory {
+  readonly connections: number
+  readonly workers: number
+  /** Growth of the workers' resident memory, over the connections. */
+  readonly kibPerConnection: number
+  readonly residentMib: number
+  readonly proportionalMib: number
+}
+
+/** A daemon with its default number of workers, first without connections, then with 1,000 that are idle. */
+async function measureMemory(place: Place, upstream: number): Promise<Memory> {
+  const connections = 1_000
+  await using tideway = await startTideway(place, upstream, { workers: Math.min(4, availableParallelism()) })
+  const bed = { place, upstream, tideway, candidates: [] }
+  await warmUp(bed)
+  const before = memoryKib(tideway.workers)
+  const enter = `echo $$ > ${tideway.cgroup}/cgroup.procs; exec "$@"`
+  const script = join(import.meta.dirname, 'idle.ts')
+  const client = spawn(
+    '/bin/sh',
     [
-      `Signing path with keep-alive: client -TLS-> one tideway process -TLS-> upstream, SigV4 on every request,`,
-      `against the same client and upstream without it. ${rounds} rounds of ${seconds} s a cell, alternated;`,
-      `median [min..max] over the rounds. CPU: all threads of the tideway process, from schedstat.`,
-      `Attestation and the audit spool are stand-ins that answer at once. Node ${process.version}, ${cpus()[0]?.model},`,
-      `${availableParallelism()} cores shared by client, proxy and upstream; load average ${loadavg()[0]!.toFixed(2)} at the start.`,
-      '',
-    ].join('\n'),
+      '-c',
+      enter,
+      'sh',
+      process.execPath,
+      script,
+      String(upstream),
+      `${host}:${upstream}`,
+      String(connections),
+    ],
+    {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    },
   )
-  const cells = await measure(
-    { pid: child.pid!, port: proxy.port, caPem: proxy.caPem! },
-    { port: upstream.port, caPem: identity.caPem },
-  )
-  print(cells)
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(cells, undefined, 2)}\n`)
-} finally {
-  for (const running of children) running.kill()
+  const ended = once(client, 'exit')
+  const failed = ended.then(() => Promise.reject(new Error('the client of the idle connections ended')))
+  failed.catch(() => {})
+  await Promise.race([once(client, 'message'), failed])
+  await systemClock.sleep(5_000)
+  const after = memoryKib(tideway.workers)
+  const all = memoryKib(treeOf(tideway.pid))
+  client.disconnect()
+  await ended
+  return {
+    connections,
+    workers: tideway.workers.length,
+    kibPerConnection: (after.resident - before.resident) / connections,
+    residentMib: all.resident / 1024,
+    proportionalMib: all.proportional / 1024,
+  }
 }
+
+function conditions(): string {
+  return [
+    `Tideway signs every request; peers add a header of that length and only forward. One serving process or thread each,`,
+    `on core ${cores.measured}; wrk, openssl s_time and the upstream (nginx) on core ${cores.load}. ${rounds} rounds of random order, ${seconds} s a cell and more for large`,
+    `bodies; medians, and ratios paired within a round as median [least..most]. CPU: all threads of all processes of a`,
+    `candidate, from schedstat. TLS 1.3 with AES-256-GCM on both legs. Node ${process.version}, ${cpus()[0]?.model}, ${availableParallelism()} cores,`,
+    `load average ${loadavg()[0]!.toFixed(1)} at the start: differences under 20 % are noise.`,
+  ].join('\n')
+}
+
+async function run(): Promise<void> {
+  if (process.getuid!() !== 0)
+    throw new Error('the bench needs root: connections are captured in the kernel, as on a node')
+  for (const [program, debianPackage] of [
+    ['wrk', 'wrk'],
+    ['openssl', 'openssl'],
+    ['nginx', 'nginx'],
+  ] as const)
+    requireProgram(program, debianPackage)
+  const peers: readonly PeerName[] = values.quick ? ['nginx'] : ['nginx', 'haproxy', 'squid', 'mitmproxy']
+  const cells = values.quick ? [quickCell] : allCells(seconds)
+  console.log(`${conditions()}\n`)
+  await using place = openPlace()
+  const upstream = await startUpstream(place)
+  const started: Candidate[] = []
+  for (const peer of peers) started.push(await startPeer(peer, place, upstream))
+  let samples: Sample[]
+  {
+    await using tideway = await startTideway(place, upstream, { workers: 1 })
+    const bed = { place, upstream, tideway, candidates: [tideway, ...started] }
+    await warmUp(bed)
+    samples = await measureAll(bed, cells)
+  }
+  console.log(table(samples, cells, peers))
+  const memory = values.quick ? undefined : await measureMemory(place, upstream)
+  if (memory) {
+    console.log(
+      `\n${memory.connections} idle intercepted connections: ${memory.kibPerConnection.toFixed(0)} KiB each (goal 80). The daemon with ${memory.workers} workers then holds\n` +
+        `${memory.proportionalMib.toFixed(0)} MiB, shared pages counted once (goal 220); the sum of its processes' RSS is ${memory.residentMib.toFixed(0)} MiB.`,
+    )
+  }
+  if (values.json !== undefined)
+    writeFileSync(values.json, `${JSON.stringify({ samples, memory }, undefined, 2)}\n`)
+  if (!values.quick) return
+  const ratio = median(ratios(samples, quickCell, 'nginx'))
+  if (ratio <= quickLimit) return
+  console.error(
+    `small signed requests take ${ratio.toFixed(2)} times the CPU of nginx: at most ${quickLimit} may land`,
+  )
+  process.exitCode = 1
+}
+
+await run()
