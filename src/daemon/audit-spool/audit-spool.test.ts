@@ -74,6 +74,18 @@ test('a record that was started can be read, and is given again until it is comm
   assert.equal(await reader.next(1 << 20), undefined)
 })
 
+test('records of all writers travel together, and a busy writer does not keep the others waiting', async (t) => {
+  const folder = await openFolder(t)
+  await using busy = spoolIn(folder)
+  await using quiet = spoolIn(folder, { writer: 'worker-1' })
+  const path = `/${'x'.repeat(100_000)}`
+  for (let i = 0; i < 9; i++) await busy.start(startOf(`busy${i}`, path))
+  await quiet.start(startOf('quiet'))
+  const batch = await reading(folder).next(1 << 19)
+  assert.equal(batch?.more, true)
+  assert.ok(batch.records.some((line) => (JSON.parse(line) as AuditRecord).id === 'quiet'))
+})
+
 test('a new run ships what an earlier one left, and removes it', async (t) => {
   const folder = await openFolder(t)
   {

@@ -8,19 +8,24 @@ import { listSegments, type Segment } from './segments.ts'
 export interface SpoolBatch {
   /** Records as JSON, oldest first within a writer; never empty. */
   readonly records: readonly string[]
+  /** It was cut at its size: there are more already. */
+  readonly more: boolean
   /** They have arrived: never yields them again in this run, and removes segments that are done. */
   commit(): void
 }
 
 export interface SpoolReader {
-  /** The next records, at most about `maxBytes` of them; undefined when all have been shipped. */
+  /**
+   * The next records of all writers, at most about `maxBytes` of them and of one segment; undefined when all have
+   * been shipped.
+   */
   next(maxBytes: number): Promise<SpoolBatch | undefined>
 }
 
 /** What a segment holds from `offset` on, up to its last whole line. */
 async function readLines(path: string, offset: number, maxBytes: number): Promise<Buffer> {
   await using file = await open(path, 'r')
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, offset)
+  const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(maxBytes), 0, maxBytes, offset)
   return buffer.subarray(0, buffer.subarray(0, bytesRead).lastIndexOf(10) + 1)
 }
 
@@ -62,22 +67,31 @@ export function openSpoolReader({
   return {
     async next(maxBytes) {
       if (!existsSync(folder)) return undefined
-      // Closed is asked before reading: what is read then is all there will be.
+      const records: string[] = []
+      const shipped = new Map<string, number>()
+      let size = 0
       const all = listSegments(folder)
       for (const segment of all) {
+        if (size >= maxBytes) break
+        const { path } = segment
+        const offset = offsets.get(path) ?? 0
+        // Closed is asked before reading: what is read then is all there will be.
         const closed = isClosed(segment, all)
-        const offset = offsets.get(segment.path) ?? 0
-        const chunk = await readLines(segment.path, offset, maxBytes)
+        if (!closed && segment.bytes <= offset) continue
+        const chunk = await readLines(path, offset, maxBytes)
         if (chunk.length === 0) {
           if (closed) remove(segment, offset)
           continue
         }
-        const lines = chunk.toString('utf8').trimEnd().split('\n')
-        const records = lines.filter((line) => legible(line, segment.path))
-        const commit = () => void offsets.set(segment.path, offset + chunk.length)
-        if (records.length > 0) return { records, commit }
-        commit()
+        for (const line of chunk.toString('utf8', 0, chunk.length - 1).split('\n')) {
+          if (legible(line, path)) records.push(line)
+        }
+        shipped.set(path, offset + chunk.length)
+        size += chunk.length
       }
+      const commit = () => shipped.forEach((offset, path) => offsets.set(path, offset))
+      if (records.length > 0) return { records, more: size >= maxBytes, commit }
+      commit()
       return undefined
     },
   }

@@ -16,10 +16,12 @@ export function segmentPath(folder: string, writer: string, number: number): str
   return join(folder, `${writer}.${String(number).padStart(12, '0')}.jsonl`)
 }
 
-/** All segments of a folder, each writer's in order. */
+/**
+ * All segments of a folder by number: each writer's in order, and those of a writer with much to say not before
+ * those of the others.
+ */
 export function listSegments(folder: string): readonly Segment[] {
   return readdirSync(folder)
-    .sort()
     .flatMap((name) => {
       const match = /^([a-z0-9-]+)\.(\d{12})\.jsonl$/.exec(name)
       const path = join(folder, name)
@@ -28,4 +30,5 @@ export function listSegments(folder: string): readonly Segment[] {
         ? [{ writer: match[1]!, number: Number(match[2]), path, bytes }]
         : []
     })
+    .sort((one, other) => one.number - other.number)
 }

@@ -6,7 +6,8 @@ import type { Node } from './node.ts'
 
 // Within what the server takes: 4 MiB and 10,000 records.
 const batchBytes = 512 * 1024
-const idleMs = 250
+/** What gathers meanwhile travels together: a message costs more than the records in it. */
+const gatherMs = 250
 const retry = { baseMs: 500, maxMs: 15_000 }
 
 /** Ships the spool to the server in batches until abort: a batch leaves the spool once the server has it. */
@@ -34,7 +35,7 @@ export async function runShipping({
         await connection.client.shipAudit({ recordsJson: [...batch.records] }, { signal })
         batch.commit()
         failures = 0
-        continue
+        if (batch.more) continue
       }
     } catch (error) {
       if (signal.aborted) break
@@ -42,7 +43,7 @@ export async function runShipping({
       connection.close()
       connection = node.connect() // with the SVID of the moment
     }
-    const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : idleMs
+    const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : gatherMs
     await clock.sleep(pause, { signal }).catch(() => {})
   }
   connection.close()

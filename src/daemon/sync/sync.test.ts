@@ -294,7 +294,7 @@ test('audit records are shipped again until the server has them', async (t) => {
   const reader = {
     next: async () => {
       const records = batches[committed]
-      return records && { records, commit: () => void committed++ }
+      return records && { records, more: committed === 0, commit: () => void committed++ }
     },
   }
   run(({ signal }) => runShipping({ node, reader, clock, log: silentLog, random: () => 0, signal }))
