@@ -71,6 +71,8 @@ export interface Capture extends Disposable {
    * Linux 6.2 it sees such a change only once the process has connected again.
    */
   verdictHolds(process: CapturedProcess): boolean
+  /** Whether `verdictHolds` sees a change of credentials at once: from Linux 6.2 on. */
+  readonly seesCredentials: boolean
   /**
    * Takes the record of an accepted connection, named by its remote end. It can be taken once; undefined means
    * that the connection must be reset (security rule 4).
@@ -209,6 +211,7 @@ export function openCapture(pinDirectory: string): Capture {
       return verdicts.replace()
     },
     verdictHolds: (process) => (inspector ? inspector.isStill(process) : readVerdict(process)),
+    seesCredentials: inspector !== undefined,
     takeOrigin(remoteAddress, remotePort, netnsCookie) {
       writePeer(records.key, remoteAddress, remotePort, netnsCookie)
       if (!records.take()) return undefined

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Fault, isFault } from '#base/errors'
 import { processPinOf, type CapturedProcess, type ConnectionOrigin } from '#daemon/capture'
 import type { ProcessPin } from '#model/identity'
@@ -20,7 +21,12 @@ function originOf(pin: ProcessPin, port = 443): ConnectionOrigin {
 function open({
   judge,
   holds = () => true,
-}: { judge?: (request: JudgeRequest) => Judgement; holds?: () => boolean } = {}) {
+  seesCredentials = false,
+}: {
+  judge?: (request: JudgeRequest) => Judgement
+  holds?: () => boolean
+  seesCredentials?: boolean
+} = {}) {
   const asked: JudgeRequest[] = []
   const alive = { main: true }
   const identifier = openIdentifier({
@@ -30,7 +36,7 @@ function open({
         judge?.(request) ?? { generation: 1, pin: request.process, identity: 'app', executable: '/bin/x' }
       )
     },
-    capture: { verdictHolds: holds },
+    capture: { verdictHolds: holds, seesCredentials },
     isMainAlive: () => alive.main,
   })
   identifier.setPolicy(scope, 1)
@@ -98,11 +104,24 @@ test('a captured process holds by the word of the kernel, and only for its owner
   await identifier.identify(origin)
   assert.equal(identifier.stillHolds(origin), true)
   kernel.holds = false
+  await nextTurn()
   assert.equal(identifier.stillHolds(origin), false)
   kernel.holds = true
   const changed = originOf({ ...captured, effectiveUid: 12_345 } as CapturedProcess)
   await identifier.identify(changed)
   assert.equal(identifier.stillHolds(changed), false, 'its owner has changed since it connected')
+})
+
+test('a process is looked at once in each turn of the event loop, and always for a new policy', async () => {
+  let looks = 0
+  const { identifier } = open({ holds: () => (looks += 1) > 0, seesCredentials: true })
+  const origin = originOf({ ...own, image: 1n, effectiveUid: 1, effectiveGid: 1 } as CapturedProcess)
+  await identifier.identify(origin)
+  assert.deepEqual([identifier.stillHolds(origin), identifier.stillHolds(origin), looks], [true, true, 1])
+  await nextTurn()
+  assert.deepEqual([identifier.stillHolds(origin), looks], [true, 2])
+  identifier.setPolicy(scope, 2)
+  assert.equal(identifier.stillHolds(origin), false)
 })
 
 test('without the main process nothing holds and nobody is identified', async () => {

@@ -35,12 +35,14 @@ export function openIdentifier({
   isMainAlive,
 }: {
   judge: (request: JudgeRequest) => Promise<Judgement>
-  capture: Pick<Capture, 'verdictHolds'> | undefined
+  capture: Pick<Capture, 'verdictHolds' | 'seesCredentials'> | undefined
   isMainAlive: () => boolean
 }): WorkerIdentifier {
   const judgements = new Map<string, Promise<Judgement>>()
   /** What the last verdict on each open connection rests on. */
   const held = new WeakMap<ConnectionOrigin, Judgement>()
+  /** Those found unchanged in this turn of the event loop: between two looks in one turn nothing can be told apart. */
+  const unchanged = new Set<ConnectionOrigin>()
   let scope: Scope | undefined
   let generation = -1
 
@@ -63,6 +65,13 @@ export function openIdentifier({
     if (!identity) throw new Fault('ATTESTATION_FAILED', `identity ${name} has gone meanwhile`)
     return { kind: 'identified', identity, executable }
   }
+  const isUnchanged = (process: ConnectionOrigin['process'], { pin }: Judgement): boolean => {
+    if (capture && isCaptured(process)) {
+      return capture.verdictHolds(process) && (capture.seesCredentials || hasOwner(process))
+    }
+    const now = processPinOf(process.pid)
+    return now !== undefined && samePin(now, pin)
+  }
   return {
     setPolicy(next, nextGeneration) {
       scope = next
@@ -83,10 +92,11 @@ export function openIdentifier({
     stillHolds(origin) {
       const judgement = held.get(origin)
       if (!judgement || judgement.generation !== generation || !isMainAlive()) return false
-      const { process } = origin
-      if (capture && isCaptured(process)) return capture.verdictHolds(process) && hasOwner(process)
-      const now = processPinOf(process.pid)
-      return now !== undefined && samePin(now, judgement.pin)
+      if (unchanged.has(origin)) return true
+      if (!isUnchanged(origin.process, judgement)) return false
+      if (unchanged.size === 0) setImmediate(() => unchanged.clear())
+      unchanged.add(origin)
+      return true
     },
   }
 }
