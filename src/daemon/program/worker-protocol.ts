@@ -42,9 +42,10 @@ export type JudgeRequest = {
 
 /** What workers answer to the main process. */
 export type WorkerProtocol = {
-  /** Whether it listens on ::1 too, where it captures. */
-  configure: { request: WorkerConfiguration; response: { ipv6: boolean } }
-  /** A `ScopeUpdate` message, and a heartbeat. Connections are accepted from the first one on. */
+  configure: { request: WorkerConfiguration; response: void }
+  /** Captured connections may come; says whether over IPv6 too. They are refused until there is a scope. */
+  listen: { request: Record<string, never>; response: { ipv6: boolean } }
+  /** A `ScopeUpdate` message, and a heartbeat. */
   apply: { request: { update: Uint8Array; generation: number; leaseMs: number }; response: { cut: number } }
   setAuthority: { request: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] }; response: void }
   /** Says that the main process lives, and for how long credentials may still be used. */

@@ -32,6 +32,7 @@ interface Serving {
   readonly plane: DataPlane
   readonly identifier: WorkerIdentifier
   readonly intake: Intake
+  readonly listen: () => Promise<{ ipv6: boolean }>
 }
 
 let serving: Serving | undefined
@@ -93,10 +94,12 @@ const answers: Answers<WorkerProtocol> = {
       onlyUid: configuration.onlyUid,
       overriddenHosts: configuration.connectTo.map(({ host }) => host),
     })
-    serving = { plane, identifier, intake }
-    if (!capture || !configuration.capture) return { ipv6: false }
-    return await listenCaptured(capture, configuration.capture.port, intake)
+    const { port } = configuration.capture ?? {}
+    const listen = async () =>
+      capture && port !== undefined ? await listenCaptured(capture, port, intake) : { ipv6: false }
+    serving = { plane, identifier, intake, listen }
   },
+  listen: () => serving!.listen(),
   apply({ update, generation, leaseMs }) {
     takeHeartbeat(leaseMs)
     const { plane, identifier } = serving!

@@ -46,13 +46,16 @@ interface Slot {
   peer: Peer<WorkerProtocol> | undefined
   /** Has the whole scope and gets changes. */
   ready: boolean
+  /** Connections reach it. */
+  serves: boolean
   stats: DataPlaneStats | undefined
   /** Monotonic time of its last sign of life. */
   heard: number
 }
 
 const restart = { baseMs: 100, maxMs: 10_000 }
-const startLimitMs = 15_000
+/** Generous: to start again a worker that is only slow makes a busy machine busier. */
+const startLimitMs = 60_000
 
 export function openWorkerPool({
   count,
@@ -82,6 +85,7 @@ export function openWorkerPool({
     child: undefined,
     peer: undefined,
     ready: false,
+    serves: false,
     stats: undefined,
     heard: 0,
   }))
@@ -97,13 +101,13 @@ export function openWorkerPool({
   }
   const untilServing = () =>
     new Promise<void>((resolve) => {
-      if (stop.signal.aborted || slots.some(({ ready }) => ready)) resolve()
+      if (stop.signal.aborted || slots.some(({ serves }) => serves)) resolve()
       else waiting.add(resolve)
     })
 
   const kill = (slot: Slot, why: string) => {
     log.warn('worker.killed', { worker: slot.name, why })
-    slot.ready = false
+    slot.ready = slot.serves = false
     slot.child?.kill('SIGKILL')
   }
   const snapshot = ({ scope, generation }: NonNullable<typeof current>) => {
@@ -120,8 +124,7 @@ export function openWorkerPool({
   }
   /** Brings a fresh worker up to the present, which may move on meanwhile. */
   const prepare = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
-    const configured = await peer.call('configure', configure(slot.name))
-    ipv6 = configured.ipv6
+    await peer.call('configure', configure(slot.name))
     for (;;) {
       const given = { current, authority }
       if (authority) await peer.call('setAuthority', authority)
@@ -130,6 +133,10 @@ export function openWorkerPool({
       if (given.current === current && given.authority === authority) break
     }
     slot.ready = true
+    // SECURITY: from here on no change is acknowledged without it, so only now may anybody reach it (rule 20). And
+    // the kernel leads nobody to it who could be served by another.
+    ipv6 = (await peer.call('listen', {})).ipv6
+    slot.serves = true
     tellWaiting()
   }
   const beat = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
@@ -153,7 +160,7 @@ export function openWorkerPool({
     slot.peer = peer
     prepare(slot, peer).catch((error: unknown) => kill(slot, toFault(error).message))
     await ended
-    slot.ready = false
+    slot.ready = slot.serves = false
     slot.peer = undefined
     if (!stop.signal.aborted)
       log.error('worker.ended', { worker: slot.name, code: child.exitCode, signal: child.signalCode })
@@ -222,7 +229,7 @@ export function openWorkerPool({
     },
     health() {
       const ready = slots.filter(
-        (slot) => slot.ready && clock.monotonic() - slot.heard < 2 * workerHeartbeatMs + applyLimitMs,
+        (slot) => slot.serves && clock.monotonic() - slot.heard < 2 * workerHeartbeatMs + applyLimitMs,
       )
       return {
         serving: ready.length,
