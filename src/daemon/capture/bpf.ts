@@ -67,6 +67,17 @@ export function updateElement(map: number, key: bigint, value: bigint): void {
   must('write a BPF map', result)
 }
 
+const EAGAIN = 11
+const maxAttempts = 50
+
+/** The verifier gives up with EAGAIN when a signal is pending, as one often is while children of ours come and go. */
+export function untilVerified<T extends { readonly result: number }>(load: () => T): T {
+  for (let attempts = 1; ; attempts++) {
+    const loaded = load()
+    if (loaded.result !== -EAGAIN || attempts === maxAttempts) return loaded
+  }
+}
+
 /** Loads a program of type BPF_PROG_TYPE_SYSCALL. @throws Fault SYSCALL_FAILED */
 export function loadSyscallProgram(options: {
   readonly name: string
@@ -77,15 +88,17 @@ export function loadSyscallProgram(options: {
 }): number {
   const BPF_PROG_TYPE_SYSCALL = 31
   const BPF_F_SLEEPABLE = 1 << 4
-  const result = attempt('programLoad', 128, (attributes) => {
-    attributes.writeUInt32LE(BPF_PROG_TYPE_SYSCALL, 0)
-    attributes.writeUInt32LE(options.instructionCount, 4)
-    attributes.writeBigUInt64LE(options.instructions, 8)
-    attributes.writeBigUInt64LE(options.license, 16)
-    attributes.writeUInt32LE(BPF_F_SLEEPABLE, 44)
-    attributes.write(options.name, 48)
-    attributes.writeBigUInt64LE(options.descriptors, 120)
-  })
+  const { result } = untilVerified(() => ({
+    result: attempt('programLoad', 128, (attributes) => {
+      attributes.writeUInt32LE(BPF_PROG_TYPE_SYSCALL, 0)
+      attributes.writeUInt32LE(options.instructionCount, 4)
+      attributes.writeBigUInt64LE(options.instructions, 8)
+      attributes.writeBigUInt64LE(options.license, 16)
+      attributes.writeUInt32LE(BPF_F_SLEEPABLE, 44)
+      attributes.write(options.name, 48)
+      attributes.writeBigUInt64LE(options.descriptors, 120)
+    }),
+  }))
   return must('load a BPF program', result)
 }
 

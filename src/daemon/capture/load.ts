@@ -3,14 +3,12 @@
 import { closeSync } from 'node:fs'
 import { allocateMemory, errorName, type Memory } from '#base/syscall'
 import { Fault } from '#base/errors'
-import { BpfProgram, createArrayMap, loadSyscallProgram, updateElement } from './bpf.ts'
+import { BpfProgram, createArrayMap, loadSyscallProgram, untilVerified, updateElement } from './bpf.ts'
 
 const contextHeaderBytes = 24 // struct bpf_loader_ctx: size, flags, log level, log size, log buffer
 const mapDescriptorBytes = 16 // struct bpf_map_desc: descriptor, entries, initial value
 const programDescriptorBytes = 4
 const logBytes = 1 << 20
-const EAGAIN = 11
-const maxAttempts = 50
 
 /** The programs and maps in the kernel: they live as long as a descriptor, a pin or a link holds them. */
 export interface LoadedObject extends Disposable {
@@ -100,14 +98,6 @@ function runLoader(
   }
 }
 
-/** The verifier gives up with EAGAIN when a signal is pending, as one often is while children of ours come and go. */
-function runLoaderPatiently(packed: PackedObject): { result: number; context: Buffer } {
-  for (let attempt = 1; ; attempt++) {
-    const run = runLoader(packed, place(packed, false), false)
-    if (run.result !== -EAGAIN || attempt === maxAttempts) return run
-  }
-}
-
 function lastLines(placed: Placed): string {
   const { bytes } = placed.memory
   const text = bytes.toString('utf8', placed.log, bytes.indexOf(0, placed.log))
@@ -120,7 +110,7 @@ function lastLines(placed: Placed): string {
  *   one of our programs, with the end of the verifier's log
  */
 export function loadObject(packed: PackedObject): LoadedObject {
-  const { result, context } = runLoaderPatiently(packed)
+  const { result, context } = untilVerified(() => runLoader(packed, place(packed, false), false))
   if (result < 0) {
     // The log makes the kernel fail on a short buffer, so it is asked for only to explain a refusal.
     const explained = place(packed, true)
