@@ -76,13 +76,21 @@ test('a host that is an address gets a leaf for that address', async () => {
   socket.destroy()
 })
 
-test('only HTTP/1.1 is agreed on, and a client that insists on HTTP/2 is turned away', async () => {
+test('HTTP/2 is agreed on before HTTP/1.1, and a client that offers neither is turned away', async () => {
   await using terminator = await openTerminator(issuer())
-  const socket = await terminator.handshake('a.example', { ALPNProtocols: ['h2', 'http/1.1'] })
-  assert.equal(socket.alpnProtocol, 'http/1.1')
-  socket.destroy()
+  const agreed: [offered: string[] | undefined, protocol: string | false][] = [
+    [['http/1.1', 'h2'], 'h2'],
+    [['h2'], 'h2'],
+    [['http/1.1'], 'http/1.1'],
+    [undefined, false],
+  ]
+  for (const [offered, protocol] of agreed) {
+    const socket = await terminator.handshake('a.example', offered && { ALPNProtocols: offered })
+    assert.equal(socket.alpnProtocol, protocol)
+    socket.destroy()
+  }
   await assert.rejects(
-    terminator.handshake('a.example', { ALPNProtocols: ['h2'] }),
+    terminator.handshake('a.example', { ALPNProtocols: ['spdy/3'] }),
     /alert no application protocol/,
   )
 })

@@ -93,6 +93,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     skews: openSkews({ clock, conditions }),
     ledger: openLedger({ clock, audit, conditions, random }),
     budget: new Budget(limits.maxBufferedTotal),
+    streams: new Counts({ maxPerKey: limits.maxStreamsPerIdentity, maxTotal: limits.maxStreams }),
     policy: openPolicy(emptyScope),
     leaseHolds: lease,
   }
@@ -113,10 +114,10 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     const now = clock.monotonic()
     const leased = lease()
     if (!leased) upstreams.retain(() => false)
-    for (const { session, socket, deadline } of connections) {
-      if (!session && deadline <= now) socket.destroy()
-      else if (session?.grant && !leased) session.cut('the offline lease has ended')
-      else if (session && session.deadline <= now) session.overdue()
+    for (const { served, socket, deadline } of connections) {
+      if (!served && deadline <= now) socket.destroy()
+      else if (served?.bearer.grant && !leased) served.cut('the offline lease has ended')
+      else served?.sweep(now)
     }
     upstreams.sweep()
   }
@@ -138,10 +139,11 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       const policy = openPolicy(scope)
       plane.policy = policy
       let cut = 0
-      for (const { session } of connections) {
-        const reason = session?.grant && revocation(session.route, session.grant, scope, policy)
+      for (const { served } of connections) {
+        const { route, grant } = served?.bearer ?? {}
+        const reason = route && grant && revocation(route, grant, scope, policy)
         if (reason === undefined) continue
-        session?.cut(reason)
+        served?.cut(reason)
         cut += 1
       }
       upstreams.retain(({ route, grant }) => revocation(route, grant, scope, policy) === undefined)

@@ -1,13 +1,16 @@
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { isFault, toFault } from '#base/errors'
 import type { ConnectionOrigin } from '#daemon/capture'
 import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/intercept'
 import type { SpiffeId } from '#model/identity'
 import type { Decision } from '#model/policy'
 import { deriveSigningScope } from '#model/signing'
+import { Bearer, type Served } from './bearer.ts'
 import type { Counts } from './bounds.ts'
 import type { Dialler } from './dial.ts'
 import { Link } from './link.ts'
+import { Multiplex } from './multiplex.ts'
 import type { Plane } from './plane.ts'
 import type { Verdict } from './ports.ts'
 import { queryOf, type Route } from './route.ts'
@@ -18,9 +21,9 @@ import { splice } from './splice.ts'
 export interface Connection {
   readonly socket: Socket
   readonly origin: ConnectionOrigin
-  /** Monotonic time at which it is given up; a session keeps its own. */
+  /** Monotonic time at which it is given up; once it is served, that keeps its own. */
   deadline: number
-  session?: Session
+  served?: Served
 }
 
 type Identified = Extract<Verdict, { kind: 'identified' }>
@@ -154,21 +157,24 @@ export class Intake {
     const client = route.tls ? await this.#terminate(connection, route) : connection.socket
     if (!client) return
     counters.intercepted += 1
-    const grant = decision.action === 'inject' ? decision : undefined
-    const session = new Session(this.#plane, new Link(client), route, grant)
-    connection.session = session
-    await session.run()
+    const bearer = new Bearer(this.#plane, route, decision.action === 'inject' ? decision : undefined)
+    const served =
+      client instanceof TLSSocket && client.alpnProtocol === 'h2'
+        ? new Multiplex(this.#plane, client, bearer)
+        : new Session(this.#plane, new Link(client), bearer, 'http/1.1')
+    connection.served = served
+    await served.run()
   }
 
-  /** A client without HTTP/1.1 fails its handshake, and would not learn why. */
+  /** A client without HTTP fails its handshake, and would not learn why. */
   #reportProtocol({ identity, executable, host }: Route, opening: Opening): void {
     if (opening.kind !== 'hello') return
     const subject = `workloadidentity/${identity.name}`
-    if (opening.alpn.length === 0 || opening.alpn.includes('http/1.1')) {
+    if (opening.alpn.length === 0 || opening.alpn.some((name) => name === 'h2' || name === 'http/1.1')) {
       return this.#plane.conditions.clear(subject, 'ProtocolSupported')
     }
-    const told = `${executable} does not offer HTTP/1.1 to ${host}, and no other protocol is signed`
-    this.#plane.conditions.raise(subject, 'ProtocolSupported', 'NoHttp1', told)
+    const told = `${executable} offers neither HTTP/2 nor HTTP/1.1 to ${host}, and no other protocol is signed`
+    this.#plane.conditions.raise(subject, 'ProtocolSupported', 'NoHttp', told)
   }
 
   async #terminate({ socket }: Connection, route: Route): Promise<Socket | undefined> {

@@ -4,6 +4,10 @@ export interface Limits {
   readonly maxConnections: number
   readonly maxConnectionsPerUid: number
   readonly maxConnectionsPerIdentity: number
+  /** Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them. */
+  readonly maxStreams: number
+  readonly maxStreamsPerIdentity: number
+  readonly maxStreamsPerConnection: number
   /** Beyond these, the upstream connection that has been idle longest is closed. */
   readonly maxIdleUpstreams: number
   readonly maxIdleUpstreamsPerKey: number
@@ -34,6 +38,9 @@ export const defaultLimits: Limits = Object.freeze({
   maxConnections: 8192,
   maxConnectionsPerUid: 4096,
   maxConnectionsPerIdentity: 4096,
+  maxStreams: 8192,
+  maxStreamsPerIdentity: 4096,
+  maxStreamsPerConnection: 100,
   maxIdleUpstreams: 1024,
   maxIdleUpstreamsPerKey: 128,
   maxBufferedBody: 16 * 1024 * 1024,

@@ -1,4 +1,10 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+
+/** A socket, or what behaves like one. */
+export interface ByteStream extends Duplex {
+  /** Ends, and is destroyed once what was written has left. */
+  destroySoon(): void
+}
 
 /** Beyond this many unread bytes the sender is held back by TCP. */
 const highWater = 64 * 1024
@@ -9,7 +15,7 @@ const empty = Buffer.alloc(0)
  * one caller waits in `fill` and one in a write at a time. Errors of the socket end it and are kept in `error`.
  */
 export class Link {
-  readonly socket: Socket
+  readonly socket: ByteStream
   /** Received and not taken. */
   held: Buffer = empty
   /** Ever received and written, in bytes of this link's own layer. */
@@ -26,7 +32,7 @@ export class Link {
   #waiting: ((more: boolean) => void) | undefined
   #drained: (() => void) | undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: ByteStream) {
     this.socket = socket
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('end', () => this.#end())

@@ -1,7 +1,8 @@
 import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
+import type { SpiffeId } from '#model/identity'
 import type { Policy } from '#model/policy'
-import type { Budget } from './bounds.ts'
+import type { Budget, Counts } from './bounds.ts'
 import type { Conditions } from './conditions.ts'
 import type { Ledger } from './ledger.ts'
 import type { Limits } from './limits.ts'
@@ -32,6 +33,8 @@ export interface Plane {
   readonly upstreams: Upstreams
   readonly skews: Skews
   readonly budget: Budget
+  /** Requests under way over HTTP/2. */
+  readonly streams: Counts<SpiffeId>
   readonly counters: Counters
   /** Replaced with every scope: read it anew for every request. */
   policy: Policy

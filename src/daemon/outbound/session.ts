@@ -1,14 +1,15 @@
 import type { RequestStart } from '#model/audit'
-import type { Decision, Grant, Policy } from '#model/policy'
-import { isFault, toFault } from '#base/errors'
+import type { Grant } from '#model/policy'
+import { toFault } from '#base/errors'
 import { formatRequestHead, parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
-import { admit, isRefusal, usable, type UsableGrant } from './admission.ts'
+import { admit, isRefusal, type UsableGrant } from './admission.ts'
+import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import { formatRefusal, type Refusal } from './refusal.ts'
-import { queryOf, type Route } from './route.ts'
 import { signRequest, type Admitted } from './signed-head.ts'
+import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
 
 /** RFC 9110 section 9.2.2, less TRACE. */
@@ -19,26 +20,24 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
  * grants, signed, to the verified host of its route. It ends when the client does, when its identity changes, or
  * when it is cut.
  */
-export class Session {
-  route: Route
-  /** Under which the last request went; what `cut` is judged by. */
-  grant: Grant | undefined
-  /** Monotonic time at which `overdue` is to be called. */
-  deadline = Infinity
+export class Session implements Served {
+  readonly bearer: Bearer
+  /** Monotonic time at which whoever keeps this session waiting is given up. */
+  #deadline = Infinity
   readonly #plane: Plane
   readonly #client: Link
+  readonly #protocol: Protocol
   #upstream: Upstream | undefined
   #exchange: Exchange | undefined
   #head: RequestHead | undefined
-  /** The last decision and what it was based on. */
-  #decided: { policy: Policy; route: Route; decision: Decision } | undefined
   #cutReason: string | undefined
 
-  constructor(plane: Plane, client: Link, route: Route, grant: Grant | undefined) {
+  /** `protocol` is what the client speaks: where upstream speaks it too, it is spoken all the way. */
+  constructor(plane: Plane, client: Link, bearer: Bearer, protocol: Protocol) {
     this.#plane = plane
     this.#client = client
-    this.route = route
-    this.grant = grant
+    this.#protocol = protocol
+    this.bearer = bearer
     client.onClose = () => this.#upstream?.link.destroy()
   }
 
@@ -47,11 +46,10 @@ export class Session {
     await this.#close()
   }
 
-  /** Ends both halves at once, in the middle of whatever is under way. */
   cut(reason: string): void {
     if (this.#cutReason !== undefined) return
     const { ledger, counters, log } = this.#plane
-    const { grant, route } = this
+    const { grant, route } = this.bearer
     this.#cutReason = reason
     counters.cut += 1
     log.info('outbound.cut', { identity: route.identity.name, host: route.host, reason })
@@ -60,9 +58,9 @@ export class Session {
     void ledger.note({ route, head: this.#head, grant, decision: 'cut', reason })
   }
 
-  /** Gives up on whoever keeps this session waiting. */
-  overdue(): void {
-    this.deadline = Infinity
+  sweep(now: number): void {
+    if (this.#deadline > now) return
+    this.#deadline = Infinity
     const { link } = this.#upstream ?? {}
     if (!link || this.#exchange?.started) return this.#client.destroy()
     link.error ??= new Error('no answer in time')
@@ -70,7 +68,7 @@ export class Session {
   }
 
   #within(ms: number): void {
-    this.deadline = this.#plane.clock.monotonic() + ms
+    this.#deadline = this.#plane.clock.monotonic() + ms
   }
 
   /** Serves one request; false when no other can follow. */
@@ -105,10 +103,10 @@ export class Session {
 
   async #serve(head: RequestHead): Promise<boolean> {
     const { limits, budget } = this.#plane
-    const grant = await this.#authorise()
+    const grant = await this.bearer.authorise()
     if (isRefusal(grant)) return this.#refuse(grant)
     this.#within(limits.bodyMs)
-    const admitted = await admit(this.#plane, this.#client, { head, route: this.route, grant })
+    const admitted = await admit(this.#plane, this.#client, { head, route: this.bearer.route, grant })
     if (isRefusal(admitted)) return this.#refuse(admitted)
     try {
       return await this.#forward(admitted, grant)
@@ -117,47 +115,15 @@ export class Session {
     }
   }
 
-  /** What is granted to whom at this moment: asked before a request is looked at, and again before it leaves. */
-  #authorise(): UsableGrant | Refusal | Promise<UsableGrant | Refusal> {
-    return this.#plane.identifier.stillHolds(this.route.origin) ? this.#granted() : this.#identifyAgain()
-  }
-
-  #granted(): UsableGrant | Refusal {
-    const { policy } = this.#plane
-    const { route } = this
-    if (this.#decided?.policy !== policy || this.#decided.route !== route) {
-      this.#decided = { policy, route, decision: policy.decide(queryOf(route)) }
-    }
-    const grant = usable(this.#plane, route, this.#decided.decision)
-    if (!isRefusal(grant)) this.grant = grant
-    return grant
-  }
-
-  /** SECURITY: an exec or a change of credentials on an open connection makes it somebody else's (rule 10). */
-  async #identifyAgain(): Promise<UsableGrant | Refusal> {
-    const { origin, identity } = this.route
-    try {
-      const verdict = await this.#plane.identifier.identify(origin)
-      if (verdict.kind === 'identified' && verdict.identity.spiffeId === identity.spiffeId) {
-        this.route = { ...this.route, identity: verdict.identity, executable: verdict.executable }
-        return this.#granted()
-      }
-    } catch (error) {
-      this.#plane.log.warn('outbound.attestation', { error })
-      if (isFault(error, 'DAEMON_UNREACHABLE')) {
-        return { status: 503, code: error.code, reason: error.message, closes: true }
-      }
-    }
-    const reason = 'the process behind this connection is not the one that opened it'
-    return { status: 403, code: 'ATTESTATION_FAILED', reason, closes: true }
-  }
-
   async #acquire(grant: Grant, fresh: boolean): Promise<Upstream | Refusal> {
     const { upstreams, conditions, limits } = this.#plane
     const subject = `service/${grant.service.name}`
     this.#within(2 * limits.dialMs + limits.handshakeMs)
     try {
-      const upstream = await upstreams.acquire({ route: this.route, grant }, { fresh })
+      const upstream = await upstreams.acquire(
+        { route: this.bearer.route, grant },
+        { fresh, prefers: this.#protocol },
+      )
       conditions.clear(subject, 'UpstreamVerified')
       conditions.clear(subject, 'UpstreamReachable')
       return upstream
@@ -175,14 +141,19 @@ export class Session {
     const upstream = await this.#acquire(admittedUnder, false)
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
-    const grant = await this.#authorise()
+    const grant = await this.bearer.authorise()
     if (isRefusal(grant)) {
       this.#release(upstream)
       return this.#refuse(grant)
     }
     let record: RequestStart
     try {
-      record = await ledger.start({ route: this.route, head: admitted.head, grant, decision: 'injected' })
+      record = await ledger.start({
+        route: this.bearer.route,
+        head: admitted.head,
+        grant,
+        decision: 'injected',
+      })
     } catch {
       this.#release(upstream)
       const reason = 'the audit record could not be written'
@@ -206,7 +177,7 @@ export class Session {
     record: RequestStart,
   ): Promise<boolean> {
     const { clock, counters, ledger, limits, skews } = this.#plane
-    const { host, tls } = this.route
+    const { host, tls } = this.bearer.route
     const { head, body } = admitted
     const request = signRequest(admitted, grant.aws, clock.now() + skews.offsetMs(host))
     const signed = formatRequestHead(request)
@@ -253,11 +224,13 @@ export class Session {
     }
   }
 
-  /** Only what provably did no harm the first time: a kept connection that the upstream had closed meanwhile. */
+  /**
+   * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, or said itself that
+   * it did not look at the request.
+   */
   #mayRetry(outcome: Outcome, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
-    return (
-      outcome.kind === 'unanswered' && upstream.reused && !streams && idempotent.has(method) && !this.#over
-    )
+    if (outcome.kind !== 'unanswered' || streams || this.#over) return false
+    return upstream.reused && (upstream.refused || idempotent.has(method))
   }
 
   async #conclude(outcome: Outcome): Promise<boolean> {
@@ -283,7 +256,7 @@ export class Session {
 
   /** Records the refusal, then answers with it. */
   async #refuse(refusal: Refusal): Promise<boolean> {
-    const { route, grant } = this
+    const { route, grant } = this.bearer
     if (this.#over) return false
     const reason = `${refusal.code}: ${refusal.reason}`
     await this.#plane.ledger.note({ route, head: this.#head, grant, decision: 'refused', reason })

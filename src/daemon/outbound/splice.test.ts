@@ -235,7 +235,7 @@ test('bytes read before the hand-over belong to the connection', async () => {
   await server[Symbol.asyncDispose]()
 })
 
-test('a handshake that stalls is ended, and a client without HTTP/1.1 is reported', async () => {
+test('a handshake that stalls is ended, and a client without HTTP is reported', async () => {
   const clock = openTestClock(systemClock.now())
   const reported: string[] = []
   await using bed = openBed({
@@ -245,8 +245,8 @@ test('a handshake that stalls is ended, and a client without HTTP/1.1 is reporte
   await using upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), signedOrNot)
   bed.plane.apply(scopeOf(upstream.port))
   const proxy = await bed.listen({ address, port: upstream.port })
-  await assert.rejects(openClient(bed, proxy, { ALPNProtocols: ['h2'] }))
-  assert.deepEqual(reported, ['ProtocolSupported False NoHttp1'])
+  await assert.rejects(openClient(bed, proxy, { ALPNProtocols: ['spdy/3'] }))
+  assert.deepEqual(reported, ['ProtocolSupported False NoHttp'])
   // Passes on the ClientHello and nothing else.
   await using relay = await listenPlain((socket) => {
     const through = connectTo(proxy.port, address)

@@ -3,8 +3,10 @@ import { checkServerIdentity, connect, type TLSSocket } from 'node:tls'
 import { Fault } from '#base/errors'
 import type { TrustSet } from './trust.ts'
 
+export type Protocol = 'h2' | 'http/1.1'
+
 /**
- * TLS to an upstream over a connected socket, for HTTP/1.1. Resolves once the peer has proved `name` (a DNS name or
+ * TLS to an upstream over a connected socket, offering `protocols` in order of preference. Resolves once the peer has proved `name` (a DNS name or
  * an IP address) with a certificate that `trust` vouches for.
  *
  * SECURITY: no session is ever offered, so every connection makes the full handshake: chain, dates and name are
@@ -14,14 +16,19 @@ import type { TrustSet } from './trust.ts'
  */
 export function connectTls(
   socket: Socket,
-  { name, trust, timeoutMs }: { name: string; trust: TrustSet; timeoutMs: number },
+  {
+    name,
+    trust,
+    protocols,
+    timeoutMs,
+  }: { name: string; trust: TrustSet; protocols: readonly Protocol[]; timeoutMs: number },
 ): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const tls = connect({
       socket,
       secureContext: trust.context,
       servername: isIP(name) ? '' : name,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [...protocols],
       rejectUnauthorized: true,
       checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
     })
@@ -52,4 +59,12 @@ export function connectTls(
       reject(new Fault('UPSTREAM_UNVERIFIED', `the certificate shown for ${name} was not verified`))
     })
   })
+}
+
+/** Whether `connectTls` failed because upstream speaks none of the protocols that it was offered. */
+export function wantsOtherProtocol(error: unknown): boolean {
+  const cause = error instanceof Fault ? error.cause : undefined
+  return (
+    cause instanceof Error && 'code' in cause && cause.code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+  )
 }

@@ -1,19 +1,24 @@
+import { TLSSocket } from 'node:tls'
 import type { Clock } from '#base/clock'
-import { isFault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
+import { connectHttp2, type ResponseStream } from '#daemon/http2'
 import type { Grant } from '#model/policy'
 import type { Dialler, Target } from './dial.ts'
 import type { Limits } from './limits.ts'
 import { Link } from './link.ts'
 import { Pool } from './pool.ts'
 import type { Route } from './route.ts'
+import { SharedPool } from './shared-pool.ts'
 import type { TrustSet } from './trust.ts'
-import { connectTls } from './upstream-tls.ts'
+import { connectTls, wantsOtherProtocol, type Protocol } from './upstream-tls.ts'
 
 /** A connection to the verified host of a route, for one request at a time. */
 export interface Upstream {
   readonly link: Link
   /** It served a request before: its end before a byte of response may be a matter of timing. */
   readonly reused: boolean
+  /** Upstream has said that it did not look at the request. */
+  readonly refused: boolean
   /** Keeps it for the next request: only when request and response are both complete. */
   release(): void
 }
@@ -27,8 +32,11 @@ export interface Owner {
 /** Connects intercepted requests to where they belong, and keeps the connections between requests. */
 export interface Upstreams {
   readonly idle: number
-  /** `fresh`: not one that served before. @throws Fault UPSTREAM_UNREACHABLE, UPSTREAM_UNVERIFIED */
-  acquire(owner: Owner, options: { fresh: boolean }): Promise<Upstream>
+  /**
+   * `fresh`: not one that served before. `prefers`: what the client speaks; upstream may insist on the other.
+   * @throws Fault UPSTREAM_UNREACHABLE, UPSTREAM_UNVERIFIED
+   */
+  acquire(owner: Owner, options: { fresh: boolean; prefers: Protocol }): Promise<Upstream>
   /** Closes idle connections whose owner no longer `holds`. */
   retain(holds: (owner: Owner) => boolean): void
   /** Closes what has been idle too long. */
@@ -36,10 +44,13 @@ export interface Upstreams {
 }
 
 /** SECURITY: identity, source, namespace, destination, verified name, trust, protocol: never wider (rule 16). */
-function poolKey({ route, grant }: Owner, { address, port }: Target, trust: TrustSet): string {
+function poolKey(
+  { route, grant }: Owner,
+  { address, port }: Target,
+  { trust, protocol }: { trust: TrustSet; protocol: Protocol },
+): string {
   const { origin, identity, host, tls } = route
-  const protocol = tls ? 'tls http/1.1' : 'http/1.1'
-  return `${identity.spiffeId} ${grant.binding.sourceName} ${origin.netnsCookie} ${address} ${port} ${host} ${trust.id} ${protocol}`
+  return `${identity.spiffeId} ${grant.binding.sourceName} ${origin.netnsCookie} ${address} ${port} ${host} ${trust.id} ${tls ? 'tls ' : ''}${protocol}`
 }
 
 /** Where a route leads under one source and trust set: worked out once, not for every request. */
@@ -48,8 +59,11 @@ interface Way {
   readonly trust: TrustSet
   readonly targets: readonly Target[]
   /** Under which connections to each target are kept. */
-  readonly keys: readonly string[]
+  readonly keys: Readonly<Record<Protocol, readonly string[]>>
 }
+
+/** Upstreams remembered for the protocol that they insist on; beyond that the oldest is asked anew. */
+const maxInsistent = 1024
 
 export function openUpstreams({
   clock,
@@ -66,11 +80,19 @@ export function openUpstreams({
     maxTotal: limits.maxIdleUpstreams,
     maxPerKey: limits.maxIdleUpstreamsPerKey,
   })
+  const shared = new SharedPool<Owner>({ maxIdle: limits.maxIdleUpstreams, now: () => clock.monotonic() })
   const ways = new WeakMap<Route, Way>()
+  /** By key: what upstream spoke although the other was preferred. */
+  const insists = new Map<string, Protocol>()
+  /** By key: connections on their way that all may share who ask for one meanwhile. */
+  const dialling = new Map<string, Promise<Upstream>>()
 
   function remember(owner: Owner, trust: TrustSet, targets: readonly Target[]): Way {
     const { sourceName } = owner.grant.binding
-    const way = { sourceName, trust, targets, keys: targets.map((target) => poolKey(owner, target, trust)) }
+    const keysFor = (protocol: Protocol) =>
+      targets.map((target) => poolKey(owner, target, { trust, protocol }))
+    const keys = { h2: keysFor('h2'), 'http/1.1': keysFor('http/1.1') }
+    const way = { sourceName, trust, targets, keys }
     ways.set(owner.route, way)
     return way
   }
@@ -95,40 +117,116 @@ export function openUpstreams({
   }
 
   function upstream(link: Link, owner: Owner, key: string, reused: boolean): Upstream {
-    return { link, reused, release: () => pool.give(key, link, owner, clock.monotonic()) }
+    const release = () => pool.give(key, link, owner, clock.monotonic())
+    return { link, reused, refused: false, release }
   }
 
-  async function open(owner: Owner, { trust, targets }: Way): Promise<Upstream> {
-    const { route } = owner
+  function streamOf(stream: ResponseStream, reused: boolean): Upstream {
+    const link = new Link(stream)
+    return {
+      link,
+      reused,
+      get refused() {
+        return stream.refused
+      },
+      release: () => link.destroy(),
+    }
+  }
+
+  function takeKept({ keys }: Way, owner: Owner, protocol: Protocol): Upstream | undefined {
+    for (const key of keys[protocol]) {
+      if (protocol === 'h2') {
+        const stream = shared.take(key, owner)
+        if (stream) return streamOf(stream, true)
+      } else {
+        const link = pool.take(key)
+        if (link) return upstream(link, owner, key, true)
+      }
+    }
+    return undefined
+  }
+
+  function learn(key: string, prefers: Protocol, spoken: Protocol): void {
+    if (insists.get(key) !== spoken) insists.delete(key)
+    if (spoken !== prefers) insists.set(key, spoken)
+    if (insists.size > maxInsistent) insists.delete(insists.keys().next().value!)
+  }
+
+  async function secure(route: Route, { trust, targets }: Way, protocols: readonly Protocol[]) {
     const { socket, target } = await dial(route, targets)
-    const secured = route.tls
-      ? await connectTls(socket, { name: route.host, trust, timeoutMs: limits.dialMs })
-      : socket
+    const tls = await connectTls(socket, { name: route.host, trust, protocols, timeoutMs: limits.dialMs })
+    const spoken: Protocol = tls.alpnProtocol === 'h2' ? 'h2' : 'http/1.1'
+    return { socket: tls, target, spoken }
+  }
+
+  /** HTTP/1.1 is asked for alone, as most servers that are offered both take HTTP/2. */
+  async function negotiate(route: Route, way: Way, prefers: Protocol) {
+    if (prefers === 'h2') return secure(route, way, ['h2', 'http/1.1'])
+    try {
+      return await secure(route, way, ['http/1.1'])
+    } catch (error) {
+      if (!wantsOtherProtocol(error)) throw error
+      return secure(route, way, ['h2'])
+    }
+  }
+
+  async function connect({ route }: Owner, way: Way, prefers: Protocol) {
+    if (route.tls) return negotiate(route, way, prefers)
+    return { ...(await dial(route, way.targets)), spoken: 'http/1.1' as const }
+  }
+
+  async function open(owner: Owner, way: Way, prefers: Protocol): Promise<Upstream> {
+    const { socket, target, spoken } = await connect(owner, way, prefers)
     // What answered comes first the next time.
-    const others = targets.filter((other) => other !== target)
-    const { keys } = remember(owner, trust, [target, ...others])
-    return upstream(new Link(secured), owner, keys[0]!, false)
+    const others = way.targets.filter((other) => other !== target)
+    const { keys } = remember(owner, way.trust, [target, ...others])
+    learn(keys.h2[0]!, prefers, spoken)
+    if (!(socket instanceof TLSSocket) || spoken === 'http/1.1') {
+      return upstream(new Link(socket), owner, keys['http/1.1'][0]!, false)
+    }
+    shared.add(keys.h2[0]!, await connectHttp2(socket, { timeoutMs: limits.dialMs }), owner)
+    const stream = shared.take(keys.h2[0]!, owner)
+    if (!stream) throw new Fault('UPSTREAM_UNREACHABLE', `${owner.route.host} takes no request over HTTP/2`)
+    return streamOf(stream, false)
+  }
+
+  /** As `open`, by one for all who ask for the same meanwhile. */
+  async function openShared(owner: Owner, way: Way): Promise<Upstream> {
+    const [key] = way.keys.h2
+    for (let pending = dialling.get(key!); pending; pending = dialling.get(key!)) {
+      await pending
+      const kept = takeKept(way, owner, 'h2')
+      if (kept) return kept
+      if (insists.has(key!)) return open(owner, way, 'h2')
+    }
+    const opened = open(owner, way, 'h2').finally(() => dialling.delete(key!))
+    dialling.set(key!, opened)
+    return opened
   }
 
   return {
     get idle() {
-      return pool.size
+      return pool.size + shared.idle
     },
-    async acquire(owner, { fresh }) {
+    async acquire(owner, { fresh, prefers }) {
       const { route, grant } = owner
       const trust = trustFor(grant.service.caBundlePem)
       const known = ways.get(route)
       const holds = known?.trust === trust && known.sourceName === grant.binding.sourceName
       const way = holds ? known : await findWay(owner, trust)
-      if (!fresh) {
-        for (const key of way.keys) {
-          const link = pool.take(key)
-          if (link) return upstream(link, owner, key, true)
-        }
-      }
-      return open(owner, way)
+      const protocol = route.tls ? (insists.get(way.keys.h2[0]!) ?? prefers) : 'http/1.1'
+      const kept = fresh ? undefined : takeKept(way, owner, protocol)
+      if (kept) return kept
+      return protocol === 'h2' ? openShared(owner, way) : open(owner, way, prefers)
     },
-    retain: (holds) => pool.retain(holds),
-    sweep: () => pool.closeIdle(clock.monotonic() - limits.upstreamIdleMs),
+    retain(holds) {
+      pool.retain(holds)
+      shared.retain(holds)
+    },
+    sweep() {
+      const before = clock.monotonic() - limits.upstreamIdleMs
+      pool.closeIdle(before)
+      shared.closeIdle(before)
+    },
   }
 }

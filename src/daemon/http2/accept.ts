@@ -1,0 +1,50 @@
+import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import type { RawHeaders } from './fields.ts'
+import { RequestStream } from './request-stream.ts'
+
+/** A client's connection that speaks HTTP/2. */
+export interface AcceptedHttp2 {
+  /** Lets the requests under way end and takes no other. */
+  close(): void
+  destroy(): void
+}
+
+/**
+ * SECURITY: what a client may make us hold and do, beyond what nghttp2 bounds by itself (CONTINUATION frames of a
+ * head, answers to PING and SETTINGS that wait to be read). Resets come from ordinary clients too: a burst of them
+ * passes, a flood ends the connection (CVE-2023-44487).
+ */
+const bounds = {
+  maxHeaderListPairs: 128,
+  maxSessionMemory: 10,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  maxSettings: 32,
+  streamResetBurst: 1000,
+  streamResetRate: 33,
+  // Repeated fields are for the parser and the upstream to judge.
+  strictSingleValueFields: false,
+}
+
+/**
+ * Becomes the HTTP/2 server on a connection whose TLS is established, with at most `maxStreams` requests at a time.
+ * Each is given to `onRequest`; errors end the connection, and `onClose` is called once.
+ */
+export function acceptHttp2(
+  socket: TLSSocket,
+  options: { maxStreams: number; onRequest: (request: RequestStream) => void; onClose: () => void },
+): AcceptedHttp2 {
+  const session = performServerHandshake(socket, {
+    ...bounds,
+    settings: { maxConcurrentStreams: options.maxStreams, maxHeaderListSize: 64 * 1024 },
+  })
+  // node:http2 waits for this event, which a server's socket gets from no one else.
+  socket.emit('secureConnect')
+  session.on('error', () => session.destroy())
+  session.on('close', options.onClose)
+  session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: RawHeaders) => {
+    options.onRequest(new RequestStream(stream, raw))
+  })
+  return { close: () => session.close(), destroy: () => session.destroy() }
+}

@@ -1,0 +1,92 @@
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import { Fault } from '#base/errors'
+import { parseResponseHead, type Framing, type HeaderField, type ResponseHead } from '#wire/http1'
+import { fromHttp2, isEmpty, toHttp2, toRaw, toRecord, type RawHeaders } from './fields.ts'
+import { MessageStream, type TakenHead } from './message-stream.ts'
+
+/** Methods that announce an empty body rather than none (RFC 9110 section 8.6). */
+const bodied = new Set(['POST', 'PUT', 'PATCH'])
+
+/** A stream that a client opened: its request is read from it, and the response is written to it. */
+export class RequestStream extends MessageStream {
+  readonly outlivesPeer = false
+  readonly #stream: ServerHttp2Stream
+  readonly #method: string
+
+  constructor(stream: ServerHttp2Stream, raw: RawHeaders) {
+    super()
+    this.#stream = stream
+    const { pseudo, headers } = fromHttp2(raw)
+    this.#method = pseudo.get(':method') ?? ''
+    const isOpen = !stream.endAfterHeaders
+    const chunked = isOpen && !headers.some(({ name }) => name === 'content-length')
+    const fields = [...hostOf(pseudo, headers), ...joinCookies(headers)]
+    if (chunked) fields.push({ name: 'transfer-encoding', value: 'chunked' })
+    if (!isOpen && bodied.has(this.#method)) fields.push({ name: 'content-length', value: '0' })
+    this.bind(stream)
+    this.receive(`${this.#method} ${targetOf(pseudo)} HTTP/1.1`, fields, chunked)
+  }
+
+  /** Turns the request away before anything of it was looked at: the client may repeat it. */
+  refuse(): void {
+    this.#stream.close(constants.NGHTTP2_REFUSED_STREAM)
+  }
+
+  protected override resetCode(): number {
+    return this.complete ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_INTERNAL_ERROR
+  }
+
+  protected override takeHead(bytes: Buffer): TakenHead | undefined {
+    const parsed = parseResponseHead(bytes, { method: this.#method })
+    if (parsed.kind === 'incomplete') return undefined
+    if (parsed.kind === 'refused') throw new Fault('WIRE_MALFORMED', parsed.reason)
+    const { head, length } = parsed
+    return { length, framing: this.#respond(head) }
+  }
+
+  #respond({ status, headers, framing }: ResponseHead): Framing | undefined {
+    const stream = this.#stream
+    const isInterim = status < 200
+    if (stream.destroyed || stream.closed) return isInterim ? undefined : framing
+    if (isInterim) {
+      stream.additionalHeaders({ ...toRecord(toHttp2(headers)), ':status': String(status) })
+      return undefined
+    }
+    const options = {
+      endStream: isEmpty(framing),
+      waitForTrailers: framing.kind === 'chunked',
+      sendDate: false,
+    }
+    stream.respond([':status', String(status), ...toRaw(toHttp2(headers))], options)
+    return framing
+  }
+}
+
+/** In HTTP/1.1 a scheme shows only in the absolute form, where the parser judges it. */
+function targetOf(pseudo: ReadonlyMap<string, string>): string {
+  const authority = pseudo.get(':authority') ?? ''
+  const path = pseudo.get(':path')
+  const scheme = pseudo.get(':scheme')
+  if (path === undefined) return authority
+  return scheme === 'https' ? path : `${scheme}://${authority}${path}`
+}
+
+/**
+ * SECURITY: a `host` beside `:authority` stays only where it differs, so that two names are refused further on as
+ * a repeated Host (RFC 9113 section 8.3.1).
+ */
+function hostOf(pseudo: ReadonlyMap<string, string>, headers: readonly HeaderField[]): HeaderField[] {
+  const authority = pseudo.get(':authority')
+  const same = headers.some(
+    ({ name, value }) => name === 'host' && value.toLowerCase() === authority?.toLowerCase(),
+  )
+  return authority === undefined || same ? [] : [{ name: 'host', value: authority }]
+}
+
+/** RFC 9113 section 8.2.3: in HTTP/1.1 there is one Cookie field. */
+function joinCookies(headers: readonly HeaderField[]): HeaderField[] {
+  const cookies = headers.filter(({ name }) => name === 'cookie')
+  if (cookies.length < 2) return [...headers]
+  const value = cookies.map((cookie) => cookie.value).join('; ')
+  return [...headers.filter(({ name }) => name !== 'cookie'), { name: 'cookie', value }]
+}

@@ -1,0 +1,79 @@
+import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
+import { Fault } from '#base/errors'
+import { parseRequestHead, type HeaderField, type RequestHead } from '#wire/http1'
+import { fromHttp2, isEmpty, toHttp2, toRaw, type RawHeaders } from './fields.ts'
+import { MessageStream, type TakenHead } from './message-stream.ts'
+
+/** Our own heads, with what signing added to the largest head of a client. */
+const headLimits = { maxBytes: 128 * 1024, maxHeaders: 192 }
+
+/** A stream to an upstream: the request is written to it, and its response is read from it. */
+export class ResponseStream extends MessageStream {
+  readonly outlivesPeer = true
+  readonly #session: ClientHttp2Session
+  #stream: ClientHttp2Stream | undefined
+  #method = ''
+  #unsent = false
+
+  constructor(session: ClientHttp2Session) {
+    super()
+    this.#session = session
+  }
+
+  /** Upstream has said that it did not look at the request, or never got it (RFC 9113 section 8.7). */
+  get refused(): boolean {
+    return this.#unsent || this.#stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM
+  }
+
+  protected override resetCode(): number {
+    return constants.NGHTTP2_CANCEL
+  }
+
+  protected override takeHead(bytes: Buffer): TakenHead | undefined {
+    const parsed = parseRequestHead(bytes, headLimits)
+    if (parsed.kind === 'incomplete') return undefined
+    if (parsed.kind === 'refused') throw new Fault('WIRE_MALFORMED', parsed.reason)
+    const { head, length } = parsed
+    this.#request(head)
+    return { length, framing: head.framing }
+  }
+
+  #request({ method, target, host = '', headers, framing }: RequestHead): void {
+    const pseudo = [':method', method, ':scheme', 'https', ':authority', host, ':path', target]
+    // Trailers pass through us both ways, whether or not the client's own hop can carry them.
+    const fields = [...pseudo, ...toRaw(toHttp2(headers)), 'te', 'trailers']
+    const options = { endStream: isEmpty(framing), waitForTrailers: framing.kind === 'chunked' }
+    try {
+      this.#stream = this.#session.request(fields, options)
+    } catch (error) {
+      this.#unsent = this.#session.closed || this.#session.destroyed
+      throw error
+    }
+    this.#method = method
+    this.bind(this.#stream)
+    this.#stream.on('headers', (_headers: unknown, _flags: unknown, raw: RawHeaders) => {
+      const { pseudo, headers } = fromHttp2(raw)
+      this.receiveHead(startLine(pseudo), headers)
+    })
+    this.#stream.on('response', (_headers: unknown, flags: number, raw: RawHeaders) => {
+      const hasEnded = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
+      this.#respond(raw, hasEnded)
+    })
+  }
+
+  #respond(raw: RawHeaders, hasEnded: boolean): void {
+    const { pseudo, headers } = fromHttp2(raw)
+    const status = pseudo.get(':status')
+    const announced = headers.some(({ name }) => name === 'content-length')
+    const hasBody = this.#method !== 'HEAD' && status !== '204' && status !== '304'
+    const chunked = hasBody && !announced && !hasEnded
+    const framing: HeaderField[] = []
+    if (chunked) framing.push({ name: 'transfer-encoding', value: 'chunked' })
+    if (hasBody && !announced && hasEnded) framing.push({ name: 'content-length', value: '0' })
+    this.receive(startLine(pseudo), [...headers, ...framing], chunked)
+  }
+}
+
+function startLine(pseudo: ReadonlyMap<string, string>): string {
+  return `HTTP/1.1 ${pseudo.get(':status')} `
+}
