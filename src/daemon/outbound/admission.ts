@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { AwsCredential } from '#model/credential'
 import type { Decision, Grant } from '#model/policy'
 import {
+  askedRegionSet,
   decidePayload,
   isCredentialIssuance,
   issuanceNeedsBody,
@@ -13,6 +14,7 @@ import { isFault } from '#base/errors'
 import type { RequestHead } from '#wire/http1'
 import { addressOf } from './address.ts'
 import { holdBody } from './body.ts'
+import { openChunkResigner } from './chunk-resigner.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import type { Refusal } from './refusal.ts'
@@ -56,12 +58,18 @@ export function usable(plane: Plane, route: Route, decision: Decision): UsableGr
   return { ...decision, aws: credential.credential }
 }
 
-/** The scope that the Service declares, completed from what the host name implies. */
-function scopeFor({ service }: Grant, { host, implied }: Route): SigningScope | Refusal {
-  if (!service.signing && implied) return implied
+/** The scope that the Service declares, completed from what the host name implies and the client asks for. */
+function scopeFor(
+  { service }: Grant,
+  { host, implied }: Route,
+  regionSet = implied?.regionSet,
+): SigningScope | Refusal {
+  if (!service.signing && implied && implied.regionSet === regionSet) return implied
   const name = service.signing?.service ?? implied?.service
   const region = service.signing?.region ?? implied?.region
-  if (name !== undefined && region !== undefined) return { service: name, region }
+  if (name !== undefined && region !== undefined) {
+    return { service: name, region, ...(regionSet !== undefined && { regionSet }) }
+  }
   return {
     status: 501,
     code: 'SIGNING_UNSUPPORTED',
@@ -121,14 +129,24 @@ export async function admit(
 ): Promise<Admitted | Refusal> {
   const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
   if (isRefusal(address)) return address
-  const scope = scopeFor(grant, route)
+  const { headers, framing } = head
+  const scope = scopeFor(grant, route, askedRegionSet(headers, address.query))
   if (isRefusal(scope)) return scope
   const bufferLimit = plane.limits.maxBufferedBody
-  const payload = decidePayload(head.headers, head.framing, scope.service, { bufferLimit })
+  const payload = decidePayload({ headers, query: address.query, framing }, scope, { bufferLimit })
   if (payload.mode === 'refuse') return unsupported(501, payload.reason)
+  if (payload.mode === 'streaming' && payload.parts === 'events') {
+    return unsupported(501, 'event streams are not signed yet')
+  }
 
-  const call = { method: head.method, ...address, headers: head.headers }
+  const call = { method: head.method, ...address, headers }
   const asksBody = !grant.binding.allowCredentialIssuance && issuanceNeedsBody(scope.service, call)
+  if (asksBody && payload.mode === 'streaming') {
+    return unsupported(
+      501,
+      `a body in parts (${payload.hash}) cannot be told from a call that returns credentials`,
+    )
+  }
   let body: Buffer | undefined
   if (payload.mode === 'buffer' || asksBody) {
     const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
@@ -151,10 +169,25 @@ export async function admit(
       reason: `the call would return credentials: set spec.allowCredentialIssuance of binding ${grant.binding.name} to allow it`,
     }
   }
-  return { head, address, scope, payloadHash: hashOf(payload, body), ...(body && { body }) }
+  const resign = resignerFor(plane, payload)
+  return {
+    head,
+    address,
+    scope,
+    payloadHash: hashOf(payload, body),
+    ...(body && { body }),
+    ...(resign && { resign }),
+  }
+}
+
+/** What makes the signatures within a body ours; undefined where it has none. */
+function resignerFor(plane: Plane, payload: PayloadDecision): Admitted['resign'] {
+  if (payload.mode !== 'streaming' || payload.parts === 'as-is') return undefined
+  const { budget, limits } = plane
+  return (seed) => openChunkResigner(seed, { limit: limits.maxBufferedBody, budget })
 }
 
 function hashOf(payload: PayloadDecision, body: Buffer | undefined): string {
-  if (payload.mode === 'declared-hash') return payload.hash
+  if (payload.mode === 'declared-hash' || payload.mode === 'streaming') return payload.hash
   return payload.mode === 'unsigned' ? unsignedPayload : hash('sha256', body!)
 }

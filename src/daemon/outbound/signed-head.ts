@@ -1,6 +1,6 @@
 import type { EpochMs } from '#base/clock'
 import type { AwsCredential } from '#model/credential'
-import { signSigV4, type SigningScope } from '#model/signing'
+import { signSigV4, type SeedSignature, type SigningScope } from '#model/signing'
 import type { HeaderField, RequestHead } from '#wire/http1'
 import type { Address } from './address.ts'
 import type { BodyTransformer } from './body-transformer.ts'
@@ -13,6 +13,8 @@ export interface Admitted {
   readonly payloadHash: string
   /** The whole body where it was held to be hashed; otherwise it is streamed. */
   readonly body?: Buffer
+  /** For a streamed body that carries signatures: what makes them ours. */
+  readonly resign?: (seed: SeedSignature) => BodyTransformer
 }
 
 /** Headers that end at this hop (RFC 9110 section 7.6.1), beside those that Connection names. */
@@ -44,7 +46,7 @@ export interface SignedRequest {
 
 /** What the client sent, less what ends here and what authenticated it, plus the signature. */
 export function signRequest(
-  { head, address, scope, payloadHash, body }: Admitted,
+  { head, address, scope, payloadHash, body, resign }: Admitted,
   credential: AwsCredential,
   at: EpochMs,
 ): SignedRequest {
@@ -53,6 +55,7 @@ export function signRequest(
     headers: added,
     removeHeaders,
     query,
+    seed,
   } = signSigV4({ method, host, ...address, headers: head.headers, payloadHash }, credential, scope, at)
   const headers: HeaderField[] = [{ name: 'Host', value: host }]
   for (const header of head.headers) {
@@ -64,7 +67,7 @@ export function signRequest(
   if (body) headers.push({ name: 'Content-Length', value: String(body.length) })
   headers.push(...added)
   const target = query === '' ? address.path : `${address.path}?${query}`
-  return { method, target, headers }
+  return { method, target, headers, ...(resign && { transformer: resign(seed) }) }
 }
 
 /** A body that was held is sent whole: no expectation, no chunks, no trailers. */

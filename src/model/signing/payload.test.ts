@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Framing } from '#wire/http1'
-import { decidePayload, emptyPayloadHash } from './index.ts'
+import { decidePayload, emptyPayloadHash, type PayloadDecision } from './index.ts'
 
 const bufferLimit = 100
 const none: Framing = { kind: 'none' }
@@ -12,9 +12,14 @@ function ofLength(bytes: number): Framing {
   return { kind: 'length', bytes }
 }
 
-function decide(service: string, framing: Framing, declared?: string) {
+function decide(service: string, framing: Framing, declared?: string, query = '', regionSet?: string) {
   const headers = declared === undefined ? [] : [{ name: 'x-amz-content-sha256', value: declared }]
-  return decidePayload(headers, framing, service, { bufferLimit })
+  const scope = { service, region: 'us-east-1', ...(regionSet !== undefined && { regionSet }) }
+  return decidePayload({ headers, query, framing }, scope, { bufferLimit })
+}
+
+function reasonOf(decision: PayloadDecision): string {
+  return decision.mode === 'refuse' ? decision.reason : decision.mode
 }
 
 test('a hash that the client declared is kept, whatever the body', () => {
@@ -51,15 +56,68 @@ test('UNSIGNED-PAYLOAD is honoured where it is verified, and elsewhere made a re
   assert.equal(decide('ssm', ofLength(101), 'UNSIGNED-PAYLOAD').mode, 'refuse')
 })
 
-test('streaming modes are refused with the ways out', () => {
-  for (const mode of ['STREAMING-UNSIGNED-PAYLOAD-TRAILER', 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD']) {
-    const decision = decide('s3', ofLength(5), mode)
-    assert.equal(decision.mode, 'refuse')
-    assert.match(
-      decision.mode === 'refuse' ? decision.reason : '',
-      /AWS_REQUEST_CHECKSUM_CALCULATION=when_required/,
-    )
+test('each streaming mode keeps its word, and says what happens to the parts of the body', () => {
+  for (const [word, parts] of [
+    ['STREAMING-UNSIGNED-PAYLOAD-TRAILER', 'as-is'],
+    ['STREAMING-AWS4-HMAC-SHA256-PAYLOAD', 'chunks'],
+    ['STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER', 'chunks'],
+  ] as const) {
+    for (const framing of [ofLength(1e12), chunked]) {
+      assert.deepEqual(decide('s3', framing, word), { mode: 'streaming', hash: word, parts })
+    }
   }
+})
+
+test('chunks are signed by the algorithm that signs the head, or the request is refused', () => {
+  const ofFour = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
+  const ofFourA = 'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER'
+  assert.equal(decide('s3', chunked, ofFourA, '', '*').mode, 'streaming')
+  assert.match(reasonOf(decide('s3', chunked, ofFourA)), /does not go with the signature of this endpoint/)
+  assert.match(
+    reasonOf(decide('s3', chunked, ofFour, '', '*')),
+    /does not go with the signature of this endpoint/,
+  )
+  assert.equal(decide('s3', chunked, 'STREAMING-UNSIGNED-PAYLOAD-TRAILER', '', '*').mode, 'streaming')
+})
+
+test('an event stream is signed message by message, whether the client signed it or not', () => {
+  const hash = 'STREAMING-AWS4-HMAC-SHA256-EVENTS'
+  const events = { mode: 'streaming', hash, parts: 'events' }
+  assert.deepEqual(decide('transcribe', chunked, hash), events)
+  const headers = [{ name: 'content-type', value: 'application/vnd.amazon.eventstream' }]
+  const scope = { service: 'bedrock', region: 'us-east-1' }
+  const bare = { headers, query: '', framing: chunked }
+  assert.deepEqual(decidePayload(bare, scope, { bufferLimit }), events)
+  assert.match(reasonOf(decide('transcribe', ofLength(5), hash)), /leave out Content-Length/)
+})
+
+test('a streaming mode that the service does not take is refused with the way out', () => {
+  for (const [service, word] of [
+    ['ssm', 'STREAMING-UNSIGNED-PAYLOAD-TRAILER'],
+    ['glacier', 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'],
+    ['s3', 'STREAMING-AWS4-HMAC-SHA256-EVENTS'],
+  ] as const) {
+    assert.match(reasonOf(decide(service, chunked, word)), /is not one that .* takes: declare the SHA-256/)
+  }
+  assert.match(reasonOf(decide('s3', chunked, 'STREAMING-SOMETHING-ELSE')), /is not known/)
+})
+
+test('the body of a presigned request to S3 is what its URL says, else unsigned', () => {
+  const presigned = 'X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=s'
+  assert.equal(decide('s3', ofLength(5), undefined, presigned).mode, 'unsigned')
+  assert.equal(
+    decide('s3', ofLength(5), undefined, 'AWSAccessKeyId=A&Signature=s&Expires=1').mode,
+    'unsigned',
+  )
+  assert.deepEqual(
+    decide('s3', ofLength(5), undefined, `${presigned}&X-Amz-Content-Sha256=${declaredHash}`),
+    {
+      mode: 'declared-hash',
+      hash: declaredHash,
+    },
+  )
+  assert.equal(decide('s3', ofLength(5), declaredHash, presigned).mode, 'declared-hash')
+  assert.equal(decide('ssm', ofLength(5), undefined, presigned).mode, 'buffer')
 })
 
 test('what is no payload mode, or two of them, is refused', () => {
@@ -67,5 +125,6 @@ test('what is no payload mode, or two of them, is refused', () => {
     assert.equal(decide('s3', ofLength(5), value).mode, 'refuse', value)
   }
   const header = { name: 'x-amz-content-sha256', value: declaredHash }
-  assert.equal(decidePayload([header, header], none, 's3', { bufferLimit }).mode, 'refuse')
+  const repeated = { headers: [header, header], query: '', framing: none }
+  assert.equal(decidePayload(repeated, { service: 's3', region: '' }, { bufferLimit }).mode, 'refuse')
 })

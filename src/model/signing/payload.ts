@@ -1,10 +1,29 @@
 import type { Framing } from '#wire/http1'
 import type { NameValue } from './canonical.ts'
+import { presignedTerms } from './presigned.ts'
 import { isS3 } from './service.ts'
+import type { SigningScope } from './signer.ts'
 
 export const unsignedPayload = 'UNSIGNED-PAYLOAD'
 /** SHA-256 of nothing. */
 export const emptyPayloadHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+
+/** What stands for the hash of a body that carries its own framing, checksums or signatures. */
+const streamingModes = {
+  'STREAMING-UNSIGNED-PAYLOAD-TRAILER': 'as-is',
+  'STREAMING-AWS4-HMAC-SHA256-PAYLOAD': 'chunks',
+  'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER': 'chunks',
+  'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD': 'chunks',
+  'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER': 'chunks',
+  'STREAMING-AWS4-HMAC-SHA256-EVENTS': 'events',
+} as const
+
+export type StreamingMode = keyof typeof streamingModes
+
+/** Whether `value`, in the place of a payload hash, announces a body with parts. */
+export function isStreamingMode(value: string): value is StreamingMode {
+  return Object.hasOwn(streamingModes, value)
+}
 
 /** How the body of a request gets into its signature. */
 export type PayloadDecision =
@@ -12,6 +31,15 @@ export type PayloadDecision =
   | { readonly mode: 'declared-hash'; readonly hash: string }
   /** Sign the word UNSIGNED-PAYLOAD and stream. */
   | { readonly mode: 'unsigned' }
+  /**
+   * Sign the word `hash` and stream. The parts of the body: pass `as-is`, or are signed anew, aws-chunked `chunks`
+   * or the messages of an event stream (`events`).
+   */
+  | {
+      readonly mode: 'streaming'
+      readonly hash: StreamingMode
+      readonly parts: 'as-is' | 'chunks' | 'events'
+    }
   /** Read at most `limit` bytes, hash them, then send. Longer: refuse with `overflow`. */
   | { readonly mode: 'buffer'; readonly limit: number; readonly overflow: string }
   | { readonly mode: 'refuse'; readonly reason: string }
@@ -24,16 +52,16 @@ const neverVerified = new Set(['vpc-lattice-svcs'])
  * unknown length) is sent unsigned, as TLS protects it; other services verify every body.
  */
 export function decidePayload(
-  headers: readonly NameValue[],
-  framing: Framing,
-  service: string,
+  { headers, query, framing }: { headers: readonly NameValue[]; query: string; framing: Framing },
+  scope: SigningScope,
   { bufferLimit }: { bufferLimit: number },
 ): PayloadDecision {
+  const { service } = scope
   const declared = declaredPayload(headers)
   const mayBeUnsigned = isS3(service) || neverVerified.has(service)
   if (declared.length > 1) return { mode: 'refuse', reason: 'repeated x-amz-content-sha256' }
-  const [value] = declared
-  if (value?.startsWith('STREAMING-')) return { mode: 'refuse', reason: streamingRefusal(value) }
+  const value = declared[0] ?? impliedPayload(headers, query, service)
+  if (value?.startsWith('STREAMING-')) return streaming(value, framing, scope)
   if (value !== undefined && value !== unsignedPayload) {
     return /^[0-9a-f]{64}$/.test(value)
       ? { mode: 'declared-hash', hash: value }
@@ -54,6 +82,40 @@ function declaredPayload(headers: readonly NameValue[]): string[] {
   return headers.filter(({ name }) => name === 'x-amz-content-sha256').map(({ value }) => value)
 }
 
+/**
+ * What a request without x-amz-content-sha256 means. A presigned URL of S3 leaves its body unsigned unless it says
+ * otherwise; a client without credentials sends the messages of an event stream bare.
+ */
+function impliedPayload(headers: readonly NameValue[], query: string, service: string): string | undefined {
+  if (isS3(service)) {
+    const presigned = presignedTerms(query)
+    return presigned && (presigned.payloadHash ?? unsignedPayload)
+  }
+  const events = headers.some(
+    ({ name, value }) => name === 'content-type' && /^application\/vnd\.amazon\.eventstream\b/i.test(value),
+  )
+  return events ? 'STREAMING-AWS4-HMAC-SHA256-EVENTS' : undefined
+}
+
+function streaming(value: string, framing: Framing, { service, regionSet }: SigningScope): PayloadDecision {
+  const refuse = (reason: string): PayloadDecision => ({ mode: 'refuse', reason })
+  if (!isStreamingMode(value)) return refuse(`the payload mode ${value.slice(0, 64)} is not known`)
+  const parts = streamingModes[value]
+  if ((parts === 'events') === isS3(service)) {
+    return refuse(`the payload mode ${value} is not one that ${service} takes: ${waysOut}`)
+  }
+  const signature = regionSet === undefined ? 'HMAC' : 'ECDSA'
+  if (parts !== 'as-is' && !value.includes(signature)) {
+    return refuse(`the payload mode ${value} does not go with the signature of this endpoint: ${waysOut}`)
+  }
+  if (parts === 'events' && framing.kind === 'length') {
+    return refuse('an event stream of known length cannot be signed: leave out Content-Length')
+  }
+  return { mode: 'streaming', hash: value, parts }
+}
+
+const waysOut = 'declare the SHA-256 of the body in x-amz-content-sha256, or none'
+
 function buffered(limit: number): PayloadDecision {
   return { mode: 'buffer', limit, overflow: overLimit(limit) }
 }
@@ -62,13 +124,5 @@ function overLimit(bufferLimit: number): string {
   return (
     `the body must be hashed before it is sent and exceeds ${bufferLimit} bytes: ` +
     'declare its SHA-256 in x-amz-content-sha256, send it in smaller parts, or raise the buffer limit of the daemon'
-  )
-}
-
-function streamingRefusal(value: string): string {
-  return (
-    `the payload mode ${value.slice(0, 64)} is not supported yet: ` +
-    'set AWS_REQUEST_CHECKSUM_CALCULATION=when_required (SDK setting request_checksum_calculation), ' +
-    'turn off chunked encoding in the S3 client, or send UNSIGNED-PAYLOAD'
   )
 }

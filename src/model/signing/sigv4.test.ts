@@ -93,6 +93,28 @@ test('presigned authentication leaves the query, however it is spelt, and the re
   assert.deepEqual(sign({ query: 'X-Amz-Signature=s' }), sign())
 })
 
+test("S3's older presigned authentication leaves the query of S3 alone", () => {
+  const older = 'versionId=v&AWSAccessKeyId=A&Expires=1&Signature=s%3D&x-amz-security-token=t'
+  assert.equal(sign({ query: older }, { service: 's3' }).query, 'versionId=v')
+  assert.equal(sign({ query: 'Expires=1&Signature=s' }, { service: 's3' }).query, 'Expires=1&Signature=s')
+  const notS3 = 'AWSAccessKeyId=A&Expires=1&Signature=s'
+  assert.equal(sign({ query: notS3 }).query, notS3)
+})
+
+test('a coding that frames signatures is signed, any other is not', () => {
+  const headers = [
+    { name: 'content-encoding', value: 'aws-chunked' },
+    { name: 'x-amz-decoded-content-length', value: '5' },
+    { name: 'x-amz-trailer', value: 'x-amz-checksum-crc32' },
+  ]
+  const signed = (payloadHash: string) =>
+    signedHeadersOf(sign({ headers, payloadHash }, { service: 's3' }).headers)
+  const rest =
+    'host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-security-token;x-amz-trailer'
+  assert.equal(signed('STREAMING-UNSIGNED-PAYLOAD-TRAILER'), `content-encoding;${rest}`)
+  assert.equal(signed(emptyPayloadHash), rest)
+})
+
 test('the payload hash is declared where the service wants it, the client did, or nothing was hashed', () => {
   const declared = (request: Partial<UnsignedRequest>, service?: string) =>
     valueOf(sign(request, service === undefined ? {} : { service }).headers, 'x-amz-content-sha256')

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { createHmac, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { AwsCredential } from '#model/credential'
 import {
@@ -11,10 +11,14 @@ import {
   type CanonicalParts,
   type NameValue,
 } from './canonical.ts'
-import { unsignedPayload } from './payload.ts'
+import type { SeedSignature } from './body-signatures.ts'
+import { isStreamingMode, unsignedPayload } from './payload.ts'
 import { withoutQueryAuthentication } from './presigned.ts'
 import { isS3 } from './service.ts'
-import { signingKey } from './signing-key.ts'
+import { signerFor, type SigningScope } from './signer.ts'
+import { amzDate } from './timestamp.ts'
+
+export type { SigningScope }
 
 export interface UnsignedRequest {
   readonly method: string
@@ -30,12 +34,6 @@ export interface UnsignedRequest {
   readonly payloadHash: string
 }
 
-export interface SigningScope {
-  /** The signing name, such as `s3` or `bedrock`. */
-  readonly service: string
-  readonly region: string
-}
-
 export interface SignedRequest {
   /** To be added after `removeHeaders` were left out. */
   readonly headers: readonly NameValue[]
@@ -43,6 +41,8 @@ export interface SignedRequest {
   readonly removeHeaders: readonly string[]
   /** The query to send: the one received without presigned authentication. */
   readonly query: string
+  /** What the signatures within a streamed body start from. */
+  readonly seed: SeedSignature
 }
 
 /**
@@ -62,8 +62,9 @@ export const authenticationHeaders: readonly string[] = Object.freeze([
 const wantsPayloadHeader = new Set(['aoss', 'glacier', 'vpc-lattice-svcs'])
 
 /**
- * Signs with AWS Signature Version 4, replacing whatever authentication the request carried in headers or query.
- * Signed are host, content-type and every `x-amz-*`: nothing that a proxy on the way may rewrite.
+ * Signs with AWS Signature Version 4, or 4A where the scope has a set of regions, replacing whatever authentication
+ * the request carried in headers or query. Signed are host, content-type and every `x-amz-*`: nothing that a proxy
+ * on the way may rewrite.
  */
 export function signSigV4(
   request: UnsignedRequest,
@@ -73,23 +74,24 @@ export function signSigV4(
 ): SignedRequest {
   const { payloadHash } = request
   const s3 = isS3(scope.service)
+  const streaming = isStreamingMode(payloadHash)
   // What we add is canonical already: running over a long session token once more would only cost.
   const added: NameValue[] = [{ name: 'x-amz-date', value: amzDate(at) }]
+  if (scope.regionSet !== undefined) added.push({ name: 'x-amz-region-set', value: scope.regionSet })
   const token = credential.sessionToken.revealText()
   if (token !== '') added.push({ name: 'x-amz-security-token', value: token })
 
   const toSign: NameValue[] = [{ name: 'host', value: request.host }]
-  let declaredPayload = false
+  let declaredPayload = payloadHash === unsignedPayload || streaming
   for (const { name, value } of request.headers) {
     if (name === 'x-amz-content-sha256') declaredPayload = true
-    const covered = name === 'content-type' || name.startsWith('x-amz-')
-    if (covered && !authenticationHeaders.includes(name)) toSign.push({ name, value: canonicalValue(value) })
+    if (isCovered(name, streaming)) toSign.push({ name, value: canonicalValue(value) })
   }
-  if (s3 || declaredPayload || payloadHash === unsignedPayload || wantsPayloadHeader.has(scope.service)) {
+  if (s3 || declaredPayload || wantsPayloadHeader.has(scope.service)) {
     added.push({ name: 'x-amz-content-sha256', value: payloadHash })
   }
-  const query = withoutQueryAuthentication(request.query)
-  const { authorization } = authorize(
+  const query = withoutQueryAuthentication(request.query, scope.service)
+  const { authorization, signature } = authorize(
     {
       method: request.method,
       path: canonicalPath(request.path, s3 ? 'as-key' : 'normalized'),
@@ -102,41 +104,38 @@ export function signSigV4(
     at,
   )
   added.push({ name: 'authorization', value: authorization })
-  return { headers: added, removeHeaders: authenticationHeaders, query }
+  return {
+    headers: added,
+    removeHeaders: authenticationHeaders,
+    query,
+    seed: { credential, scope, at, signature },
+  }
+}
+
+/** The coding of a body that is framed for its signatures belongs to what they say. */
+function isCovered(name: string, streaming: boolean): boolean {
+  if (name.startsWith('x-amz-')) return !authenticationHeaders.includes(name)
+  return name === 'content-type' || (streaming && name === 'content-encoding')
 }
 
 /** The Authorization value for canonical parts, with its intermediate texts ("Create a signed AWS API request"). */
 export function authorize(
   parts: CanonicalParts,
   credential: AwsCredential,
-  { region, service }: SigningScope,
+  scope: SigningScope,
   at: EpochMs,
-): { authorization: string; canonicalRequest: string; stringToSign: string } {
-  const timestamp = amzDate(at)
-  const date = timestamp.slice(0, 8)
+): { authorization: string; signature: string; canonicalRequest: string; stringToSign: string } {
+  const signer = signerFor(credential, scope, at)
+  const { algorithm, timestamp, credentialScope } = signer
   const { text, signedHeaders } = canonicalRequest(parts)
-  const credentialScope = `${date}/${region}/${service}/aws4_request`
   // Header values hold one character per byte: hashing the text as UTF-8 would sign other bytes than are sent.
   const digest = hash('sha256', Buffer.from(text, 'latin1'))
-  const stringToSign = `AWS4-HMAC-SHA256\n${timestamp}\n${credentialScope}\n${digest}`
-  const key = signingKey(credential, { date, region, service })
-  const signature = createHmac('sha256', key).update(stringToSign).digest('hex')
+  const stringToSign = `${algorithm}\n${timestamp}\n${credentialScope}\n${digest}`
+  const signature = signer.sign(stringToSign)
   return {
-    authorization: `AWS4-HMAC-SHA256 Credential=${credential.accessKeyId}/${credentialScope}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
+    authorization: `${algorithm} Credential=${credential.accessKeyId}/${credentialScope}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
+    signature,
     canonicalRequest: text,
     stringToSign,
   }
-}
-
-let stampedSecond = -1
-let stamp = ''
-
-/** `at` as `YYYYMMDDTHHMMSSZ`; the last second asked for is remembered. */
-export function amzDate(at: EpochMs): string {
-  const second = Math.floor(at / 1000)
-  if (second !== stampedSecond) {
-    stamp = `${new Date(second * 1000).toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
-    stampedSecond = second
-  }
-  return stamp
 }
