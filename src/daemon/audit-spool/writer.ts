@@ -61,7 +61,7 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
   let waiting = ''
   /** Settles when what was started in this turn is written. */
   let next: PromiseWithResolvers<void> | undefined
-  let flushEnds: Promise<void> | undefined
+  let ending: Promise<void> | undefined
 
   const hasRoom = (bytes: number, limit: number) => {
     if (used + bytes > limit) used = ownBytes() + Buffer.byteLength(waiting)
@@ -87,6 +87,11 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
       log.error('audit.write-failed', { error })
       done?.reject(new Fault('AUDIT_UNAVAILABLE', `cannot write to ${folder}`, { cause: error }))
     }
+  }
+  const flushLater = async () => {
+    await clock.sleep(endsGatherMs, { unref: true })
+    ending = undefined
+    flush()
   }
   const enqueue = ({ text, bytes }: Line) => {
     used += bytes
@@ -138,10 +143,7 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
         return
       }
       enqueue(line)
-      flushEnds ??= clock.sleep(endsGatherMs, { unref: true }).then(() => {
-        flushEnds = undefined
-        flush()
-      })
+      ending ??= flushLater()
     },
     async [Symbol.asyncDispose]() {
       flush()
