@@ -1,4 +1,4 @@
-import { toFault } from '#base/errors'
+import { toFault, type Fault } from '#base/errors'
 import {
   formatResponseHead,
   openBodyScanner,
@@ -16,8 +16,8 @@ import { passesHop } from './signed-head.ts'
 export type Outcome =
   /** Upstream ended before a byte of response. */
   | { readonly kind: 'unanswered'; readonly reason: string }
-  /** Nothing of a response reached the client: it may still be told. */
-  | { readonly kind: 'failed'; readonly reason: string }
+  /** Nothing of a response reached the client: it may still be told. `fault` when its own body was at fault. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly fault?: Fault }
   /** The response broke off: nothing sensible can follow on the client's connection. */
   | { readonly kind: 'broken'; readonly status: number; readonly reason: string }
   | {
@@ -58,7 +58,8 @@ export class Exchange {
   #uploaded = true
   /** Nothing more is sent upstream: what the client still sends is read and dropped. */
   #over = false
-  #uploadFault: string | undefined
+  #uploadFault: Fault | undefined
+  #clientLeft = false
   /** Settles when nothing is read from the client any more. */
   upload: Promise<void> = Promise.resolve()
   /** The status line has gone to the client. */
@@ -98,7 +99,7 @@ export class Exchange {
             ? this.#takeTransformed(scanner, transformer)
             : client.take(scanner.scan(client.held).consumed)
       } catch (error) {
-        this.#uploadFault = toFault(error).message
+        this.#uploadFault = toFault(error)
         upstream.destroy()
         return
       }
@@ -111,7 +112,7 @@ export class Exchange {
       }
       if (scanner.done) return
       if (!(await client.fill(0))) {
-        this.#uploadFault = 'the client left before the end of its body'
+        this.#clientLeft = true
         upstream.destroy()
         return
       }
@@ -157,7 +158,9 @@ export class Exchange {
 
   #unanswered(): Outcome {
     const { upstream } = this.#options
-    if (this.#uploadFault !== undefined) return { kind: 'failed', reason: this.#uploadFault }
+    const fault = this.#uploadFault
+    if (fault) return { kind: 'failed', reason: fault.message, fault }
+    if (this.#clientLeft) return { kind: 'failed', reason: 'the client left before the end of its body' }
     const reason = upstream.error ? `upstream: ${upstream.error.message}` : 'upstream closed the connection'
     if (upstream.received > this.#receivedBefore) return { kind: 'failed', reason }
     return { kind: 'unanswered', reason }

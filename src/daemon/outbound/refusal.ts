@@ -1,4 +1,4 @@
-import type { FaultCode } from '#base/errors'
+import type { Fault, FaultCode } from '#base/errors'
 import { formatResponseHead, type RequestHead } from '#wire/http1'
 
 /** Why a request is answered by us instead of being sent. `reason` is for the workload's eyes too. */
@@ -8,6 +8,12 @@ export interface Refusal {
   readonly reason: string
   /** The connection cannot be used after it. */
   readonly closes?: boolean
+}
+
+/** What to answer when a request that was under way came to nothing: whose fault it was. */
+export function failure({ reason, fault }: { reason: string; fault?: Fault }): Refusal {
+  if (!fault) return { status: 502, code: 'UPSTREAM_UNREACHABLE', reason, closes: true }
+  return { status: fault.code === 'WIRE_TOO_LARGE' ? 413 : 400, code: fault.code, reason, closes: true }
 }
 
 const phrases: Readonly<Record<number, string>> = {

@@ -7,7 +7,7 @@ import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
-import { formatRefusal, type Refusal } from './refusal.ts'
+import { failure, formatRefusal, type Refusal } from './refusal.ts'
 import { signRequest, type Admitted } from './signed-head.ts'
 import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
@@ -239,7 +239,7 @@ export class Session implements Served {
       this.#client.destroy()
       return false
     }
-    return this.#answer({ status: 502, code: 'UPSTREAM_UNREACHABLE', reason: outcome.reason, closes: true })
+    return this.#answer(failure(outcome))
   }
 
   /** Of an upstream on which nothing was sent. */
