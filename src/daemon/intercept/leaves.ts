@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
+import { constants, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, EpochMs } from '#base/clock'
 import { Secret } from '#base/secret'
@@ -66,6 +66,8 @@ export function openLeaves({
       key: keyPem.reveal(),
       cert: certificatesToPem([parseCertificate(leaf), issuer.certificate]),
       minVersion: 'TLSv1.2',
+      // SECURITY: no handshake but the first: a client could have us compute one after the other.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       sessionIdContext: 'tideway',
     })
     return { context, staleAt: now + (notAfter - now) / 2 }

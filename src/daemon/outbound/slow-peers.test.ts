@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect as connectTo, type Socket } from 'node:net'
+import { test } from 'node:test'
+import { connect } from 'node:tls'
+import { openTestClock, systemClock, type TestClock } from '#base/clock'
+import { host, listenPlain, listenTls, openBed, scopeOf, serverIdentity, type Bed } from './fixture.ts'
+import type { Limits } from './limits.ts'
+import { Client, openClient, readRequest, readResponse, request, response } from './talk.ts'
+import { Link } from './link.ts'
+
+/**
+ * Peers that take their time, on purpose: each is given up after its limit, and what they keep us from passing on
+ * stays with its sender, not in our memory.
+ */
+
+const address = '127.0.0.1'
+/** Much more than all socket buffers on the way hold together. */
+const huge = 512 * 1024 * 1024
+/** What may be under way in those buffers and in ours. */
+const underWay = 64 * 1024 * 1024
+const chunk = Buffer.alloc(256 * 1024, 'x')
+
+function openSlowBed(limits: Partial<Limits>): { bed: Bed; clock: TestClock } {
+  const clock = openTestClock(systemClock.now())
+  return { bed: openBed({ clock, limits }), clock }
+}
+
+async function openWay(bed: Bed, onSocket: (socket: Socket) => void) {
+  const upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), onSocket)
+  bed.plane.apply(scopeOf(upstream.port))
+  return { upstream, proxy: await bed.listen({ address, port: upstream.port }) }
+}
+
+/** Lets time go on, and everything else beside it, until `holds`. */
+async function passTime(clock: TestClock, holds: () => boolean): Promise<void> {
+  while (!holds()) {
+    await clock.advance(1000)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Writes as much as is taken, up to `huge`; counts in `written`. */
+async function pour(link: Link, count: (written: number) => void): Promise<void> {
+  for (let written = 0; written < huge && !link.closed;) {
+    await link.write(chunk)
+    count((written += chunk.length))
+  }
+}
+
+test('a client that does not read its response holds up its upstream, and is given up', async () => {
+  const { bed: opened, clock } = openSlowBed({ responseMs: 20_000 })
+  await using bed = opened
+  let written = 0
+  const { upstream, proxy } = await openWay(bed, (socket) => {
+    const link = new Link(socket)
+    const serve = async () => {
+      await readRequest(link)
+      await link.write(Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${huge}\r\n\r\n`))
+      await pour(link, (sum) => (written = sum))
+    }
+    serve().catch(() => socket.destroy())
+  })
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  await client.link.write(request('GET /'))
+  await client.link.fill()
+  client.link.socket.pause()
+  await passTime(clock, () => bed.plane.stats().connections === 0)
+  assert.ok(written < underWay, `${written} bytes were taken from upstream`)
+})
+
+test('an upstream that does not read a body holds up its client, and is given up', async () => {
+  const { bed: opened, clock } = openSlowBed({ bodyMs: 20_000, responseMs: 20_000 })
+  await using bed = opened
+  const { upstream, proxy } = await openWay(bed, (socket) => socket.pause())
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  let written = 0
+  const lines = [`Content-Length: ${huge}`, 'X-Amz-Content-Sha256: UNSIGNED-PAYLOAD']
+  await client.link.write(request('PUT /key', lines))
+  const poured = pour(client.link, (sum) => (written = sum))
+  await passTime(clock, () => bed.plane.stats().connections === 0)
+  client.link.destroy()
+  await poured
+  assert.ok(written < underWay, `${written} bytes were taken from the client`)
+})
+
+test('a head that comes a byte now and then is ended after its limit, however steadily', async () => {
+  const { bed: opened, clock } = openSlowBed({ headMs: 10_000 })
+  await using bed = opened
+  const { upstream, proxy } = await openWay(bed, () => {})
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  const bytes = request('GET /', [`X-Long: ${'a'.repeat(1000)}`])
+  let sent = 0
+  await passTime(clock, () => {
+    if (sent < bytes.length - 1) void client.link.write(bytes.subarray(sent, (sent += 1)))
+    return bed.plane.stats().connections === 0
+  })
+  assert.equal(upstream.sockets.length, 0)
+  assert.deepEqual(bed.audit.starts, [])
+})
+
+test('a body that stops half way is ended after its limit, and upstream never has it whole', async () => {
+  for (const lines of [[], ['X-Amz-Content-Sha256: UNSIGNED-PAYLOAD']]) {
+    const { bed: opened, clock } = openSlowBed({ bodyMs: 10_000, responseMs: 10_000 })
+    await using bed = opened
+    const bodies: string[] = []
+    const { upstream, proxy } = await openWay(bed, (socket) => {
+      socket.on('data', (bytes: Buffer) => bodies.push(bytes.toString('latin1')))
+    })
+    await using _ = upstream
+    using client = await openClient(bed, proxy)
+    await client.link.write(request('PUT /key', ['Content-Length: 10', ...lines], 'half'))
+    await passTime(clock, () => bed.plane.stats().connections === 0)
+    assert.ok(bodies.join('') === '' || bodies.join('').endsWith('half'), bodies.join(''))
+  }
+})
+
+test('an upstream that sends a byte of its head now and then is given up after the limit', async () => {
+  const { bed: opened, clock } = openSlowBed({ responseMs: 10_000 })
+  await using bed = opened
+  const sockets: Socket[] = []
+  const { upstream, proxy } = await openWay(bed, (socket) => {
+    socket.once('data', () => sockets.push(socket))
+  })
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  void client.link.write(request('GET /'))
+  const head = response('late', 'HTTP/1.1 200 OK').padStart(2000)
+  const answered = readResponse(client.link)
+  let sent = 0
+  await passTime(clock, () => {
+    for (const socket of sockets) if (!socket.destroyed) socket.write(head.slice(sent, (sent += 1)) || ' ')
+    return client.link.received > 0
+  })
+  assert.equal((await answered)?.head.status, 502)
+})
+
+test('an upstream that accepts and then says nothing is given up, and the workload is told', async () => {
+  await using bed = openBed({ limits: { dialMs: 200 } })
+  await using silent = await listenPlain(() => {})
+  bed.plane.apply(scopeOf(silent.port))
+  using client = await openClient(bed, await bed.listen({ address, port: silent.port }))
+  const answer = await client.send(request('GET /'))
+  assert.equal(answer?.head.status, 502)
+  assert.match(answer.body.toString(), /no TLS handshake within 200 ms/)
+})
+
+test('a ClientHello and a head that come a byte at a time are signed for once', async () => {
+  await using bed = openBed()
+  const heads: string[] = []
+  const { upstream, proxy } = await openWay(bed, (socket) => {
+    const link = new Link(socket)
+    const serve = async () => {
+      for (let next = await readRequest(link); next; next = await readRequest(link)) {
+        heads.push(`${next.head.method} ${next.head.target}`)
+        void link.write(Buffer.from(response()))
+      }
+    }
+    serve().catch(() => socket.destroy())
+  })
+  await using _ = upstream
+  await using relay = await listenPlain((socket) => {
+    const through = connectTo({ port: proxy.port, host: address, noDelay: true })
+    through.on('error', () => {})
+    through.pipe(socket)
+    const drip = async () => {
+      for await (const bytes of socket) {
+        for (const byte of bytes as Buffer) await new Promise((done) => through.write(Buffer.of(byte), done))
+      }
+      through.end()
+    }
+    drip().catch(() => through.destroy())
+  })
+  const socket = connect({ host: address, port: relay.port, servername: host, ca: bed.interceptCaPem })
+  await once(socket, 'secureConnect')
+  using client = new Client(socket)
+  assert.equal((await client.send(request('GET /dripped')))?.head.status, 200)
+  assert.deepEqual(heads, ['GET /dripped'])
+})
