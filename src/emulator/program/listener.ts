@@ -28,6 +28,7 @@ export async function openListener(
     {
       ...certificates.fallback,
       allowHTTP1: true,
+      http1Options: { keepAliveTimeout: idleTimeoutMs },
       SNICallback: (name, callback) => callback(null, certificates.contextFor(name)),
     },
     (request, response) => void serve(request, response, handle),
