@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
 import { canEnclose } from '#daemon/run'
-import { asRoot, closed, eventually, scopeWith, startDaemon } from './fixture.ts'
+import { asRoot, closed, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
 
-const limit = { timeout: 60_000, skip: closed }
+const limit = { timeout: 120_000, skip: closed }
 const noCredential = /there is no credential yet for binding app-cloud/
-const curl = '/usr/bin/curl'
-const isCurl = { 'process:binary:path': [curl] }
-const request = ['curl', '-sS', '--max-time', '10', 'https://example.org/x']
+const url = 'https://example.org/x'
 const withoutNamespaces = canEnclose() ? false : 'user namespaces are refused here'
 const override = ['--connect-to=example.org:443=127.0.0.1:9']
 
@@ -27,11 +25,11 @@ test('a command behind the explicit proxy is attested; a stranger passes', limit
   }).listen(0, '127.0.0.1')
   await once(upstream, 'listening')
   const { port } = upstream.address() as AddressInfo
-  await daemon.apply(scopeWith(1, isCurl, { host: '127.0.0.1', port }))
-  const url = `http://127.0.0.1:${port}/x`
-  assert.match((await daemon.run('proxy', ['curl', '-sS', url])).stdout, noCredential)
-  const script = `import urllib.request as u; print(u.urlopen(${JSON.stringify(url)}).read().decode())`
-  assert.equal((await daemon.run('proxy', ['/usr/bin/python3', '-c', script])).stdout, 'direct\n')
+  await daemon.apply(scopeWith(1, isApp, { host: '127.0.0.1', port }))
+  const plain = `http://127.0.0.1:${port}/x`
+  assert.match((await daemon.run('proxy', daemon.fetch(plain))).stdout, noCredential)
+  const stranger = ['env', 'ROLE=another', ...daemon.fetch(plain).slice(2)]
+  assert.equal((await daemon.run('proxy', stranger)).stdout, 'direct\n')
   upstream.close()
 })
 
@@ -40,9 +38,9 @@ test(
   { ...limit, skip: closed || withoutNamespaces },
   async (t) => {
     await using daemon = await startDaemon('user', override)
-    await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+    await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
     await t.test('its requests are intercepted, its name resolved, the intercept CA trusted', async () => {
-      assert.match((await daemon.run('namespaces', request)).stdout, noCredential)
+      assert.match((await daemon.run('namespaces', daemon.fetch(url))).stdout, noCredential)
     })
     await t.test('its exit code and the signal that ended it are passed on', async () => {
       assert.equal((await daemon.run('namespaces', ['sh', '-c', 'exit 7'])).code, 7)
@@ -53,18 +51,18 @@ test(
       assert.match(stdout, new RegExp(`^${asRoot ? 65_534 : process.getuid!()}\nCapEff:\t0+\n$`))
     })
     await t.test('it has no other way out', async () => {
-      const url = `https://127.0.0.1:${daemon.server.url.port}`
-      assert.equal((await daemon.run('namespaces', ['curl', '-sk', '--max-time', '5', url])).code, 7)
+      const control = `https://127.0.0.1:${daemon.server.url.port}`
+      assert.equal((await daemon.run('namespaces', daemon.fetch(control))).stdout, 'ECONNREFUSED\n')
     })
     await t.test('auto chooses this mode', async () => {
-      assert.match((await daemon.run('auto', request)).stdout, noCredential)
+      assert.match((await daemon.run('auto', daemon.fetch(url))).stdout, noCredential)
     })
   },
 )
 
 test('a connection that names somebody else or nobody is closed', limit, async () => {
   await using daemon = await startDaemon('user')
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
   const facts = await daemon.call('GET', '/run')
   // We are in the daemon's own network namespace: no relay at all.
   const lines = ['TIDEWAY/1 127.0.0.1 1 127.0.0.1 2\n', 'GET / HTTP/1.1\r\n\r\n', 'x'.repeat(500)]
@@ -81,7 +79,7 @@ test('a connection that names somebody else or nobody is closed', limit, async (
 
 test('a process is explained, the bundle is there, unknown calls are refused', limit, async () => {
   await using daemon = await startDaemon('user')
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, { 'process:binary:path': ['/usr/bin/curl'] }, { host: 'example.org' }))
   assert.ok(existsSync(daemon.bundle))
   const explanation = await daemon.call('POST', '/attest', { pid: daemon.child.pid })
   assert.equal(explanation['verdict'], 'stranger')
@@ -112,20 +110,20 @@ test('a second daemon does not take the place of a first', limit, async () => {
 
 test('a killed worker is replaced, and has the scope', limit, async () => {
   await using daemon = await startDaemon('user', override)
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
   const [before] = daemon.workers()
   process.kill(before!, 'SIGKILL')
   await eventually(() => !daemon.workers().includes(before!) && daemon.workers().length === 1)
-  await eventually(async () => noCredential.test((await daemon.run('proxy', request)).stdout))
+  await eventually(async () => noCredential.test((await daemon.run('proxy', daemon.fetch(url))).stdout))
 })
 
 test('a worker that does not obey is killed, and what was withdrawn acknowledged', limit, async () => {
   await using daemon = await startDaemon('user')
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
   const [hung] = daemon.workers()
   process.kill(hung!, 'SIGSTOP')
   const began = performance.now()
-  const { upsert, ...rest } = scopeWith(2, isCurl, { host: 'example.org' })
+  const { upsert, ...rest } = scopeWith(2, isApp, { host: 'example.org' })
   await daemon.apply({ ...rest, upsert: { ...upsert, bindings: [], services: [], identities: [] } })
   assert.ok(performance.now() - began < 1_500)
   await eventually(() => !daemon.workers().includes(hung!))
@@ -133,11 +131,11 @@ test('a worker that does not obey is killed, and what was withdrawn acknowledged
 
 test('what is granted is acknowledged when somebody serves it', limit, async () => {
   await using daemon = await startDaemon('user', override)
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
   const [hung] = daemon.workers()
   process.kill(hung!, 'SIGSTOP')
-  await daemon.apply(scopeWith(2, isCurl, { host: 'example.org' }))
-  assert.match((await daemon.run('proxy', request)).stdout, noCredential)
+  await daemon.apply(scopeWith(2, isApp, { host: 'example.org' }))
+  assert.match((await daemon.run('proxy', daemon.fetch(url))).stdout, noCredential)
   assert.ok(!daemon.workers().includes(hung!))
 })
 
@@ -150,35 +148,31 @@ test('workers die with a killed main process', limit, async () => {
 
 test('without a living main process a worker signs nothing', limit, async () => {
   await using daemon = await startDaemon('user', override)
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
   const { proxy } = (await daemon.call('GET', '/run')) as { proxy: { host: string; port: number } }
-  const args = [
-    '-sS',
-    '--max-time',
-    '3',
-    '--proxy',
-    `http://${proxy.host}:${proxy.port}`,
-    '--cacert',
-    daemon.bundle,
-  ]
-  const body = async () => (await daemon.as(['curl', ...args, 'https://example.org/x'])).stdout
+  const env = {
+    NODE_USE_ENV_PROXY: '1',
+    HTTPS_PROXY: `http://${proxy.host}:${proxy.port}`,
+    NODE_EXTRA_CA_CERTS: daemon.bundle,
+  }
+  const body = async () => (await daemon.as(daemon.fetch(url, 3_000), env)).stdout
   assert.match(await body(), noCredential)
   daemon.child.kill('SIGSTOP')
-  assert.equal(await body(), '')
+  assert.doesNotMatch(await body(), noCredential)
   daemon.child.kill('SIGCONT')
   await eventually(async () => noCredential.test(await body()))
 })
 
 test('refusals are audited, and the records reach the control plane', limit, async () => {
   await using daemon = await startDaemon('user', override)
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
-  await daemon.run('proxy', request)
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
+  await daemon.run('proxy', daemon.fetch(url))
   await daemon.server.until(() => daemon.server.shipped.length > 0)
   const record = JSON.parse(daemon.server.shipped[0]!) as Record<string, unknown>
   assert.equal(record['type'], 'request.start')
   assert.equal(record['decision'], 'refused')
   assert.equal(record['identity'], 'app')
-  assert.equal(record['executable'], curl)
+  assert.equal(record['executable'], realpathSync(process.execPath))
   assert.equal(record['path'], '/x')
 })
 
@@ -187,6 +181,6 @@ test('when the lease has ended, the reason says so', limit, async () => {
   daemon.server.behaviour.offlineLeaseSeconds = 1
   daemon.server.dropConnections()
   await daemon.server.until(() => daemon.server.calls.streams > 1)
-  await daemon.apply(scopeWith(1, isCurl, { host: 'example.org' }))
-  await eventually(async () => /offline lease/.test((await daemon.run('proxy', request)).stdout))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
+  await eventually(async () => /offline lease/.test((await daemon.run('proxy', daemon.fetch(url))).stdout))
 })

@@ -1,7 +1,7 @@
 // A daemon as a process of its own against a fake control plane: for the tests of this folder.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
@@ -50,12 +50,24 @@ export interface TestDaemon extends AsyncDisposable {
   /** Sends an update and waits for its acknowledgement. */
   apply(update: ScopeUpdate): Promise<void>
   /** Runs a command as an ordinary user. */
-  as(command: readonly string[]): Promise<Finished>
+  as(command: readonly string[], env?: NodeJS.ProcessEnv): Promise<Finished>
+  /** The command of a process that prints what `url` answers, or the code of its error; `isApp` selects it. */
+  fetch(url: string, timeoutMs?: number): readonly string[]
   /** Runs a command by `runCommand` as an ordinary user. */
   run(mode: RunMode, command: readonly string[]): Promise<Finished>
   /** Pids of its workers. */
   workers(): readonly number[]
 }
+
+const nodeBinary = realpathSync(process.execPath)
+/** Prints what the URL answers. Node.js itself: the only program that is there wherever this test runs. */
+const fetchScript = `fetch(process.argv[1], { signal: AbortSignal.timeout(Number(process.argv[2])) })
+  .then((answer) => answer.text())
+  .then(console.log, (error) => console.log(error.cause?.code ?? error.name))
+  .finally(() => process.exit())`
+
+/** Selects what `fetch` of a test's daemon names. */
+export const isApp: SelectorMap = { 'process:env:ROLE': ['app'], 'process:binary:path': [nodeBinary] }
 
 const nothing = { identities: [], services: [], bindings: [], credentials: [] }
 
@@ -114,8 +126,8 @@ export async function startDaemon(
   writeFileSync(tokenFile, server.token)
   const runDir = join(folder, 'run')
   const prefix = asRoot ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--'] : []
-  const asUser = (command: readonly string[]): Promise<Finished> =>
-    finish([...prefix, ...command], { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: folder })
+  const asUser = (command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> =>
+    finish([...prefix, ...command], { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: folder, ...env })
   const [program, ...rest] = [
     ...(drop ? prefix : []),
     process.execPath,
@@ -154,6 +166,15 @@ export async function startDaemon(
       await Promise.race([server.until(isAcknowledged), ended])
     },
     as: asUser,
+    fetch: (url, timeoutMs = 20_000) => [
+      'env',
+      'ROLE=app',
+      nodeBinary,
+      '-e',
+      fetchScript,
+      url,
+      String(timeoutMs),
+    ],
     run(mode, command) {
       const options = JSON.stringify({ mode, command: command[0], args: command.slice(1), runDir })
       const script = `import { runCommand } from '#daemon/run'
