@@ -11,6 +11,8 @@ export interface TakenHead {
   readonly length: number
   /** Of the body behind it; undefined when another head follows. */
   readonly framing: Framing | undefined
+  /** The stream asks for trailers at the end of that body. */
+  readonly withTrailers: boolean
 }
 
 /** Unread bytes on each side of a message beyond which its sender is held back. */
@@ -40,6 +42,7 @@ export abstract class MessageStream extends Duplex {
   #scanner: BodyScanner | undefined
   #trailersDue = false
   #untilClose = false
+  #resetBehindTrailers = false
   /** Of the write or the end under way. */
   #callback: Callback | undefined
 
@@ -52,8 +55,8 @@ export abstract class MessageStream extends Duplex {
   /** Acts on the head at the start of `bytes`; undefined until it is whole. @throws when it cannot be sent */
   protected abstract takeHead(bytes: Buffer): TakenHead | undefined
 
-  /** The code (RFC 9113 section 7) to reset the stream with when this side gives it up. */
-  protected abstract resetCode(): number
+  /** Resets the stream because this side gives it up. */
+  protected abstract reset(stream: Http2Stream): void
 
   /** Whether what has arrived is still worth reading although the peer wants nothing more. */
   protected abstract readonly outlivesPeer: boolean
@@ -143,7 +146,7 @@ export abstract class MessageStream extends Duplex {
       bytes = bytes.subarray(taken.length)
       if (!taken.framing) continue
       this.#scanner = openBodyScanner(taken.framing)
-      this.#trailersDue = taken.framing.kind === 'chunked'
+      this.#trailersDue = taken.withTrailers
       this.#untilClose = taken.framing.kind === 'until-close'
       return bytes
     }
@@ -167,7 +170,7 @@ export abstract class MessageStream extends Duplex {
     const stream = this.#stream
     if (!stream || stream.destroyed || stream.closed) return callback()
     if (!this.complete) {
-      stream.close(this.resetCode())
+      this.#reset(stream)
       return callback()
     }
     stream.end()
@@ -179,8 +182,17 @@ export abstract class MessageStream extends Duplex {
   override _destroy(error: Error | null, callback: Callback): void {
     const stream = this.#stream
     const isOver = this.#arrived && this.complete
-    if (stream && !stream.closed && !isOver) stream.close(this.resetCode())
+    if (stream && !stream.closed && !isOver) this.#reset(stream)
     callback(error)
+  }
+
+  /**
+   * SECURITY: where the trailers are being asked for, they go out first: node:http2 aborts the process when a stream
+   * is gone by the time that its bytes run out.
+   */
+  #reset(stream: Http2Stream): void {
+    if (this.#trailersDue && stream.writableFinished) this.#resetBehindTrailers = true
+    else this.reset(stream)
   }
 
   #sendTrailers(stream: Http2Stream): void {
@@ -188,7 +200,10 @@ export abstract class MessageStream extends Duplex {
     stream.sendTrailers(toRecord(this.#scanner?.trailers ?? []))
     this.#trailersDue = false
     // They are handed over in an immediate, too: this one comes behind it.
-    setImmediate(() => this.#settle())
+    setImmediate(() => {
+      this.#settle()
+      if (this.#resetBehindTrailers) this.reset(stream)
+    })
   }
 
   #settle(): void {

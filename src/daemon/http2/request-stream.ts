@@ -1,6 +1,6 @@
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2Stream, type ServerHttp2Stream } from 'node:http2'
 import { Fault } from '#base/errors'
-import { parseResponseHead, type Framing, type HeaderField, type ResponseHead } from '#wire/http1'
+import { parseResponseHead, type HeaderField, type ResponseHead } from '#wire/http1'
 import { fromHttp2, isEmpty, toHttp2, toRaw, toRecord, type RawHeaders } from './fields.ts'
 import { MessageStream, type TakenHead } from './message-stream.ts'
 
@@ -32,8 +32,10 @@ export class RequestStream extends MessageStream {
     this.#stream.close(constants.NGHTTP2_REFUSED_STREAM)
   }
 
-  protected override resetCode(): number {
-    return this.complete ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_INTERNAL_ERROR
+  /** What is complete ends without an error although the rest of the request is not wanted (RFC 9113 section 8.1). */
+  protected override reset(stream: Http2Stream): void {
+    if (this.complete) stream.close(constants.NGHTTP2_NO_ERROR)
+    else stream.destroy(new Error('the response broke off'))
   }
 
   protected override takeHead(bytes: Buffer): TakenHead | undefined {
@@ -41,24 +43,22 @@ export class RequestStream extends MessageStream {
     if (parsed.kind === 'incomplete') return undefined
     if (parsed.kind === 'refused') throw new Fault('WIRE_MALFORMED', parsed.reason)
     const { head, length } = parsed
-    return { length, framing: this.#respond(head) }
+    this.#respond(head)
+    const framing = head.status < 200 ? undefined : head.framing
+    return { length, framing, withTrailers: framing?.kind === 'chunked' }
   }
 
-  #respond({ status, headers, framing }: ResponseHead): Framing | undefined {
+  #respond({ status, headers, framing }: ResponseHead): void {
     const stream = this.#stream
-    const isInterim = status < 200
-    if (stream.destroyed || stream.closed) return isInterim ? undefined : framing
-    if (isInterim) {
-      stream.additionalHeaders({ ...toRecord(toHttp2(headers)), ':status': String(status) })
-      return undefined
-    }
+    if (stream.destroyed || stream.closed) return
+    const fields = toHttp2(headers)
+    if (status < 200) return stream.additionalHeaders({ ...toRecord(fields), ':status': String(status) })
     const options = {
       endStream: isEmpty(framing),
       waitForTrailers: framing.kind === 'chunked',
       sendDate: false,
     }
-    stream.respond([':status', String(status), ...toRaw(toHttp2(headers))], options)
-    return framing
+    stream.respond([':status', String(status), ...toRaw(fields)], options)
   }
 }
 

@@ -13,6 +13,7 @@ export class ResponseStream extends MessageStream {
   readonly #session: ClientHttp2Session
   #stream: ClientHttp2Stream | undefined
   #method = ''
+  readonly #giveUp = new AbortController()
   #unsent = false
 
   constructor(session: ClientHttp2Session) {
@@ -25,8 +26,9 @@ export class ResponseStream extends MessageStream {
     return this.#unsent || this.#stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM
   }
 
-  protected override resetCode(): number {
-    return constants.NGHTTP2_CANCEL
+  /** SECURITY: by its signal, as `close` would first end the body: upstream would take a part for the whole. */
+  protected override reset(): void {
+    this.#giveUp.abort()
   }
 
   protected override takeHead(bytes: Buffer): TakenHead | undefined {
@@ -34,15 +36,19 @@ export class ResponseStream extends MessageStream {
     if (parsed.kind === 'incomplete') return undefined
     if (parsed.kind === 'refused') throw new Fault('WIRE_MALFORMED', parsed.reason)
     const { head, length } = parsed
-    this.#request(head)
-    return { length, framing: head.framing }
+    // Few requests have trailers, and those that do announce them.
+    const withTrailers =
+      head.framing.kind === 'chunked' && head.headers.some(({ name }) => name === 'trailer')
+    this.#request(head, withTrailers)
+    return { length, framing: head.framing, withTrailers }
   }
 
-  #request({ method, target, host = '', headers, framing }: RequestHead): void {
+  #request({ method, target, host = '', headers, framing }: RequestHead, waitForTrailers: boolean): void {
     const pseudo = [':method', method, ':scheme', 'https', ':authority', host, ':path', target]
     // Trailers pass through us both ways, whether or not the client's own hop can carry them.
     const fields = [...pseudo, ...toRaw(toHttp2(headers)), 'te', 'trailers']
-    const options = { endStream: isEmpty(framing), waitForTrailers: framing.kind === 'chunked' }
+    const { signal } = this.#giveUp
+    const options = { endStream: isEmpty(framing), waitForTrailers, signal }
     try {
       this.#stream = this.#session.request(fields, options)
     } catch (error) {

@@ -183,6 +183,8 @@ export class Session implements Served {
     const signed = formatRequestHead(request)
     const streams = !body && head.framing.kind !== 'none'
     const bytes = body ? Buffer.concat([signed, body]) : signed
+    // A body of unannounced length may be one side of a conversation, with pauses in it.
+    const bodyMs = head.framing.kind === 'chunked' ? limits.responseMs : limits.bodyMs
     const begun = clock.monotonic()
     counters.injected += 1
     let upstream = first
@@ -197,7 +199,7 @@ export class Session implements Served {
         bytes,
         streams,
         transformer: request.transformer,
-        onProgress: (what) => this.#within(what === 'body' ? limits.bodyMs : limits.responseMs),
+        onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
         onResponse: ({ headers }) => tls && skews.learn(host, headers),
       })
       const outcome = await this.#exchange.run()
