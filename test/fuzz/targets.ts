@@ -1,5 +1,6 @@
 import { awsChunkedTarget } from './aws-chunked.ts'
 import { clientHelloTarget } from './client-hello.ts'
+import { eventStreamTarget } from './event-stream.ts'
 import { requestHeadTarget, responseHeadTarget } from './http-heads.ts'
 import { chunkedBodyTarget, requestStreamTarget } from './http-stream.ts'
 import type { Target } from './target.ts'
@@ -8,6 +9,7 @@ import type { Target } from './target.ts'
 export const targets: readonly Target[] = [
   awsChunkedTarget,
   clientHelloTarget,
+  eventStreamTarget,
   requestHeadTarget,
   responseHeadTarget,
   chunkedBodyTarget,

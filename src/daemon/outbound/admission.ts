@@ -15,6 +15,7 @@ import type { RequestHead } from '#wire/http1'
 import { addressOf } from './address.ts'
 import { holdBody } from './body.ts'
 import { openChunkResigner } from './chunk-resigner.ts'
+import { openEventResigner } from './event-resigner.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import type { Refusal } from './refusal.ts'
@@ -135,9 +136,6 @@ export async function admit(
   const bufferLimit = plane.limits.maxBufferedBody
   const payload = decidePayload({ headers, query: address.query, framing }, scope, { bufferLimit })
   if (payload.mode === 'refuse') return unsupported(501, payload.reason)
-  if (payload.mode === 'streaming' && payload.parts === 'events') {
-    return unsupported(501, 'event streams are not signed yet')
-  }
 
   const call = { method: head.method, ...address, headers }
   const asksBody = !grant.binding.allowCredentialIssuance && issuanceNeedsBody(scope.service, call)
@@ -183,8 +181,10 @@ export async function admit(
 /** What makes the signatures within a body ours; undefined where it has none. */
 function resignerFor(plane: Plane, payload: PayloadDecision): Admitted['resign'] {
   if (payload.mode !== 'streaming' || payload.parts === 'as-is') return undefined
-  const { budget, limits } = plane
-  return (seed) => openChunkResigner(seed, { limit: limits.maxBufferedBody, budget })
+  const { budget, clock, limits } = plane
+  const bounds = { limit: limits.maxBufferedBody, budget }
+  if (payload.parts === 'events') return (seed) => openEventResigner(seed, { ...bounds, clock })
+  return (seed) => openChunkResigner(seed, bounds)
 }
 
 function hashOf(payload: PayloadDecision, body: Buffer | undefined): string {
