@@ -97,7 +97,7 @@ export class Exchange {
         bytes =
           transformer && !this.#over
             ? this.#takeTransformed(scanner, transformer)
-            : client.take(scanner.scan(client.held).consumed)
+            : client.take(scanner.scan(client.piece).consumed)
       } catch (error) {
         this.#uploadFault = toFault(error)
         upstream.destroy()
@@ -123,7 +123,7 @@ export class Exchange {
   #takeTransformed(scanner: BodyScanner, transformer: BodyTransformer): Buffer {
     const { client, head } = this.#options
     const parts: Buffer[] = []
-    const { consumed } = scanner.scan(client.held, (payload) => parts.push(...transformer.write(payload)))
+    const { consumed } = scanner.scan(client.piece, (payload) => parts.push(...transformer.write(payload)))
     client.take(consumed)
     if (scanner.done) parts.push(...transformer.end())
     const payload = Buffer.concat(parts)
@@ -208,11 +208,11 @@ export class Exchange {
   }
 }
 
-/** Takes what belongs to the body from `held`; the bare payload if `dechunks`. @throws Fault WIRE_MALFORMED */
+/** Takes what belongs to the body from the first piece held; the bare payload if `dechunks`. @throws Fault WIRE_MALFORMED */
 function takeScanned(link: Link, scanner: BodyScanner, dechunks: boolean): Buffer {
-  if (!dechunks) return link.take(scanner.scan(link.held).consumed)
+  if (!dechunks) return link.take(scanner.scan(link.piece).consumed)
   const payload: Buffer[] = []
-  link.take(scanner.scan(link.held, (part) => payload.push(part)).consumed)
+  link.take(scanner.scan(link.piece, (part) => payload.push(part)).consumed)
   return Buffer.concat(payload)
 }
 

@@ -62,3 +62,21 @@ test('what nobody asked for is announced', async () => {
   await announced
   assert.equal(link.held.toString(), 'unasked')
 })
+
+test('large pieces stay apart until they are asked for in one, small ones are joined', async () => {
+  await using pair = await openPair()
+  const { link } = pair
+  const large = Buffer.alloc(16 * 1024, 'l')
+  for (const bytes of ['a', 'b', large, 'c', 'd']) link.socket.emit('data', Buffer.from(bytes))
+  assert.equal(link.take(1).toString(), 'a')
+  assert.equal(link.piece.toString(), 'b')
+  assert.equal(link.take(1 + large.length + 1).toString(), `b${large.toString()}c`)
+  assert.equal(link.held.toString(), 'd')
+  assert.equal(link.take(1).toString(), 'd')
+  assert.equal(link.take(0).length, 0)
+  assert.equal(link.held.length, 0)
+  const dripped = Buffer.alloc(20_000, 'x')
+  for (const byte of dripped) link.socket.emit('data', Buffer.of(byte))
+  assert.equal(link.piece.length, 16 * 1024)
+  assert.deepEqual(link.take(dripped.length), dripped)
+})

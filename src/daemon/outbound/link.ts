@@ -8,16 +8,16 @@ export interface ByteStream extends Duplex {
 
 /** Beyond this many unread bytes the sender is held back by TCP. */
 const highWater = 64 * 1024
+/** Smaller pieces that arrive one behind the other are joined: as many as bytes would take much more than these. */
+const pieceLimit = 16 * 1024
 const empty = Buffer.alloc(0)
 
 /**
- * One end of a socket, read by pulling and written with back-pressure. Bytes gather in `held` until taken; at most
- * one caller waits in `fill` and one in a write at a time. Errors of the socket end it and are kept in `error`.
+ * One end of a socket, read by pulling and written with back-pressure. Bytes gather until taken; at most one caller
+ * waits in `fill` and one in a write at a time. Errors of the socket end it and are kept in `error`.
  */
 export class Link {
   readonly socket: ByteStream
-  /** Received and not taken. */
-  held: Buffer = empty
   /** Ever received and written, in bytes of this link's own layer. */
   received = 0
   sent = 0
@@ -29,6 +29,9 @@ export class Link {
   onUnasked: (() => void) | undefined
   /** Called once. */
   onClose: (() => void) | undefined
+  readonly #pieces: Buffer[] = []
+  /** Bytes received and not taken. */
+  #size = 0
   #waiting: ((more: boolean) => void) | undefined
   #drained: (() => void) | undefined
 
@@ -51,10 +54,24 @@ export class Link {
     }
   }
 
+  /** Received and not taken, in one. */
+  get held(): Buffer {
+    if (this.#pieces.length > 1) this.#pieces.splice(0, Infinity, Buffer.concat(this.#pieces))
+    return this.piece
+  }
+
+  /** The first of what is held, as it came: for bodies, which need not be joined. */
+  get piece(): Buffer {
+    return this.#pieces[0] ?? empty
+  }
+
   #receive(chunk: Buffer): void {
+    const last = this.#pieces.at(-1)
     this.received += chunk.length
-    this.held = this.held.length === 0 ? chunk : Buffer.concat([this.held, chunk])
-    if (this.held.length >= highWater) this.socket.pause()
+    this.#size += chunk.length
+    if (!last || last.length + chunk.length > pieceLimit) this.#pieces.push(chunk)
+    else this.#pieces[this.#pieces.length - 1] = Buffer.concat([last, chunk])
+    if (this.#size >= highWater) this.socket.pause()
     this.#wake(true)
   }
 
@@ -77,17 +94,20 @@ export class Link {
   }
 
   /** Waits until more than `beyond` bytes are held (the default: than now); false when no more will come. */
-  fill(beyond = this.held.length): Promise<boolean> {
-    if (this.held.length > beyond) return Promise.resolve(true)
+  fill(beyond = this.#size): Promise<boolean> {
+    if (this.#size > beyond) return Promise.resolve(true)
     if (this.ended) return Promise.resolve(false)
     if (this.socket.isPaused()) this.socket.resume()
     return new Promise((resolve) => (this.#waiting = resolve))
   }
 
-  /** Removes the first `count` bytes of `held` and returns them. */
+  /** Removes the first `count` bytes of what is held and returns them. */
   take(count: number): Buffer {
-    const taken = count === this.held.length ? this.held : this.held.subarray(0, count)
-    this.held = count === this.held.length ? empty : this.held.subarray(count)
+    const bytes = count > this.piece.length ? this.held : this.piece
+    const taken = count === bytes.length ? bytes : bytes.subarray(0, count)
+    if (count < bytes.length) this.#pieces[0] = bytes.subarray(count)
+    else this.#pieces.shift()
+    this.#size -= taken.length
     return taken
   }
 
