@@ -51,3 +51,24 @@ test('an executable is known by its path and by a link to it, not by that of a c
     rmSync(folder, { recursive: true })
   }
 })
+
+test('a policy that changes during a look decides, and nobody is refused for it', async () => {
+  await using attestor = openProcessReader()
+  const startTicks = (await attestor.startOf(process.pid))!
+  const { pin } = (await attestor.attest(process.pid, startTicks))!
+  let looks = 0
+  const changing = {
+    ...attestor,
+    async attest(pid: number, ticks: bigint) {
+      looks += 1
+      if (looks === 1) await judge.setPolicy(scopeWith(realpathSync(process.execPath)), 2, new Map())
+      return attestor.attest(pid, ticks)
+    },
+  }
+  const judge = openJudge({ attestor: changing, capture: undefined, log: silentLog })
+  await judge.setPolicy(scopeWith('/bin/true'), 1, new Map())
+  const judgement = await judge.judge({ process: pin, level: 'user', port: 443, fresh: true })
+  assert.equal(judgement.generation, 2)
+  assert.equal(judgement.identity, 'by-path')
+  assert.equal(looks, 2)
+})

@@ -7,7 +7,7 @@ import type { Scope, ScopedIdentity } from '#model/scope'
 import { chooseIdentity, explainMatch, isCollected, matchIdentities } from '#model/selectors'
 import type { JudgeRequest, Judgement } from './worker-protocol.ts'
 
-/** What `tideway attest PID` prints. */
+/** Who a process is, and why. */
 export interface Explanation {
   readonly pid: number
   readonly executable: string
@@ -131,11 +131,13 @@ export function openJudge({
       ports = named.length === 0 ? [] : [0, ...new Set(named.map(Number))]
     },
     async judge({ process, level, port, fresh }) {
-      const judgedUnder = generation
-      const attestation = await attest(process, fresh)
+      let judgedUnder: number
+      let attestation: Attestation
+      do {
+        judgedUnder = generation
+        attestation = await attest(process, fresh)
+      } while (judgedUnder !== generation)
       const identity = choose(attestation, port)
-      if (judgedUnder !== generation)
-        throw new Fault('ATTESTATION_FAILED', 'the policy has changed meanwhile')
       if (level === 'process' && 'image' in process) tellKernel(process, attestation, port, identity)
       const { pin, executable } = attestation
       return { generation, pin, executable, ...(identity !== undefined && { identity }) }
