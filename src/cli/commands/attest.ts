@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { Fault } from '#base/errors'
-import type { Explanation } from '#daemon/program'
+import type { Attested } from '#daemon/program'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
 
@@ -12,7 +12,8 @@ function render({
   identity,
   spiffeId,
   identities,
-}: Explanation): string {
+  conditions,
+}: Attested): string {
   const conclusion = {
     identified: `identified as ${spiffeId} (workloadidentity/${identity})`,
     stranger: 'a stranger: no identity matches',
@@ -26,6 +27,9 @@ function render({
     `  ${name}: ${matched ? 'matches' : 'does not match'}`,
     ...reasons.map((reason) => `    ${reason}`),
   ])
+  const wrong = conditions.map(
+    ({ subject, type, status, message }) => `  ${subject}: ${type}=${status}: ${message}`,
+  )
   return [
     `PROCESS:     ${pid} ${executable}`,
     `IDENTITY:    ${conclusion}`,
@@ -33,6 +37,7 @@ function render({
     ...rows,
     `IDENTITIES IN THE SCOPE OF THIS DAEMON:${explained.length === 0 ? ' none' : ''}`,
     ...explained,
+    ...(wrong.length === 0 ? [] : ['CONDITIONS OF WHAT ITS REQUESTS DEPEND ON:', ...wrong]),
   ].join('\n')
 }
 
@@ -48,7 +53,7 @@ export function attestCommand(cli: Cli): Command {
       if (output !== undefined && output !== 'json')
         throw new Fault('SETTING_INVALID', '--output: only json is known')
       const directory = findRunDir(runDir, cli.env)
-      const explanation = await askDaemon<Explanation>(directory, 'POST', '/attest', { pid: Number(text) })
+      const explanation = await askDaemon<Attested>(directory, 'POST', '/attest', { pid: Number(text) })
       cli.terminal.print(output === 'json' ? JSON.stringify(explanation, null, 2) : render(explanation))
     })
 }

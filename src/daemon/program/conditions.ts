@@ -1,4 +1,5 @@
 import type { ReportedCondition } from '#daemon/sync'
+import type { Scope } from '#model/scope'
 
 /** What is wrong with resources of the scope, as this daemon sees it: the newest word on each. */
 export interface ConditionBoard {
@@ -29,4 +30,19 @@ export function openConditionBoard(): ConditionBoard {
     },
     all: () => [...conditions.values()],
   }
+}
+
+/** What is wrong with that on which the requests of an identity depend: itself, its Services, this daemon. */
+export function conditionsFor(
+  name: string,
+  { identities, bindings }: Scope,
+  conditions: readonly ReportedCondition[],
+): readonly ReportedCondition[] {
+  const spiffeId = identities.get(name)?.spiffeId
+  const services = [...bindings.values()]
+    .filter((binding) => binding.spiffeId === spiffeId)
+    .flatMap(({ serviceNames }) => serviceNames.map((service) => `service/${service}`))
+  const subjects = new Set(['daemon', `workloadidentity/${name}`, ...services])
+  // What has recovered has nothing to say.
+  return conditions.filter(({ subject, message }) => subjects.has(subject) && message !== '')
 }

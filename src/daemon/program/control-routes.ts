@@ -3,10 +3,17 @@ import { Fault } from '#base/errors'
 import type { ProcessAttestor } from '#daemon/attestation'
 import type { ConnectTo } from '#daemon/outbound'
 import type { RunFacts } from '#daemon/run'
+import type { ReportedCondition } from '#daemon/sync'
 import type { TrustListeners } from '#daemon/trust'
 import type { Scope } from '#model/scope'
 import type { ControlRoute } from './control.ts'
-import type { Judge } from './judge.ts'
+import type { Explanation, Judge } from './judge.ts'
+
+/** What `tideway attest PID` prints. */
+export interface Attested extends Explanation {
+  /** What is wrong with that on which its requests depend, as this daemon sees it. */
+  readonly conditions: readonly ReportedCondition[]
+}
 
 /** Every port that a Service of the scope may be reached on. */
 export function servicePorts(scope: Scope): readonly number[] {
@@ -36,6 +43,7 @@ export function controlRoutes({
   status,
   isReady,
   facts,
+  conditionsFor,
   trustListeners,
 }: {
   judge: Judge
@@ -44,6 +52,8 @@ export function controlRoutes({
   /** Whether the scope is known and in effect. */
   isReady: () => boolean
   facts: () => RunFacts
+  /** Of the identity of that name. */
+  conditionsFor: (identity: string) => readonly ReportedCondition[]
   trustListeners: TrustListeners
 }): readonly ControlRoute[] {
   return [
@@ -64,7 +74,7 @@ export function controlRoutes({
       method: 'POST',
       path: '/attest',
       everyone: true,
-      async answer(body, caller) {
+      async answer(body, caller): Promise<Attested> {
         const pid = field(body, 'pid')
         if (typeof pid !== 'number' || !Number.isInteger(pid) || pid < 1) {
           throw new Fault('WIRE_MALFORMED', 'pid is not a process number')
@@ -76,7 +86,9 @@ export function controlRoutes({
         if (!caller.trusted && attestation.pin.uid !== caller.uid) {
           throw new Fault('API_FORBIDDEN', `process ${pid} belongs to another user`)
         }
-        return judge.explain(attestation)
+        const explanation = judge.explain(attestation)
+        const { identity } = explanation
+        return { ...explanation, conditions: identity === undefined ? [] : conditionsFor(identity) }
       },
     },
   ]

@@ -10,6 +10,7 @@ import { hardenProcess } from '#daemon/processes'
 import { canEnclose, type RunFacts } from '#daemon/run'
 import { runShipping, runStream } from '#daemon/sync'
 import { writeTrustBundle } from '#daemon/trust'
+import { conditionsFor } from './conditions.ts'
 import { claimSocket, openControl } from './control.ts'
 import { controlRoutes, formatConnectTo, servicePorts } from './control-routes.ts'
 import { hasIpv6Route, listenerDescriptor, openDoor } from './doors.ts'
@@ -144,6 +145,7 @@ export async function runDaemon(
     status,
     isReady: keeper.known,
     facts,
+    conditionsFor: (identity) => conditionsFor(identity, keeper.scope(), board.all()),
     trustListeners: serving.trustListeners,
   })
   const control = stack.use(await openControl({ path: paths.control, everyone, routes, log }))

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { openAuthority } from './authority.ts'
+import { agentHost, agentPath, binding, identity, service, source } from './resources.ts'
+import { openTrap, type Trap } from './trap.ts'
+import type { Workload } from './workload.ts'
+import { openWorld, python, uids, until, type World } from './world.ts'
+
+/** A wrong certificate of the cloud: who is refused for it, and everyone whose business it is, can read why. */
+describe('an upstream that cannot prove the name of a bound host', () => {
+  let world: World
+  let workload: Workload
+  let trap: Trap
+
+  before(async () => {
+    world = await openWorld()
+    trap = await openTrap('203.0.113.66')
+    await world.createRole('agents', 'agent')
+    await world.apply(
+      identity('agent', { 'process:uid': uids.identified, 'process:binary:path': python }),
+      service('runtime', agentHost),
+      source('agents'),
+      binding('agent', { from: 'agents', to: 'runtime' }),
+    )
+    await world.untilBound('agent')
+    workload = await world.startWorkload({ uid: uids.identified })
+  })
+  after(async () => {
+    trap.close()
+    await world[Symbol.asyncDispose]()
+  })
+
+  /** What `tideway attest` says of the workload. */
+  async function attested(): Promise<string> {
+    const { code, stdout, stderr } = await world.cli([
+      'attest',
+      String(workload.pid),
+      `--run-dir=${world.layout.run}`,
+    ])
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+  async function upstreamVerified() {
+    const { status } = await world.api.get('Service', 'runtime')
+    return status?.conditions?.find(({ type }) => type === 'UpstreamVerified')
+  }
+
+  const unknown = openAuthority('Nobody knows this authority')
+  const shown: [what: string, make: () => { key: string; cert: string }, reason: RegExp][] = [
+    ['of another name', () => world.authority.leafFor('evil.example'), /does not match|altnames/i],
+    ['that has expired', () => world.authority.leafFor(agentHost, { expired: true }), /expired/],
+    ['of an unknown authority', () => unknown.leafFor(agentHost), /unable to|issuer|first certificate/],
+  ]
+  for (const [index, [what, make, reason]] of shown.entries()) {
+    it(`with a certificate ${what}: the reason is told to workload, operator and auditor`, async () => {
+      trap.show(make())
+      const path = agentPath('unproved', index)
+      const outcome = await workload.do('request', { host: agentHost, address: trap.address, path })
+      assert.equal(outcome.headers?.['x-tideway-error'], 'UPSTREAM_UNVERIFIED', JSON.stringify(outcome))
+      assert.match(outcome.text!, reason)
+      assert.equal(trap.take().text, '')
+
+      assert.match(await attested(), new RegExp(`service/runtime: UpstreamVerified=False: .*${agentHost}`))
+      assert.match(await attested(), reason)
+      const condition = await until('the Service says so', async () => {
+        const found = await upstreamVerified()
+        return found?.status === 'False' && reason.test(found.message) && found
+      })
+      assert.equal(condition.reason, 'UPSTREAM_UNVERIFIED')
+      const refused = await until('the audit trail says so', async () => {
+        const records = await world.audit()
+        return records.find((record) => record.type === 'request.start' && record.path === path)
+      })
+      assert.partialDeepStrictEqual(refused, { decision: 'refused', identity: 'agent', host: agentHost })
+      assert.match((refused as { reason: string }).reason, reason)
+    })
+  }
+
+  it('has nothing said of it any more once it proves the name', async () => {
+    assert.equal((await workload.ask(agentHost, agentPath('proved', 0))).status, 200)
+    await until('the Service has recovered', async () => (await upstreamVerified())?.status !== 'False')
+    assert.doesNotMatch(await attested(), /UpstreamVerified/)
+  })
+})
