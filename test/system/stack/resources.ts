@@ -49,9 +49,13 @@ export function source(name: string, endpoint?: string): string {
   })
 }
 
-export function binding(name: string, { from, to }: { from: string; to: string }): string {
+/** Of the workload of the same name unless given. */
+export function binding(
+  name: string,
+  { from, to, workload = name }: { from: string; to: string; workload?: string },
+): string {
   return document('core', 'CredentialBinding', name, {
-    workloadID: name,
+    workloadID: workload,
     credentialSource: from,
     propagation: { injection: { selectors: [{ app: to }] } },
   })

@@ -71,12 +71,12 @@ def message(host, path, body='{"inputText": "hello"}', method="POST"):
     return "\r\n".join([*head, f"Content-Length: {len(body)}", "", body])
 
 
-def request(host, path, id=None, **where):
-    """A request over the connection `id`, or over one of its own."""
+def request(host, path, id=None, said={}, **where):
+    """A request over the connection `id`, or over one of its own; `said`: method and body, where they matter."""
     if id is None:
         connect("once", host, **where)
     try:
-        send(id or "once", message(host, path))
+        send(id or "once", message(host, path, **said))
         return receive(id or "once")
     finally:
         if id is None:

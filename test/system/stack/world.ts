@@ -40,7 +40,7 @@ export const uids = { identified: 52_001, stranger: 52_002, other: 52_003, daemo
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  seconds = 40,
+  seconds = 120,
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = systemClock.monotonic() + seconds * 1000
   for (;;) {
@@ -98,13 +98,15 @@ export interface World extends AsyncDisposable {
   startDaemon(): Promise<void>
   /** Resolves when a scope is in effect and all workers serve. */
   untilDaemonReady(): Promise<void>
+  /** What a living daemon says of itself. */
+  daemonStatus(): Promise<DaemonStatus>
   /** Processes of the daemon: who carries connections, who reads /proc. */
   daemonChildren(): { workers: number[]; attestor: number }
   cli(args: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>
   /** Applies the documents through the CLI. */
   apply(...documents: readonly string[]): Promise<void>
-  /** Makes the role in the account that only the workload of that name can assume. */
-  createRole(name: string, workloadId: string): Promise<void>
+  /** Makes the role in the account that only the workload of that name can assume; `actions`: what it may do. */
+  createRole(name: string, workloadId: string, actions?: readonly string[]): Promise<void>
   /** Resolves when the bindings are in effect. */
   untilBound(...names: readonly string[]): Promise<void>
   startWorkload(options: WorkloadOptions): Promise<Workload>
@@ -117,8 +119,14 @@ export interface World extends AsyncDisposable {
 export const isUnsigned = ({ principal }: CloudRequest): boolean => principal === undefined
 
 /** What of the daemon's `GET /status` is looked at. */
-interface DaemonStatus {
-  readonly workers: { readonly serving: number; readonly configured: number }
+export interface DaemonStatus {
+  /** Whether the server is reached. */
+  readonly connected: boolean
+  readonly workers: {
+    readonly serving: number
+    readonly configured: number
+    readonly stats: readonly { readonly connections: number; readonly idleUpstreams: number }[]
+  }
 }
 
 async function httpGet(target: object, route: string): Promise<{ status: number; text: string }> {
@@ -227,11 +235,12 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   const join = JSON.parse(created.stdout) as { token: string; server: string; caHash: string }
   const controlSocket = path.join(layout.run, 'daemon.sock')
   let assertDaemonAlive = () => true
+  const askDaemon = (route: string) => httpGet({ socketPath: controlSocket }, route)
+  const daemonStatus = async () => JSON.parse((await askDaemon('/status')).text) as DaemonStatus
   const untilDaemonReady = async () => {
-    const ask = (route: string) => httpGet({ socketPath: controlSocket }, route)
     const isReady = async () => {
-      if ((await ask('/ready')).status !== 200) return false
-      const { workers } = JSON.parse((await ask('/status')).text) as DaemonStatus
+      if ((await askDaemon('/ready')).status !== 200) return false
+      const { workers } = await daemonStatus()
       return workers.serving === workers.configured
     }
     await until('the daemon is ready', async () => assertDaemonAlive() && (await isReady()))
@@ -306,6 +315,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
       daemon = await startDaemon()
     },
     untilDaemonReady,
+    daemonStatus,
     daemonChildren() {
       const children = readFileSync(`/proc/${daemon.pid}/task/${daemon.pid}/children`, 'utf8')
       const pids = children.trim().split(' ').map(Number)
@@ -318,7 +328,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
       const { code, stdout, stderr } = await cli(['ctl', 'apply', '-f', '-'], stream(...documents))
       assert.equal(code, 0, stdout + stderr)
     },
-    async createRole(name, workloadId) {
+    async createRole(name, workloadId, actions = ['bedrock:*']) {
       const issuerUrl = `https://${layout.api}/oidc`
       const audience = 'sts.amazonaws.com'
       const subject = `spiffe://${trustDomain}/${workloadId}`
@@ -328,7 +338,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
         audience,
         roleName: name,
         trustPolicy: JSON.stringify(trustPolicy(setup)),
-        permissions: JSON.stringify(permissionsPolicy(['bedrock:*'], ['*'])),
+        permissions: JSON.stringify(permissionsPolicy(actions, ['*'])),
       })
     },
     async untilBound(...names) {

@@ -1,0 +1,24 @@
+/**
+ * Soak: the whole product under mixed traffic while its parts, the processes that it serves and the cloud are killed
+ * at random: `npm run soak -- --minutes 60 --processes 200 --seed 1`. Needs root. Exits 1 with what must not have
+ * been, and says where the logs are.
+ */
+import { parseArgs } from 'node:util'
+import { systemClock } from '#base/clock'
+import { soak } from './soak.ts'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '60' },
+    processes: { type: 'string', default: '200' },
+    seed: { type: 'string' },
+  },
+})
+const minutes = Number(values.minutes)
+const processes = Number(values.processes)
+const seed = Number(values.seed ?? systemClock.now() % 2 ** 32)
+if (!(minutes > 0) || !Number.isInteger(processes) || processes < 1 || !Number.isInteger(seed)) {
+  console.error('usage: npm run soak -- [--minutes N] [--processes N] [--seed N]')
+  process.exit(2)
+}
+process.exitCode = (await soak({ minutes, processes, seed })) ? 0 : 1

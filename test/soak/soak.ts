@@ -1,0 +1,142 @@
+// One soak from beginning to end: what happens when, and what is looked at in between.
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { systemClock } from '#base/clock'
+import { openRandom } from '../fuzz/random.ts'
+import { processesBelow } from '../system/stack/secrets.ts'
+import { until, type World } from '../system/stack/world.ts'
+import { Books } from './books.ts'
+import { heldConnections } from './connections.ts'
+import { startCrowd, type Crowd } from './crowd.ts'
+import { deedsOn, type Deed } from './deeds.ts'
+import { Disturbances } from './disturbances.ts'
+import { openJournal, type Journal } from './journal.ts'
+import { Outcomes } from './outcomes.ts'
+import { bound, openStage, type Stage } from './stage.ts'
+import { rage } from './storm.ts'
+import { printProgress, printSummary, Tally } from './summary.ts'
+import { grownDescriptors, grownMemory, takeVitals, type Sample } from './vitals.ts'
+
+export interface SoakOptions {
+  readonly minutes: number
+  readonly processes: number
+  /** Chooses deeds and requests; what depends on time is not repeated. */
+  readonly seed: number
+}
+
+/** Of all processes together: what two cores carry beside the deeds. */
+const requestsPerSecond = 100
+/** Of the time: how long everything is killed. In the rest nothing is whose memory is looked at. */
+const stormShare = 0.6
+const secondsBetweenDeeds = 3
+const progressSeconds = 10
+/** Upstream connections are kept for 15 s after their last use. */
+const settleSeconds = 120
+
+/** True when every invariant held. */
+export async function soak(options: SoakOptions): Promise<boolean> {
+  using journal = openJournal()
+  const stage = await openStage()
+  const { base, host } = stage.world.place
+  const tally = new Tally()
+  try {
+    await runOn(stage, { ...options, journal, tally })
+    await leaveNothing(stage.world, journal)
+  } catch (error) {
+    // What breaks after the first failure mostly comes from it.
+    if (journal.failures.length === 0) journal.broken(String(error))
+  }
+  journal.keep(stage.world)
+  await stage[Symbol.asyncDispose]()
+  for (const left of [base, host].filter(existsSync)) journal.broken(`${left} was left behind`)
+  printSummary(tally)
+  return journal.failures.length === 0
+}
+
+async function runOn(
+  stage: Stage,
+  { minutes, processes, seed, journal, tally }: SoakOptions & { journal: Journal; tally: Tally },
+): Promise<void> {
+  const { world } = stage
+  const random = openRandom(seed)
+  const onBroken = (what: string) => journal.broken(what)
+  const disturbances = new Disturbances()
+  const outcomes = (tally.outcomes = new Outcomes(disturbances, onBroken))
+  const books = (tally.books = new Books({
+    accessLog: path.join(world.layout.emulatorState, 'access.ndjson'),
+    auditFolder: path.join(world.layout.serverData, 'audit'),
+    identities: new Set(bound.keys()),
+    onBroken,
+  }))
+  await using probe = await world.startWorkload({ uid: bound.get('alpha')! })
+  let crowd!: Crowd
+  const deeds = deedsOn({ stage, crowd: () => crowd, random })
+
+  /** Traffic and deeds for a while, then none, until nothing is under way. */
+  async function phase(name: string, seconds: number, among: readonly Deed[]): Promise<readonly Sample[]> {
+    crowd = startCrowd({
+      stage,
+      processes,
+      pauseSeconds: processes / requestsPerSecond,
+      random,
+      onReport: (report) => outcomes.take(report),
+      onBroken,
+    })
+    const over = AbortSignal.timeout(seconds * 1000)
+    const signal = AbortSignal.any([journal.failed, over])
+    const raging = rage({
+      deeds: among,
+      probe,
+      random,
+      disturbances,
+      pauseSeconds: secondsBetweenDeeds,
+      signal,
+      onBegin: (what) => journal.note('deed', { deed: what }),
+      onDone: (done) => tally.done(done),
+    }).catch((error: unknown) => onBroken(String(error)))
+    const begun = systemClock.monotonic()
+    let early: readonly Sample[] | undefined
+    for (let round = 1; !signal.aborted; round += 1) {
+      const due = begun + round * progressSeconds * 1000
+      await delay(Math.max(0, due - systemClock.monotonic()), undefined, { signal }).catch(() => {})
+      books.read()
+      tally.vitals = takeVitals(world)
+      if (systemClock.monotonic() - begun > seconds * 250) early ??= tally.vitals
+      journal.note('vitals', { vitals: tally.vitals })
+      printProgress(name, (systemClock.monotonic() - begun) / 1000, tally)
+    }
+    await raging
+    const late = takeVitals(world)
+    await crowd.stop(AbortSignal.timeout(settleSeconds * 1000))
+    if (early && !among.some(({ replaces }) => replaces)) grownMemory(early, late).forEach(onBroken)
+    journal.failed.throwIfAborted()
+    await until('no connection is held any more', () => heldConnections().length === 0, settleSeconds)
+    await until(
+      'every request that the cloud saw signed has its record',
+      () => {
+        books.read()
+        return books.unrecorded().length === 0
+      },
+      settleSeconds,
+    )
+    return takeVitals(world)
+  }
+
+  const seconds = minutes * 60
+  const afterStorm = await phase('storm', seconds * stormShare, deeds)
+  const lasting = deeds.filter(({ replaces }) => !replaces)
+  const atEnd = await phase('calm', seconds * (1 - stormShare), lasting)
+  grownDescriptors(afterStorm, atEnd).forEach(onBroken)
+}
+
+/** Stops the daemon and takes it out of the kernel: neither leaves anything. */
+async function leaveNothing(world: World, journal: Journal): Promise<void> {
+  const { daemon, place, layout } = world
+  await daemon.end('SIGTERM')
+  const processes = processesBelow(path.join(place.host, 'daemon'))
+  if (processes.length > 0) journal.broken(`processes of the daemon were left: ${processes.join(' ')}`)
+  const { code, stderr } = await world.cli(['capture', 'release', `--run-dir=${layout.run}`])
+  if (code !== 0) journal.broken(`capture release: ${stderr}`)
+  if (existsSync(`${layout.run}-bpf`)) journal.broken('pins were left in the kernel')
+}
