@@ -279,6 +279,55 @@ describe('chunks that the client signed with keys of its own are signed anew', (
   })
 })
 
+describe('SigV4A, where the client asks for it', () => {
+  const asks = { Authorization: 'AWS4-ECDSA-P256-SHA256 Credential=AKIANOTREAL/x, Signature=0' }
+
+  test('an empty body, a hashed one and one in unsigned parts', async () => {
+    using client = await openClient(bed, proxy)
+    const body = Buffer.from('five!')
+    const tail = `x-amz-checksum-crc32:${checksum(body)}\r\n\r\n`
+    const unsigned = Buffer.from(`5\r\nfive!\r\n0\r\n${tail}`)
+    for (const [headers, encoded] of [
+      [{}, Buffer.alloc(0)],
+      [{}, body],
+      [
+        {
+          'x-amz-content-sha256': 'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
+          'x-amz-decoded-content-length': 5,
+          'x-amz-trailer': 'x-amz-checksum-crc32',
+        },
+        unsigned,
+      ],
+    ] as const) {
+      const rest = { ...asks, 'x-amz-region-set': 'us-*,eu-west-1', 'Content-Length': encoded.length }
+      const head = putHead('asymmetric', { ...headers, ...rest })
+      const answer = await client.send(Buffer.concat([Buffer.from(head), encoded]), 'PUT')
+      assert.equal(answer?.head.status, 200, String(answer?.body))
+    }
+    assert.equal((await readBack('asymmetric')).toString(), 'five!')
+  })
+
+  test('chunks and a trailer, in the room that the client left for signatures', async () => {
+    using client = await openClient(bed, proxy)
+    const body = randomBytes(100_000)
+    const signature = '0'.repeat(140).padEnd(144, '*')
+    const tail = `x-amz-checksum-crc32:${checksum(body)}\r\nx-amz-trailer-signature:${signature}\r\n\r\n`
+    const encoded = chunked(body, { signature, tail })
+    const head = putHead('asymmetric-chunks', {
+      ...asks,
+      'x-amz-region-set': '*',
+      'x-amz-content-sha256': 'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER',
+      'x-amz-decoded-content-length': body.length,
+      'x-amz-trailer': 'x-amz-checksum-crc32',
+      'Content-Encoding': 'aws-chunked',
+      'Content-Length': encoded.length,
+    })
+    const answer = await client.send(Buffer.concat([Buffer.from(head), encoded]), 'PUT')
+    assert.equal(answer?.head.status, 200, String(answer?.body))
+    assert((await readBack('asymmetric-chunks')).equals(body))
+  })
+})
+
 test('the emulator saw nothing but good signatures', () => {
   const codes = new Set(emulator.records().map(({ reason = 'good' }) => reason.split(':')[0]))
   assert.deepEqual(codes.difference(new Set(['good', 'NoSuchKey'])), new Set())

@@ -16,6 +16,7 @@ import {
 import { authRefusal, type AuthFailure } from './auth-refusals.ts'
 import { AwsError } from './aws-error.ts'
 import type { AccessKey, AccessKeys } from './credentials.ts'
+import { matchesGlob } from './glob.ts'
 import { signingName, type Route } from './route.ts'
 
 const minute = 60_000
@@ -73,14 +74,21 @@ export async function authenticate(options: {
 
 type Refuse = (failure: AuthFailure, detail?: string, details?: Record<string, string>) => AwsError
 
-function checkScope(route: Route, { scope, at }: SignatureClaim, refuse: Refuse): void {
+/** Whether a scope covers a region: of SigV4A it is a set of names and patterns. */
+function covers({ algorithm, scope }: SignatureClaim, region: string): boolean {
+  if (algorithm === 'AWS4-HMAC-SHA256') return scope.region === region
+  return scope.region.split(',').some((pattern) => matchesGlob(pattern.trim(), region))
+}
+
+function checkScope(route: Route, claim: SignatureClaim, refuse: Refuse): void {
+  const { scope, at } = claim
   if (scope.service !== signingName(route.service)) {
     throw refuse(
       'wrong-service',
       `Credential should be scoped to correct service: '${signingName(route.service)}'.`,
     )
   }
-  if (scope.region !== route.region) {
+  if (!covers(claim, route.region)) {
     const s3Text = `the region '${scope.region}' is wrong; expecting '${route.region}'`
     throw refuse(
       'wrong-region',

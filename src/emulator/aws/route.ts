@@ -50,7 +50,7 @@ export function findRoute(request: WireRequest, claim: SignatureClaim | undefine
   return (
     service && {
       service,
-      region: claim?.scope.region ?? globalRegion,
+      region: claim?.algorithm === 'AWS4-HMAC-SHA256' ? claim.scope.region : globalRegion,
       ...(bucket === undefined ? {} : { bucket }),
     }
   )

@@ -4,7 +4,9 @@ import { headerValue, parseQuery, splitTarget, type WireRequest } from './wire-r
 /** What a request says about its own signature. Nothing in it is verified yet. */
 export interface SignatureClaim {
   readonly form: 'header' | 'query'
+  readonly algorithm: Algorithm
   readonly accessKeyId: string
+  /** Of SigV4A `region` is a set: names and patterns joined by commas. */
   readonly scope: { readonly date: string; readonly region: string; readonly service: string }
   /** Lower-case, in the order given. */
   readonly signedHeaders: readonly string[]
@@ -21,7 +23,9 @@ export type ClaimReading =
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'claim'; readonly claim: SignatureClaim }
 
-const algorithm = 'AWS4-HMAC-SHA256'
+const algorithms = ['AWS4-HMAC-SHA256', 'AWS4-ECDSA-P256-SHA256'] as const
+export type Algorithm = (typeof algorithms)[number]
+
 const maxPresignedSeconds = 7 * 24 * 3600
 
 /** Reads the Authorization header, or else the query of a presigned URL (SigV4, "Authenticating requests"). */
@@ -37,8 +41,9 @@ export function readClaim(request: WireRequest): ClaimReading {
 }
 
 function readHeader(request: WireRequest, authorization: string): ClaimReading {
-  if (!authorization.startsWith(`${algorithm} `)) {
-    return { kind: 'malformed', reason: `Authorization header requires algorithm ${algorithm}` }
+  const algorithm = algorithms.find((name) => authorization.startsWith(`${name} `))
+  if (algorithm === undefined) {
+    return { kind: 'malformed', reason: `Authorization header requires algorithm ${algorithms[0]}` }
   }
   const fields = new Map<string, string>()
   for (const part of authorization.slice(algorithm.length).split(',')) {
@@ -49,6 +54,8 @@ function readHeader(request: WireRequest, authorization: string): ClaimReading {
   const sessionToken = headerValue(request, 'x-amz-security-token')
   return assemble({
     form: 'header',
+    algorithm,
+    regionSet: headerValue(request, 'x-amz-region-set'),
     credential: fields.get('Credential'),
     signedHeaders: fields.get('SignedHeaders'),
     signature: fields.get('Signature'),
@@ -64,8 +71,9 @@ function readPresigned(query: ReadonlyMap<string, readonly string[]>): ClaimRead
     }
   }
   const one = (name: string) => query.get(name)?.[0]
-  if (one('X-Amz-Algorithm') !== algorithm) {
-    return { kind: 'malformed', reason: `X-Amz-Algorithm only supports "${algorithm}"` }
+  const algorithm = algorithms.find((name) => name === one('X-Amz-Algorithm'))
+  if (algorithm === undefined) {
+    return { kind: 'malformed', reason: `X-Amz-Algorithm only supports "${algorithms[0]}"` }
   }
   const expires = one('X-Amz-Expires') ?? ''
   if (!/^\d{1,6}$/.test(expires) || Number(expires) > maxPresignedSeconds) {
@@ -74,6 +82,8 @@ function readPresigned(query: ReadonlyMap<string, readonly string[]>): ClaimRead
   const sessionToken = one('X-Amz-Security-Token')
   return assemble({
     form: 'query',
+    algorithm,
+    regionSet: one('X-Amz-Region-Set'),
     credential: one('X-Amz-Credential'),
     signedHeaders: one('X-Amz-SignedHeaders'),
     signature: one('X-Amz-Signature'),
@@ -85,6 +95,8 @@ function readPresigned(query: ReadonlyMap<string, readonly string[]>): ClaimRead
 
 function assemble(parts: {
   form: 'header' | 'query'
+  algorithm: Algorithm
+  regionSet: string | undefined
   credential: string | undefined
   signedHeaders: string | undefined
   signature: string | undefined
@@ -92,14 +104,16 @@ function assemble(parts: {
   expiresSeconds?: number
   sessionToken?: string
 }): ClaimReading {
-  const { form, expiresSeconds, sessionToken } = parts
+  const { form, algorithm, expiresSeconds, sessionToken } = parts
   const malformed = (reason: string): ClaimReading => ({ kind: 'malformed', reason })
   if (!parts.credential) return malformed("Authorization requires 'Credential' parameter")
   if (!parts.signature) return malformed("Authorization requires 'Signature' parameter")
   if (!parts.signedHeaders) return malformed("Authorization requires 'SignedHeaders' parameter")
   const at = parts.date === undefined ? undefined : parseAmzDate(parts.date)
   if (at === undefined) return malformed("Authorization requires existence of a valid 'X-Amz-Date' or 'Date'")
-  const [accessKeyId, date, region, service, terminator, ...rest] = parts.credential.split('/')
+  const elements = parts.credential.split('/')
+  if (algorithm === 'AWS4-ECDSA-P256-SHA256') elements.splice(2, 0, parts.regionSet ?? '')
+  const [accessKeyId, date, region, service, terminator, ...rest] = elements
   if (!accessKeyId || !date || !region || !service || terminator !== 'aws4_request' || rest.length > 0) {
     return malformed(`Credential must have 5 slash-delimited elements ending in aws4_request`)
   }
@@ -107,6 +121,7 @@ function assemble(parts: {
     kind: 'claim',
     claim: {
       form,
+      algorithm,
       accessKeyId,
       scope: { date, region, service },
       signedHeaders: parts.signedHeaders.split(';'),

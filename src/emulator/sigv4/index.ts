@@ -1,5 +1,5 @@
 /**
- * Verifies AWS Signature Version 4 as a service would: header and presigned form, and the signature chain of
+ * Verifies AWS Signature Version 4 and 4A as a service would: header and presigned form, and the signature chain of
  * aws-chunked bodies. It stands on the AWS SDK's signer and shares nothing with Tideway's own, so that one can
  * judge the other. It does not know keys, principals or clocks: whose secret, which scope and how old a request
  * may be is decided by the caller.

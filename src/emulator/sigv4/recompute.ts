@@ -1,9 +1,10 @@
-import { timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual, verify } from 'node:crypto'
 import { Sha256 } from '@aws-crypto/sha256-js'
 import { HttpRequest } from '@smithy/protocol-http'
-import { ALGORITHM_IDENTIFIER, createScope, getCanonicalHeaders, SignatureV4 } from '@smithy/signature-v4'
+import { createScope, getCanonicalHeaders, SignatureV4 } from '@smithy/signature-v4'
 import type { Secret } from '#base/secret'
 import type { SignatureClaim } from './claim.ts'
+import { ecdsaPublicKey } from './ecdsa.ts'
 import { headerValue, parseQuery, splitTarget, type WireRequest } from './wire-request.ts'
 
 /** How the canonical path is made: `s3` takes the decoded key as it is; everyone else normalises and encodes twice. */
@@ -14,8 +15,8 @@ export interface Recomputed {
   /** For the error text: AWS shows both when a signature does not match. */
   readonly canonicalRequest: string
   readonly stringToSign: string
-  /** Signs a further string under the same key and scope: chunks and trailers continue the chain. */
-  continueWith(stringToSign: string): Promise<string>
+  /** Judges a further signature under the same key and scope: chunks and trailers continue the chain. */
+  accepts(stringToSign: string, signature: string): Promise<boolean>
 }
 
 /** The AWS SDK's own signer, opened where a verifier needs it: between canonical request and signature. */
@@ -23,20 +24,18 @@ class Recomputer extends SignatureV4 {
   async recompute(
     request: HttpRequest,
     { claim, payloadHash }: { claim: SignatureClaim; payloadHash: string },
-  ): Promise<{ canonicalRequest: string; stringToSign: string; signature: string }> {
+  ): Promise<{ canonicalRequest: string; stringToSign: string }> {
     const headers = getCanonicalHeaders(request, undefined, new Set(claim.signedHeaders))
     const canonicalRequest = this.createCanonicalRequest(request, headers, payloadHash)
     const signingDate = new Date(claim.at)
     const { longDate } = this.formatDate(signingDate)
     const { date, region, service } = claim.scope
-    const scope = createScope(date, region, service)
-    const stringToSign = await this.createStringToSign(
-      longDate,
-      scope,
-      canonicalRequest,
-      ALGORITHM_IDENTIFIER,
-    )
-    return { canonicalRequest, stringToSign, signature: await this.sign(stringToSign, { signingDate }) }
+    const scope =
+      claim.algorithm === 'AWS4-HMAC-SHA256'
+        ? createScope(date, region, service)
+        : `${date}/${service}/aws4_request`
+    const stringToSign = await this.createStringToSign(longDate, scope, canonicalRequest, claim.algorithm)
+    return { canonicalRequest, stringToSign }
   }
 }
 
@@ -63,7 +62,7 @@ export async function recompute(
     const value = headerValue(request, name)
     if (value !== undefined) headers[name] = value
   }
-  const { canonicalRequest, stringToSign, signature } = await signer.recompute(
+  const { canonicalRequest, stringToSign } = await signer.recompute(
     new HttpRequest({
       method: request.method,
       path: pathRule === 's3' ? reencodePath(path) : path,
@@ -72,12 +71,17 @@ export async function recompute(
     }),
     { claim, payloadHash },
   )
-  return {
-    matches: sameText(signature, claim.signature),
-    canonicalRequest,
-    stringToSign,
-    continueWith: (text) => signer.sign(text, { signingDate: new Date(claim.at) }),
+  const accepts = acceptance(signer, claim, options.secretAccessKey)
+  return { matches: await accepts(stringToSign, claim.signature), canonicalRequest, stringToSign, accepts }
+}
+
+function acceptance(signer: Recomputer, claim: SignatureClaim, secret: Secret): Recomputed['accepts'] {
+  if (claim.algorithm === 'AWS4-HMAC-SHA256') {
+    const signingDate = new Date(claim.at)
+    return async (text, signature) => sameText(await signer.sign(text, { signingDate }), signature)
   }
+  const key = ecdsaPublicKey(claim.accessKeyId, secret)
+  return async (text, signature) => verify('sha256', Buffer.from(text), key, Buffer.from(signature, 'hex'))
 }
 
 /** Constant-time comparison of two texts that are not secret in length. */

@@ -8,7 +8,7 @@ import { sha256 } from './aws-chunked.ts'
 import { recompute } from './recompute.ts'
 import type { WireRequest } from './wire-request.ts'
 
-const folder = join(import.meta.dirname, '../../../../shared/vectors/aws-sigv4/v4')
+const folder = join(import.meta.dirname, '../../../../shared/vectors/aws-sigv4')
 const present = existsSync(folder)
 
 interface Context {
@@ -32,11 +32,18 @@ function parse(text: string): { request: WireRequest; body: string } {
   return { request: { method, target, headers }, body: body.join('\n\n') }
 }
 
+/** Cases of both versions; two of v4a were published without a result. */
+const cases = (present ? ['v4', 'v4a'] : []).flatMap((version) =>
+  readdirSync(join(folder, version))
+    .map((name) => `${version}/${name}`)
+    .filter((name) => existsSync(join(folder, name, 'header-signed-request.txt'))),
+)
+
 describe(
   'the public SigV4 vectors',
   { skip: present ? false : 'the vectors are not on this machine' },
   () => {
-    for (const name of present ? readdirSync(folder) : []) {
+    for (const name of cases) {
       const read = (file: string) => readFileSync(join(folder, name, file), 'utf8')
       for (const form of ['header', 'query'] as const) {
         test(`${name} verifies in the ${form} form, and not when one digit is changed`, async () => {
@@ -57,8 +64,8 @@ describe(
           assert.equal(result.canonicalRequest, read(`${form}-canonical-request.txt`))
           assert.equal(result.stringToSign, read(`${form}-string-to-sign.txt`))
           assert.equal(result.matches, true)
-          const digit = claim.signature.startsWith('0') ? '1' : '0'
-          const forged = { ...claim, signature: digit + claim.signature.slice(1) }
+          const digit = claim.signature.endsWith('0') ? '1' : '0'
+          const forged = { ...claim, signature: claim.signature.slice(0, -1) + digit }
           assert.equal((await recompute(request, { ...options, claim: forged })).matches, false)
         })
       }
