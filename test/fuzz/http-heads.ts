@@ -21,6 +21,7 @@ const otherHeaderTokens = bytesOf(
   'Host: h\r\n',
   'Connection: close\r\n',
   'Connection: keep-alive\r\n',
+  'Connection: host\r\n',
   'Expect: 100-continue\r\n',
   'Upgrade: h2c\r\n',
 )
