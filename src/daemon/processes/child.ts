@@ -66,6 +66,9 @@ export function startChild(
       '--',
       relocate(process.execPath),
       '--disable-sigusr1',
+      // Bodies pass through memory outside the heap, of which V8 makes room by marking the whole heap, unless it
+      // looks through its young part often: 2 MiB cost a third of the CPU for each MiB of 16, and hold less.
+      '--max-semi-space-size=2',
       '--disable-warning=ExperimentalWarning',
       relocate(fileURLToPath(module)),
     ],

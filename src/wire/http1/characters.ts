@@ -27,7 +27,9 @@ export const targetCharacters = classOf((code) => code > SP && code < 0x7f && co
  * characters: reading a slice of a string costs several times as much.
  */
 export function skip(table: Uint8Array, bytes: Uint8Array, start: number): number {
+  // Asked for once: the length of a Buffer is a call that costs as much as the rest of a step.
+  const end = bytes.length
   let at = start
-  while (at < bytes.length && table[bytes[at]!] === 1) at += 1
+  while (at < end && table[bytes[at]!] === 1) at += 1
   return at
 }
