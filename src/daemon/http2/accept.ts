@@ -35,6 +35,8 @@ export function acceptHttp2(
   socket: TLSSocket,
   options: { maxStreams: number; onRequest: (request: RequestStream) => void; onClose: () => void },
 ): AcceptedHttp2 {
+  // HTTP/2 knows no half-open connection: a peer that sends nothing any more grants no window either.
+  socket.allowHalfOpen = false
   const session = performServerHandshake(socket, {
     ...bounds,
     settings: { maxConcurrentStreams: options.maxStreams, maxHeaderListSize: 64 * 1024 },

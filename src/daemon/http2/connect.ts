@@ -39,6 +39,8 @@ export function connectHttp2(
   socket: TLSSocket,
   { timeoutMs }: { timeoutMs: number },
 ): Promise<ConnectedHttp2> {
+  // As of a client's: what upstream has ended must take no further request.
+  socket.allowHalfOpen = false
   const session = connect('https://upstream', {
     ...bounds,
     createConnection: () => socket,

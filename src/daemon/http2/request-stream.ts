@@ -19,10 +19,11 @@ export class RequestStream extends MessageStream {
     const { pseudo, headers } = fromHttp2(raw)
     this.#method = pseudo.get(':method') ?? ''
     const isOpen = !stream.endAfterHeaders
-    const chunked = isOpen && !headers.some(({ name }) => name === 'content-length')
+    const announced = headers.some(({ name }) => name === 'content-length')
+    const chunked = isOpen && !announced
     const fields = [...hostOf(pseudo, headers), ...joinCookies(headers)]
     if (chunked) fields.push({ name: 'transfer-encoding', value: 'chunked' })
-    if (!isOpen && bodied.has(this.#method)) fields.push({ name: 'content-length', value: '0' })
+    if (!isOpen && !announced && bodied.has(this.#method)) fields.push({ name: 'content-length', value: '0' })
     this.bind(stream)
     this.receive(`${this.#method} ${targetOf(pseudo)} HTTP/1.1`, fields, chunked)
   }

@@ -11,7 +11,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { connect, type ConnectionOptions } from 'node:tls'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { host, serverIdentity, type Bed, type Listener } from './fixture.ts'
 
 /** HTTP/2 as node:http2 speaks it, for tests of the data plane. */
@@ -20,6 +20,7 @@ export interface Http2Listener extends AsyncDisposable {
   readonly port: number
   /** Accepted so far. */
   readonly sessions: readonly ServerHttp2Session[]
+  readonly sockets: readonly TLSSocket[]
 }
 
 /** An upstream that speaks HTTP/2, and HTTP/1.1 only with `allowHTTP1`. */
@@ -33,6 +34,8 @@ export async function listenHttp2(
     ...options,
   })
   const sessions: ServerHttp2Session[] = []
+  const sockets: TLSSocket[] = []
+  server.on('secureConnection', (socket) => sockets.push(socket))
   server.on('session', (session) => {
     session.on('error', () => {})
     sessions.push(session)
@@ -47,6 +50,7 @@ export async function listenHttp2(
   return {
     port: (server.address() as AddressInfo).port,
     sessions,
+    sockets,
     async [Symbol.asyncDispose]() {
       for (const session of sessions) session.destroy()
       server.close()
@@ -78,11 +82,13 @@ export async function readAnswer(stream: ClientHttp2Stream): Promise<Answer> {
 
 /** A client on an intercepted connection that speaks HTTP/2. */
 export class Http2Client implements Disposable {
+  readonly socket: TLSSocket
   readonly session: ClientHttp2Session
 
-  constructor(session: ClientHttp2Session) {
-    this.session = session
-    session.on('error', () => {})
+  constructor(socket: TLSSocket) {
+    this.socket = socket
+    this.session = connectHttp2(`https://${host}`, { createConnection: () => socket })
+    this.session.on('error', () => {})
   }
 
   start(headers: OutgoingHttpHeaders, options: { endStream?: boolean; waitForTrailers?: boolean } = {}) {
@@ -116,5 +122,5 @@ export async function openHttp2Client(
     ...options,
   })
   await once(socket, 'secureConnect')
-  return new Http2Client(connectHttp2(`https://${host}`, { createConnection: () => socket }))
+  return new Http2Client(socket)
 }

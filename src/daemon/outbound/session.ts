@@ -241,7 +241,7 @@ export class Session implements Served {
       this.#client.destroy()
       return false
     }
-    return this.#answer(failure(outcome))
+    return this.#over ? false : this.#answer(failure(outcome))
   }
 
   /** Of an upstream on which nothing was sent. */
