@@ -96,8 +96,8 @@ async function measureAll(bed: Bed, cells: readonly Cell[]): Promise<Sample[]> {
   const samples: Sample[] = []
   for (let round = 0; round < rounds; round += 1) {
     for (const cell of cells) {
-      for (const candidate of shuffled(bed.candidates))
-        samples.push(await measure(bed, candidate, cell, round))
+      const able = bed.candidates.filter(({ name }) => !cell.without?.some((peer) => peer === name))
+      for (const candidate of shuffled(able)) samples.push(await measure(bed, candidate, cell, round))
     }
     process.stderr.write(`round ${round + 1} of ${rounds}\n`)
   }
