@@ -1,6 +1,7 @@
 import { parseAbsoluteTarget, type RequestHead } from '#wire/http1'
 import type { Refusal } from './refusal.ts'
 import type { Route } from './route.ts'
+import { asksForWebSocket } from './websocket.ts'
 
 /** Where a request points within its host, in origin form. */
 export interface Address {
@@ -34,7 +35,9 @@ export function addressOf(
   if (head.method === 'TRACE' || head.method === 'CONNECT') {
     return refuse(403, `method ${head.method} is not sent with a credential`)
   }
-  if (head.upgrade) return refuse(501, 'a protocol upgrade is not sent with a credential')
+  if (head.upgrade && !asksForWebSocket(head)) {
+    return refuse(501, 'a protocol upgrade other than to a WebSocket is not sent with a credential')
+  }
   if (head.host === undefined) return refuse(400, 'the Host header is missing')
   const named = hostWithoutPort(head.host, port)
   if (named === undefined || (named !== host && !alsoMeans(named))) {

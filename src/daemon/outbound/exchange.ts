@@ -11,6 +11,7 @@ import {
 import type { BodyTransformer } from './body-transformer.ts'
 import type { Link } from './link.ts'
 import { passesHop } from './signed-head.ts'
+import { grantsWebSocket } from './websocket.ts'
 
 /** How one request on one upstream connection went. */
 export type Outcome =
@@ -18,6 +19,8 @@ export type Outcome =
   | { readonly kind: 'unanswered'; readonly reason: string }
   /** Nothing of a response reached the client: it may still be told. `fault` when its own body was at fault. */
   | { readonly kind: 'failed'; readonly reason: string; readonly fault?: Fault }
+  /** Upstream has granted the WebSocket that was asked for: what follows on both sides is no longer HTTP. */
+  | { readonly kind: 'switched'; readonly status: number; readonly grant: ResponseHead }
   /** The response broke off: nothing sensible can follow on the client's connection. */
   | { readonly kind: 'broken'; readonly status: number; readonly reason: string }
   | {
@@ -142,7 +145,7 @@ export class Exchange {
       upstream.take(answer.length)
       onProgress('response')
       const response = answer.head
-      if (response.status === 101) return { kind: 'failed', reason: 'upstream switched protocols unasked' }
+      if (response.status === 101) return this.#switch(response)
       if (response.status >= 200) {
         onResponse(response)
         return this.#relayFinal(response)
@@ -154,6 +157,14 @@ export class Exchange {
       }
     }
     return { kind: 'failed', reason: 'upstream sent too many interim responses' }
+  }
+
+  #switch(grant: ResponseHead): Outcome {
+    if (!this.#options.head.upgrade || !grantsWebSocket(grant)) {
+      return { kind: 'failed', reason: 'upstream switched protocols unasked' }
+    }
+    this.started = true
+    return { kind: 'switched', status: 101, grant }
   }
 
   #unanswered(): Outcome {

@@ -26,6 +26,8 @@ export interface Limits {
   readonly bodyMs: number
   /** Without any byte from upstream after a request was sent. */
   readonly responseMs: number
+  /** Without any byte either way over a WebSocket. */
+  readonly webSocketIdleMs: number
   /** Until TCP and TLS to an upstream address are up. */
   readonly dialMs: number
   /** An unused upstream connection: below what cloud endpoints allow, so that we close first. */
@@ -51,6 +53,7 @@ export const defaultLimits: Limits = Object.freeze({
   clientIdleMs: 300_000,
   bodyMs: 60_000,
   responseMs: 900_000,
+  webSocketIdleMs: 1_800_000,
   dialMs: 10_000,
   upstreamIdleMs: 15_000,
   lingerMs: 5_000,

@@ -1,7 +1,13 @@
 import type { RequestStart } from '#model/audit'
 import type { Grant } from '#model/policy'
 import { toFault } from '#base/errors'
-import { formatRequestHead, parseRequestHead, type ParsedRequest, type RequestHead } from '#wire/http1'
+import {
+  formatRequestHead,
+  parseRequestHead,
+  type ParsedRequest,
+  type RequestHead,
+  type ResponseHead,
+} from '#wire/http1'
 import { admit, isRefusal, type UsableGrant } from './admission.ts'
 import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
@@ -11,6 +17,9 @@ import { failure, formatRefusal, type Refusal } from './refusal.ts'
 import { signRequest, type Admitted } from './signed-head.ts'
 import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
+import { relayWebSocket, switchHeaders } from './websocket.ts'
+
+type Ended = Exclude<Outcome, { kind: 'switched' }>
 
 /** RFC 9110 section 9.2.2, less TRACE. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
@@ -180,7 +189,8 @@ export class Session implements Served {
     const { host, tls } = this.bearer.route
     const { head, body } = admitted
     const request = signRequest(admitted, grant.aws, clock.now() + skews.offsetMs(host))
-    const signed = formatRequestHead(request)
+    const headers = head.upgrade ? [...request.headers, ...switchHeaders] : request.headers
+    const signed = formatRequestHead({ ...request, headers })
     const streams = !body && head.framing.kind !== 'none'
     const bytes = body ? Buffer.concat([signed, body]) : signed
     // A body of unannounced length may be one side of a conversation, with pauses in it.
@@ -202,7 +212,8 @@ export class Session implements Served {
         onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
         onResponse: ({ headers }) => tls && skews.learn(host, headers),
       })
-      const outcome = await this.#exchange.run()
+      const answered = await this.#exchange.run()
+      const outcome = answered.kind === 'switched' ? await this.#switch(link, answered.grant) : answered
       this.#upstream = undefined
       if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
       else link.destroy()
@@ -226,16 +237,24 @@ export class Session implements Served {
     }
   }
 
+  async #switch(upstream: Link, grant: ResponseHead): Promise<Ended> {
+    const onProgress = () => this.#within(this.#plane.limits.webSocketIdleMs)
+    const reason = await relayWebSocket({ client: this.#client, upstream }, grant, onProgress)
+    const { status } = grant
+    if (reason !== undefined) return { kind: 'broken', status, reason }
+    return { kind: 'done', status, upstreamReusable: false, clientReusable: false }
+  }
+
   /**
    * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, or said itself that
    * it did not look at the request.
    */
-  #mayRetry(outcome: Outcome, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
+  #mayRetry(outcome: Ended, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
     if (outcome.kind !== 'unanswered' || streams || this.#over) return false
     return upstream.reused && (upstream.refused || idempotent.has(method))
   }
 
-  async #conclude(outcome: Outcome): Promise<boolean> {
+  async #conclude(outcome: Ended): Promise<boolean> {
     if (outcome.kind === 'done') return outcome.clientReusable
     if (outcome.kind === 'broken') {
       this.#client.destroy()
