@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- [--quick] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux with kernel capture: CPU of
+ * `npm run bench -- [--quick [--limit N]] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux with kernel capture: CPU of
  * the daemon that signs, against proxies of Debian that only forward, in rounds of random order, paired within each.
- * `--quick` looks at small requests against nginx alone and fails beyond its limit. Installs nothing.
+ * `--quick` looks at small requests against nginx alone and fails beyond `--limit` times its CPU. Installs nothing.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,7 +10,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
-import { allCells, quickCell, quickLimit, type Cell } from './cells.ts'
+import { allCells, quickCell, type Cell } from './cells.ts'
 import { makeHandshakes, sendRequests, type Source } from './load.ts'
 import { requireProgram, startPeer, startUpstream, type Candidate, type PeerName } from './peers.ts'
 import { cores, host, openPlace, type Place } from './place.ts'
@@ -25,10 +25,12 @@ const { values } = parseArgs({
     json: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    limit: { type: 'string', default: '2.5' },
   },
 })
 const rounds = Number(values.rounds ?? (values.quick ? 7 : 5))
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 2))
+const limit = Number(values.limit)
 if (!(seconds >= 1) || !(rounds >= 1)) throw new TypeError('--seconds and --rounds are numbers from 1 up')
 
 /** One measurement: CPU in the unit of its cell. */
@@ -94,6 +96,8 @@ function shuffled<T>(items: readonly T[]): T[] {
 
 async function measureAll(bed: Bed, cells: readonly Cell[]): Promise<Sample[]> {
   const samples: Sample[] = []
+  // Once without counting: code that runs for the first time is not yet compiled.
+  for (const cell of cells) await measure(bed, bed.tideway, cell, -1)
   for (let round = 0; round < rounds; round += 1) {
     for (const cell of cells) {
       const able = bed.candidates.filter(({ name }) => !cell.without?.some((peer) => peer === name))
@@ -261,9 +265,9 @@ async function run(): Promise<void> {
     writeFileSync(values.json, `${JSON.stringify({ samples, memory }, undefined, 2)}\n`)
   if (!values.quick) return
   const ratio = median(ratios(samples, quickCell, 'nginx'))
-  if (ratio <= quickLimit) return
+  if (ratio <= limit) return
   console.error(
-    `small signed requests take ${ratio.toFixed(2)} times the CPU of nginx: at most ${quickLimit} may land`,
+    `small signed requests take ${ratio.toFixed(2)} times the CPU of nginx: at most ${limit} may land`,
   )
   process.exitCode = 1
 }
