@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { AwsCredential } from '#model/credential'
+import type { Credential } from '#model/credential'
 import type { Decision, Grant } from '#model/policy'
 import {
   askedRegionSet,
@@ -11,6 +11,7 @@ import {
   type SigningScope,
 } from '#model/signing'
 import { isFault } from '#base/errors'
+import { isLoopback } from '#base/settings'
 import type { RequestHead } from '#wire/http1'
 import { addressOf } from './address.ts'
 import { holdBody } from './body.ts'
@@ -20,11 +21,11 @@ import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import type { Refusal } from './refusal.ts'
 import { queryOf, type Route } from './route.ts'
-import type { Admitted } from './signed-head.ts'
+import type { Admitted, SignatureParts } from './signed-head.ts'
 
 /** A grant whose credential can be used now. */
 export interface UsableGrant extends Grant {
-  readonly aws: AwsCredential
+  readonly current: Credential
 }
 
 export function isRefusal(value: object): value is Refusal {
@@ -56,7 +57,7 @@ export function usable(plane: Plane, route: Route, decision: Decision): UsableGr
       reason: `${what} for binding ${binding.name} from source ${binding.sourceName}: see \`tideway ctl describe credentialbinding ${binding.name}\``,
     }
   }
-  return { ...decision, aws: credential.credential }
+  return { ...decision, current: credential.credential }
 }
 
 /** The scope that the Service declares, completed from what the host name implies and the client asks for. */
@@ -93,6 +94,17 @@ function unsupported(status: number, reason: string): Refusal {
   return { status, code: 'SIGNING_UNSUPPORTED', reason }
 }
 
+/**
+ * SECURITY: a token or password is good for whoever reads it, a signature is not: beyond this machine it goes in plain
+ * text only where the Service says so.
+ */
+function exposure({ tls, host, origin }: Route, { service }: Grant): Refusal | undefined {
+  if (tls || service.allowPlainText === true) return undefined
+  if (isLoopback(origin.destination.address ?? host)) return undefined
+  const reason = `the credential would go to ${host} in plain text, which Service ${service.name} does not allow`
+  return { status: 403, code: 'REQUEST_REFUSED', reason }
+}
+
 /** Reads the body whole, after the go-ahead to a client that waits for one. */
 async function hold(
   plane: Plane,
@@ -126,10 +138,11 @@ async function hold(
 export async function admit(
   plane: Plane,
   client: Link,
-  { head, route, grant }: { head: RequestHead; route: Route; grant: Grant },
+  { head, route, grant }: { head: RequestHead; route: Route; grant: UsableGrant },
 ): Promise<Admitted | Refusal> {
   const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
   if (isRefusal(address)) return address
+  if (grant.current.kind !== 'aws') return exposure(route, grant) ?? { head, address }
   const { headers, framing } = head
   const scope = scopeFor(grant, route, askedRegionSet(headers, address.query))
   if (isRefusal(scope)) return scope
@@ -171,15 +184,13 @@ export async function admit(
   return {
     head,
     address,
-    scope,
-    payloadHash: hashOf(payload, body),
+    signature: { scope, payloadHash: hashOf(payload, body), ...(resign && { resign }) },
     ...(body && { body }),
-    ...(resign && { resign }),
   }
 }
 
 /** What makes the signatures within a body ours; undefined where it has none. */
-function resignerFor(plane: Plane, payload: PayloadDecision): Admitted['resign'] {
+function resignerFor(plane: Plane, payload: PayloadDecision): SignatureParts['resign'] {
   if (payload.mode !== 'streaming' || payload.parts === 'as-is') return undefined
   const { budget, clock, limits } = plane
   const bounds = { limit: limits.maxBufferedBody, budget }

@@ -7,6 +7,7 @@ import { silentLog } from '#base/log'
 import { Secret } from '#base/secret'
 import type { ConnectionOrigin } from '#daemon/capture'
 import type { RequestEnd, RequestStart } from '#model/audit'
+import type { AwsCredential } from '#model/credential'
 import { parseSpiffeId } from '#model/identity'
 import { createRootCertificate, createSelfSignedCertificate, issueCertificate, type Signer } from '#model/pki'
 import {
@@ -116,7 +117,10 @@ export const identity: ScopedIdentity = {
   intercept: true,
 }
 
-export function credential(accessKeyId = 'ASIAFIRST', of: ScopedIdentity = identity): ScopedCredential {
+export function credential(
+  accessKeyId = 'ASIAFIRST',
+  of: ScopedIdentity = identity,
+): ScopedCredential & { readonly credential: AwsCredential } {
   return {
     spiffeId: of.spiffeId,
     sourceName: 'aws',

@@ -1,6 +1,7 @@
 import type { Clock, EpochMs } from '#base/clock'
 import { toFault } from '#base/errors'
 import type { AuditDecision, RequestEnd, RequestStart } from '#model/audit'
+import { credentialId } from '#model/credential'
 import type { Grant } from '#model/policy'
 import type { RequestHead } from '#wire/http1'
 import type { Conditions } from './conditions.ts'
@@ -69,7 +70,7 @@ export function openLedger({
       port,
       path: head ? pathOf(head).slice(0, maxPath) : '-',
       ...(grant && { binding: grant.binding.name, credentialSource: grant.binding.sourceName }),
-      ...(grant?.credential && { credentialId: grant.credential.credential.accessKeyId }),
+      ...(grant?.credential && { credentialId: credentialId(grant.credential.credential) }),
       decision,
       ...(reason !== undefined && { reason }),
     }

@@ -188,7 +188,7 @@ export class Session implements Served {
     const { clock, counters, ledger, limits, skews } = this.#plane
     const { host, tls } = this.bearer.route
     const { head, body } = admitted
-    const request = signRequest(admitted, grant.aws, clock.now() + skews.offsetMs(host))
+    const request = signRequest(admitted, grant.current, clock.now() + skews.offsetMs(host))
     const headers = head.upgrade ? [...request.headers, ...switchHeaders] : request.headers
     const signed = formatRequestHead({ ...request, headers })
     const streams = !body && head.framing.kind !== 'none'

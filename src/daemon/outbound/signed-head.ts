@@ -1,5 +1,6 @@
 import type { EpochMs } from '#base/clock'
-import type { AwsCredential } from '#model/credential'
+import { Fault } from '#base/errors'
+import type { AwsCredential, Credential } from '#model/credential'
 import { signSigV4, type SeedSignature, type SigningScope } from '#model/signing'
 import type { HeaderField, RequestHead } from '#wire/http1'
 import type { Address } from './address.ts'
@@ -9,10 +10,15 @@ import type { BodyTransformer } from './body-transformer.ts'
 export interface Admitted {
   readonly head: RequestHead
   readonly address: Address
-  readonly scope: SigningScope
-  readonly payloadHash: string
+  /** What its signature is made of; absent where the credential is sent as it is. */
+  readonly signature?: SignatureParts
   /** The whole body where it was held to be hashed; otherwise it is streamed. */
   readonly body?: Buffer
+}
+
+export interface SignatureParts {
+  readonly scope: SigningScope
+  readonly payloadHash: string
   /** For a streamed body that carries signatures: what makes them ours. */
   readonly resign?: (seed: SeedSignature) => BodyTransformer
 }
@@ -44,30 +50,69 @@ export interface SignedRequest {
   readonly transformer?: BodyTransformer
 }
 
-/** What the client sent, less what ends here and what authenticated it, plus the signature. */
-export function signRequest(
-  { head, address, scope, payloadHash, body, resign }: Admitted,
-  credential: AwsCredential,
-  at: EpochMs,
-): SignedRequest {
+/** What the client sent, less what ends here and what authenticated it, plus what authenticates it for us. */
+export function signRequest(admitted: Admitted, credential: Credential, at: EpochMs): SignedRequest {
+  const { head, address, body } = admitted
   const { method, host = '' } = head
-  const {
-    headers: added,
-    removeHeaders,
-    query,
-    seed,
-  } = signSigV4({ method, host, ...address, headers: head.headers, payloadHash }, credential, scope, at)
+  const { added, removed, query, transformer } = authentication(admitted, credential, at)
   const headers: HeaderField[] = [{ name: 'Host', value: host }]
   for (const header of head.headers) {
     const { name } = header
-    if (name === 'host' || removeHeaders.includes(name) || !passesHop(name, head.connection)) continue
+    if (name === 'host' || removed.includes(name) || !passesHop(name, head.connection)) continue
     if (body && isReplaced(name)) continue
     headers.push(header)
   }
   if (body) headers.push({ name: 'Content-Length', value: String(body.length) })
   headers.push(...added)
   const target = query === '' ? address.path : `${address.path}?${query}`
-  return { method, target, headers, ...(resign && { transformer: resign(seed) }) }
+  return { method, target, headers, ...(transformer && { transformer }) }
+}
+
+interface Authentication {
+  readonly added: readonly HeaderField[]
+  /** Lower-case. */
+  readonly removed: readonly string[]
+  readonly query: string
+  readonly transformer?: BodyTransformer
+}
+
+/** @throws Fault CREDENTIAL_UNAVAILABLE when the credential became one of another kind since admission */
+function authentication(
+  { head, address, signature }: Admitted,
+  credential: Credential,
+  at: EpochMs,
+): Authentication {
+  if (signature && credential.kind === 'aws') {
+    const { method, host = '', headers } = head
+    const { scope, payloadHash, resign } = signature
+    const signed = signSigV4({ method, host, ...address, headers, payloadHash }, credential, scope, at)
+    return {
+      added: signed.headers,
+      removed: signed.removeHeaders,
+      query: signed.query,
+      ...(resign && { transformer: resign(signed.seed) }),
+    }
+  }
+  // SECURITY: what was admitted for a signature may not carry a token: other rules hold for one.
+  if (signature || credential.kind === 'aws') {
+    throw new Fault('CREDENTIAL_UNAVAILABLE', 'the kind of the credential has changed')
+  }
+  const header = credentialHeader(credential)
+  return { added: [header], removed: [header.name.toLowerCase()], query: address.query }
+}
+
+/** A credential that is sent as it is. */
+function credentialHeader(credential: Exclude<Credential, AwsCredential>): HeaderField {
+  switch (credential.kind) {
+    case 'bearer':
+      return { name: 'Authorization', value: `Bearer ${credential.token.reveal().toString('latin1')}` }
+    case 'basic': {
+      const pair = Buffer.concat([Buffer.from(`${credential.username}:`), credential.password.reveal()])
+      return { name: 'Authorization', value: `Basic ${pair.toString('base64')}` }
+    }
+    default:
+      return { name: credential.name, value: credential.value.reveal().toString('latin1') }
+  }
 }
 
 /** A body that was held is sent whole: no expectation, no chunks, no trailers. */

@@ -1,8 +1,13 @@
-import { create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
+import { isCredentialHeader, isHeaderValue, type Credential } from '#model/credential'
 import { parseSpiffeId } from '#model/identity'
-import { ScopeUpdateSchema, type ScopeUpdate as ScopeUpdateMessage } from '#wire/proto'
+import {
+  ScopeUpdateSchema,
+  type ScopedCredentialSchema,
+  type ScopeUpdate as ScopeUpdateMessage,
+} from '#wire/proto'
 import {
   captureLevels,
   type CaptureLevel,
@@ -32,6 +37,7 @@ export function encodeScopeUpdate({ revision, reset, upsert, remove }: ScopeUpda
       caBundlePem: service.caBundlePem ?? '',
       signingService: service.signing?.service ?? '',
       signingRegion: service.signing?.region ?? '',
+      allowPlainText: service.allowPlainText ?? false,
     })),
     bindings: upsert.bindings.map((binding) => ({ ...binding, serviceNames: [...binding.serviceNames] })),
     credentials: upsert.credentials.map(({ spiffeId, sourceName, credential }) => ({
@@ -39,20 +45,40 @@ export function encodeScopeUpdate({ revision, reset, upsert, remove }: ScopeUpda
       sourceName,
       issuedAtEpochMs: BigInt(credential.issuedAt),
       expiresAtEpochMs: BigInt(credential.expiresAt),
-      credential: {
-        case: credential.kind,
-        value: {
-          accessKeyId: credential.accessKeyId,
-          secretAccessKey: credential.secretAccessKey.reveal(),
-          sessionToken: credential.sessionToken.reveal(),
-        },
-      },
+      credential: encodeCredential(credential),
     })),
     removedIdentities: [...remove.identities],
     removedServices: [...remove.services],
     removedBindings: [...remove.bindings],
     removedCredentials: [...remove.credentials],
   })
+}
+
+type CredentialOneof = ScopeUpdateMessage['credentials'][number]['credential']
+
+function encodeCredential(
+  credential: Credential,
+): NonNullable<MessageInitShape<typeof ScopedCredentialSchema>['credential']> {
+  switch (credential.kind) {
+    case 'aws': {
+      const { accessKeyId, secretAccessKey, sessionToken } = credential
+      const value = {
+        accessKeyId,
+        secretAccessKey: secretAccessKey.reveal(),
+        sessionToken: sessionToken.reveal(),
+      }
+      return { case: 'aws', value }
+    }
+    case 'bearer':
+      return { case: 'bearer', value: { token: credential.token.reveal() } }
+    case 'basic':
+      return {
+        case: 'basic',
+        value: { username: credential.username, password: credential.password.reveal() },
+      }
+    default:
+      return { case: 'header', value: { name: credential.name, value: credential.value.reveal() } }
+  }
 }
 
 function parseCaptureLevel(text: string): CaptureLevel {
@@ -79,6 +105,7 @@ function decodeService(message: ScopeUpdateMessage['services'][number]): ScopedS
     name: message.name,
     addresses: message.addresses.map(({ host, port }) => (port === 0 ? { host } : { host, port })),
     ...(message.caBundlePem && { caBundlePem: message.caBundlePem }),
+    ...(message.allowPlainText && { allowPlainText: true }),
     ...((service || region) && { signing: { ...(service && { service }), ...(region && { region }) } }),
   }
 }
@@ -94,24 +121,44 @@ function decodeBinding(message: ScopeUpdateMessage['bindings'][number]): ScopedB
   }
 }
 
-/** Credentials of a kind this version does not know are left out: the binding then has none and is refused. */
+/** What this version does not know, or must not send, is left out: the binding then has none and is refused. */
 function decodeCredential(message: ScopeUpdateMessage['credentials'][number]): ScopedCredential[] {
-  if (message.credential.case !== 'aws') return []
-  const { accessKeyId, secretAccessKey, sessionToken } = message.credential.value
-  return [
-    {
-      spiffeId: parseSpiffeId(message.spiffeId),
-      sourceName: message.sourceName,
-      credential: {
+  const secret = decodeSecret(message.credential)
+  if (!secret) return []
+  const life = { issuedAt: Number(message.issuedAtEpochMs), expiresAt: Number(message.expiresAtEpochMs) }
+  const { spiffeId, sourceName } = message
+  return [{ spiffeId: parseSpiffeId(spiffeId), sourceName, credential: { ...secret, ...life } }]
+}
+
+type WithoutLife<T> = T extends Credential ? Omit<T, 'issuedAt' | 'expiresAt'> : never
+
+function decodeSecret(credential: CredentialOneof): WithoutLife<Credential> | undefined {
+  switch (credential.case) {
+    case 'aws': {
+      const { accessKeyId, secretAccessKey, sessionToken } = credential.value
+      return {
         kind: 'aws',
         accessKeyId,
         secretAccessKey: Secret.of(secretAccessKey),
         sessionToken: Secret.of(sessionToken),
-        issuedAt: Number(message.issuedAtEpochMs),
-        expiresAt: Number(message.expiresAtEpochMs),
-      },
-    },
-  ]
+      }
+    }
+    case 'bearer': {
+      const { token } = credential.value
+      return isHeaderValue(token) ? { kind: 'bearer', token: Secret.of(token) } : undefined
+    }
+    case 'basic': {
+      const { username, password } = credential.value
+      return username.includes(':') ? undefined : { kind: 'basic', username, password: Secret.of(password) }
+    }
+    case 'header': {
+      const { name, value } = credential.value
+      const usable = isCredentialHeader(name) && isHeaderValue(value)
+      return usable ? { kind: 'header', name, value: Secret.of(value) } : undefined
+    }
+    default:
+      return undefined
+  }
 }
 
 /** @throws Fault WIRE_MALFORMED, IDENTITY_INVALID */

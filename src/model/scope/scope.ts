@@ -43,6 +43,8 @@ export interface ScopedService {
   readonly caBundlePem?: string
   /** SigV4 scope where the host name does not tell it. */
   readonly signing?: { readonly service?: string; readonly region?: string }
+  /** A credential that is sent as it is (a token, a password) may go to other hosts without TLS. */
+  readonly allowPlainText?: boolean
 }
 
 export interface ScopedBinding {

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
-import type { Credential } from '#model/credential'
+import type { AwsCredential } from '#model/credential'
 import { splitSpiffeId, type SpiffeId } from '#model/identity'
 import { parseSeconds, type AwsSource } from '#model/resource'
 import type { TokenIssuer } from '#server/issuer'
@@ -21,7 +21,7 @@ export interface ExchangeTarget {
 export type Exchange = (
   target: ExchangeTarget,
   options: { signal: AbortSignal },
-) => Promise<{ ok: true; credential: Credential } | { ok: false; failure: ExchangeFailure }>
+) => Promise<{ ok: true; credential: AwsCredential } | { ok: false; failure: ExchangeFailure }>
 
 export const defaultAudience = 'sts.amazonaws.com'
 const defaultTokenSeconds = 300
@@ -125,7 +125,7 @@ function readCredential(
   answer: HttpAnswer,
   now: number,
   endpoint: URL,
-): { ok: true; credential: Credential } | { ok: false; failure: ExchangeFailure } {
+): { ok: true; credential: AwsCredential } | { ok: false; failure: ExchangeFailure } {
   const root = parseAnswer(answer)
   const credentials =
     root?.name === 'AssumeRoleWithWebIdentityResponse'

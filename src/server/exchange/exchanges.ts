@@ -3,7 +3,7 @@ import { isFault } from '#base/errors'
 import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
-import { refreshAt, type Credential } from '#model/credential'
+import { refreshAt, type AwsCredential } from '#model/credential'
 import type { AuditTrail } from '#server/audit'
 import type { Custody } from '#server/keys'
 import type { Exchange, ExchangeTarget } from './aws.ts'
@@ -15,7 +15,7 @@ import { decodeCredential, encodeCredential, rightsOf } from './sealed-credentia
 export interface ExchangeState {
   readonly target: ExchangeTarget
   /** Valid now. */
-  readonly credential?: Credential
+  readonly credential?: AwsCredential
   /** Why the last exchange failed; absent after one that succeeded. */
   readonly failure?: ExchangeFailure
 }
@@ -47,7 +47,7 @@ const sealedPrefix = 'exchange/'
 interface Keeper {
   target: ExchangeTarget
   readonly rights: string
-  credential?: Credential | undefined
+  credential?: AwsCredential | undefined
   failure?: ExchangeFailure | undefined
   dueAt: EpochMs
   failures: number

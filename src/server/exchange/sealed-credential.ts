@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Secret } from '#base/secret'
-import type { Credential } from '#model/credential'
+import type { AwsCredential } from '#model/credential'
 import { stsEndpoint, type ExchangeTarget } from './aws.ts'
 
 /**
@@ -14,7 +14,7 @@ export function rightsOf({ spiffeId, aws }: ExchangeTarget): string {
 }
 
 /** What custody keeps of a credential. */
-export function encodeCredential(credential: Credential, rights: string): Secret {
+export function encodeCredential(credential: AwsCredential, rights: string): Secret {
   const { secretAccessKey, sessionToken, ...open } = credential
   return Secret.of(
     JSON.stringify({
@@ -36,7 +36,7 @@ function parse(sealed: Secret): Record<string, unknown> {
 }
 
 /** Undefined for a credential of other rights, or of a form that this version does not know. */
-export function decodeCredential(sealed: Secret, rights: string): Credential | undefined {
+export function decodeCredential(sealed: Secret, rights: string): AwsCredential | undefined {
   const value = parse(sealed)
   if (value['rights'] !== rights || value['kind'] !== 'aws') return undefined
   const bytes = (name: string) => Secret.of(Buffer.from(String(value[name]), 'base64'))

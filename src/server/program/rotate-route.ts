@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { credentialId } from '#model/credential'
 import { definitionOf } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { Reconciler } from '#server/reconcile'
@@ -27,7 +28,7 @@ export function rotateRoute(
         })
         return {
           ...(credential && {
-            id: credential.accessKeyId,
+            id: credentialId(credential),
             expiresAt: new Date(credential.expiresAt).toISOString(),
           }),
           ...(failure && { failure: { reason: failure.reason, message: failure.message } }),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
 import { resolveSettings } from '#base/settings'
+import { credentialId } from '#model/credential'
 import { stsError, type StsMode } from './fake-sts.ts'
 import { guideResources, namespacePath, openFakeDaemon, openTestBed, spiffeId } from './fixture.ts'
 import { checkSettings, serverSettings } from './index.ts'
@@ -30,7 +31,7 @@ test('source and binding become AVAILABLE and OK, and the daemon gets exactly wh
   assert.deepEqual(binding.status?.daemons, [{ name: daemon.name, state: 'OK' }])
   const [credential] = [...daemon.scope().credentials.values()]
   assert.equal(credential?.spiffeId, spiffeId)
-  assert.equal(credential?.credential.accessKeyId, binding.status?.credential?.id)
+  assert.equal(credential && credentialId(credential.credential), binding.status?.credential?.id)
   assert.equal(bed.sts.requests.length, 1)
   assert.equal(bed.sts.requests[0]?.['RoleSessionName'], 'my-app=workload')
   await server.until('credentialsources', 'aws', ({ status }) =>
@@ -126,7 +127,7 @@ test('a rotation replaces the credential without touching the binding', async (c
   assert.deepEqual(second.body, first.body)
   assert.equal(bed.sts.requests.length, 2)
   await daemon.until(({ credentials }) =>
-    [...credentials.values()].some(({ credential }) => credential.accessKeyId === id),
+    [...credentials.values()].some(({ credential }) => credentialId(credential) === id),
   )
   await server.until('credentialbindings', 'binding', ({ status }) => status?.credential?.id === id)
 

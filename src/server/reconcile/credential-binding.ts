@@ -1,5 +1,5 @@
 import type { CredentialBinding } from '#model/resource'
-import type { Credential } from '#model/credential'
+import { credentialId, type Credential } from '#model/credential'
 import {
   enumerate,
   judge,
@@ -148,9 +148,10 @@ function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: rea
   return judge('Delivered', 'True', 'Acknowledged', `in effect on daemon ${names(daemons)}`)
 }
 
-function shownCredential({ accessKeyId, issuedAt, expiresAt }: Credential) {
+function shownCredential(credential: Credential) {
+  const { issuedAt, expiresAt } = credential
   return {
-    id: accessKeyId,
+    id: credentialId(credential),
     issuedAt: new Date(issuedAt).toISOString(),
     expiresAt: new Date(expiresAt).toISOString(),
   }

@@ -1,6 +1,6 @@
 import { openTestClock } from '#base/clock'
 import { Secret } from '#base/secret'
-import type { Credential } from '#model/credential'
+import type { AwsCredential } from '#model/credential'
 import { parseTrustDomain, parseWorkloadId } from '#model/identity'
 import { expectResource, type Kind, type ResourceOf } from '#model/resource'
 import type { CaptureLevel } from '#model/scope'
@@ -91,7 +91,7 @@ export function daemonNamed(
   return { name, workloadId: parseWorkloadId(`riptides/daemon/${name}`), groups, captureLevel }
 }
 
-export function credentialNamed(accessKeyId: string): Credential {
+export function credentialNamed(accessKeyId: string): AwsCredential {
   return {
     kind: 'aws',
     accessKeyId,

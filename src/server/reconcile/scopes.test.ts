@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { openBell } from '#base/lifecycle'
-import type { Credential } from '#model/credential'
+import { credentialId, type AwsCredential } from '#model/credential'
 import type { Resource } from '#model/resource'
 import { applyScopeUpdate, type Scope } from '#model/scope'
 import {
@@ -113,7 +113,7 @@ test('a stream begins with everything and goes on with what changed, in one step
   const reset = await first
   assert.deepEqual([reset.revision, reset.reset, reset.upsert.bindings.length], [1, true, 1])
   const second = next(updates)
-  let credential: Credential | undefined = credentialNamed('ASIA1')
+  let credential: AwsCredential | undefined = credentialNamed('ASIA1')
   scopes.publish(planOf(...objects), () => credential)
   scopes.publish(planOf(...objects.slice(0, 3)), () => credential)
   credential = credentialNamed('ASIA2')
@@ -121,7 +121,7 @@ test('a stream begins with everything and goes on with what changed, in one step
   const delta = await second
   assert.deepEqual([delta.revision, delta.reset], [2, false])
   assert.deepEqual(
-    delta.upsert.credentials.map(({ credential }) => credential.accessKeyId),
+    delta.upsert.credentials.map(({ credential }) => credentialId(credential)),
     ['ASIA2'],
   )
   assert.equal(delta.upsert.bindings.length + delta.remove.bindings.length, 0)

@@ -520,6 +520,13 @@ export declare type Service = Message<"tideway.node.v1.Service"> & {
    * @generated from field: string signing_region = 5;
    */
   signingRegion: string;
+
+  /**
+   * a credential that is sent as it is may go there without TLS
+   *
+   * @generated from field: bool allow_plain_text = 6;
+   */
+  allowPlainText: boolean;
 };
 
 /**
@@ -625,6 +632,24 @@ export declare type ScopedCredential = Message<"tideway.node.v1.ScopedCredential
      */
     value: AwsCredential;
     case: "aws";
+  } | {
+    /**
+     * @generated from field: tideway.node.v1.BearerCredential bearer = 6;
+     */
+    value: BearerCredential;
+    case: "bearer";
+  } | {
+    /**
+     * @generated from field: tideway.node.v1.BasicCredential basic = 7;
+     */
+    value: BasicCredential;
+    case: "basic";
+  } | {
+    /**
+     * @generated from field: tideway.node.v1.HeaderCredential header = 8;
+     */
+    value: HeaderCredential;
+    case: "header";
   } | { case: undefined; value?: undefined };
 };
 
@@ -659,6 +684,64 @@ export declare type AwsCredential = Message<"tideway.node.v1.AwsCredential"> & {
  * Use `create(AwsCredentialSchema)` to create a new message.
  */
 export declare const AwsCredentialSchema: GenMessage<AwsCredential>;
+
+/**
+ * @generated from message tideway.node.v1.BearerCredential
+ */
+export declare type BearerCredential = Message<"tideway.node.v1.BearerCredential"> & {
+  /**
+   * @generated from field: bytes token = 1;
+   */
+  token: Uint8Array;
+};
+
+/**
+ * Describes the message tideway.node.v1.BearerCredential.
+ * Use `create(BearerCredentialSchema)` to create a new message.
+ */
+export declare const BearerCredentialSchema: GenMessage<BearerCredential>;
+
+/**
+ * @generated from message tideway.node.v1.BasicCredential
+ */
+export declare type BasicCredential = Message<"tideway.node.v1.BasicCredential"> & {
+  /**
+   * @generated from field: string username = 1;
+   */
+  username: string;
+
+  /**
+   * @generated from field: bytes password = 2;
+   */
+  password: Uint8Array;
+};
+
+/**
+ * Describes the message tideway.node.v1.BasicCredential.
+ * Use `create(BasicCredentialSchema)` to create a new message.
+ */
+export declare const BasicCredentialSchema: GenMessage<BasicCredential>;
+
+/**
+ * @generated from message tideway.node.v1.HeaderCredential
+ */
+export declare type HeaderCredential = Message<"tideway.node.v1.HeaderCredential"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message tideway.node.v1.HeaderCredential.
+ * Use `create(HeaderCredentialSchema)` to create a new message.
+ */
+export declare const HeaderCredentialSchema: GenMessage<HeaderCredential>;
 
 /**
  * @generated from message tideway.node.v1.IntermediateRequest
