@@ -21,6 +21,7 @@ import { relayWebSocket, switchHeaders } from './websocket.ts'
 
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
+const closed: Outcome = { kind: 'unanswered', reason: 'upstream closed the connection' }
 /** RFC 9110 section 9.2.2, less TRACE. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
@@ -212,12 +213,14 @@ export class Session implements Served {
         onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
         onResponse: ({ headers }) => tls && skews.learn(host, headers),
       })
-      const answered = await this.#exchange.run()
+      // Closed while it was kept: nothing is sent on it, so that any request may have another.
+      const gone = upstream.reused && link.ended
+      const answered = gone ? closed : await this.#exchange.run()
       const outcome = answered.kind === 'switched' ? await this.#switch(link, answered.grant) : answered
       this.#upstream = undefined
       if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
       else link.destroy()
-      if (this.#mayRetry(outcome, upstream, head, streams)) {
+      if (!this.#over && (gone || mayRepeat(outcome, upstream, head, streams))) {
         const again = await this.#acquire(grant, true)
         if (!isRefusal(again) && !this.#over) {
           upstream = again
@@ -243,15 +246,6 @@ export class Session implements Served {
     const { status } = grant
     if (reason !== undefined) return { kind: 'broken', status, reason }
     return { kind: 'done', status, upstreamReusable: false, clientReusable: false }
-  }
-
-  /**
-   * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, or said itself that
-   * it did not look at the request.
-   */
-  #mayRetry(outcome: Ended, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
-    if (outcome.kind !== 'unanswered' || streams || this.#over) return false
-    return upstream.reused && (upstream.refused || idempotent.has(method))
   }
 
   async #conclude(outcome: Ended): Promise<boolean> {
@@ -304,4 +298,13 @@ export class Session implements Served {
     while (await client.fill())
     client.socket.destroySoon()
   }
+}
+
+/**
+ * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, or said itself that
+ * it did not look at the request.
+ */
+function mayRepeat(outcome: Ended, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
+  if (outcome.kind !== 'unanswered' || streams) return false
+  return upstream.reused && (upstream.refused || idempotent.has(method))
 }
