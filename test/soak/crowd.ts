@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../fuzz/random.ts'
 import { python } from '../system/stack/world.ts'
 import { bound, stranger, type Stage } from './stage.ts'
@@ -19,8 +20,8 @@ export interface Report {
 }
 
 export interface Crowd {
-  /** Kills one at random, which is replaced. */
-  killOne(random: Random): void
+  /** Kills one after the other, each of which is replaced, until abort; resolves with how many. */
+  killUntil(signal: AbortSignal, options: { random: Random; everySeconds: number }): Promise<number>
   /** Lets all come to their end; rejects when one does not. */
   stop(signal: AbortSignal): Promise<void>
 }
@@ -78,11 +79,16 @@ export function startCrowd({
   for (let slot = 0; slot < processes; slot += 1) start(slot)
 
   return {
-    killOne(random) {
-      const slot = random.below(members.length)
-      const child = members[slot]!
-      killed.add(child)
-      child.kill('SIGKILL')
+    async killUntil(signal, { random, everySeconds }) {
+      let count = 0
+      for (;;) {
+        await delay(random.below(2_000 * everySeconds), undefined, { signal }).catch(() => {})
+        if (signal.aborted) return count
+        const child = random.pick(members)
+        killed.add(child)
+        child.kill('SIGKILL')
+        count += 1
+      }
     },
     async stop(signal) {
       stopping = true

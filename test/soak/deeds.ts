@@ -2,8 +2,7 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../fuzz/random.ts'
-import { until } from '../system/stack/world.ts'
-import type { Crowd } from './crowd.ts'
+import { until, type DaemonStatus } from '../system/stack/world.ts'
 import type { Affected } from './disturbances.ts'
 import { bindings, type Stage } from './stage.ts'
 
@@ -18,15 +17,13 @@ export interface Deed {
   do(): Promise<void>
 }
 
-export function deedsOn({
-  stage,
-  crowd,
-  random,
-}: {
-  stage: Stage
-  crowd: () => Crowd
-  random: Random
-}): Deed[] {
+/** Deeds of one list are done one after the other; the lists do not wait for each other. */
+export interface Deeds {
+  readonly toDaemon: readonly Deed[]
+  readonly around: readonly Deed[]
+}
+
+export function deedsOn(stage: Stage, random: Random): Deeds {
   const { world } = stage
   const moment = (ms: number) => delay(random.below(ms))
   const workers = () => world.daemonChildren().workers
@@ -48,35 +45,7 @@ export function deedsOn({
     await world.startDaemon()
   }
 
-  return [
-    { what: 'workload killed', weight: 8, do: async () => crowd().killOne(random) },
-    {
-      what: 'upstream killed',
-      weight: 3,
-      affects: 'front',
-      async do() {
-        const ended = once(stage.front, 'exit')
-        stage.front.kill('SIGKILL')
-        await ended
-        await moment(2_000)
-        await stage.startFront()
-      },
-    },
-    {
-      what: 'upstream hung',
-      weight: 2,
-      async do() {
-        const { front } = stage
-        front.kill('SIGSTOP')
-        await moment(3_000)
-        front.kill('SIGCONT')
-      },
-    },
-    {
-      what: 'credential rotated',
-      weight: 2,
-      do: async () => void (await world.api.rotateCredential(random.pick(bindings))),
-    },
+  const toDaemon: Deed[] = [
     {
       what: 'worker killed',
       weight: 3,
@@ -122,6 +91,35 @@ export function deedsOn({
       replaces: true,
       do: () => endDaemon(() => world.daemon.end('SIGTERM')),
     },
+  ]
+  const around: Deed[] = [
+    {
+      what: 'upstream killed',
+      weight: 3,
+      affects: 'front',
+      async do() {
+        const ended = once(stage.front, 'exit')
+        stage.front.kill('SIGKILL')
+        await ended
+        await moment(2_000)
+        await stage.startFront()
+      },
+    },
+    {
+      what: 'upstream hung',
+      weight: 2,
+      async do() {
+        const { front } = stage
+        front.kill('SIGSTOP')
+        await moment(3_000)
+        front.kill('SIGCONT')
+      },
+    },
+    {
+      what: 'credential rotated',
+      weight: 2,
+      do: async () => void (await world.api.rotateCredential(random.pick(bindings))),
+    },
     {
       what: 'server killed',
       weight: 3,
@@ -130,7 +128,9 @@ export function deedsOn({
         await world.server.end('SIGKILL')
         await moment(2_000)
         await world.startServer()
-        await until('the daemon has the server again', async () => (await world.daemonStatus()).connected)
+        const isConnected = ({ connected }: DaemonStatus) => connected
+        const isGone = () => false // killed as well, meanwhile
+        await until('the daemon has the server again', () => world.daemonStatus().then(isConnected, isGone))
       },
     },
     {
@@ -143,4 +143,5 @@ export function deedsOn({
       },
     },
   ]
+  return { toDaemon, around }
 }

@@ -8,7 +8,7 @@ import { processesBelow } from '../system/stack/secrets.ts'
 import { until, type World } from '../system/stack/world.ts'
 import { Books } from './books.ts'
 import { heldConnections } from './connections.ts'
-import { startCrowd, type Crowd } from './crowd.ts'
+import { startCrowd } from './crowd.ts'
 import { deedsOn, type Deed } from './deeds.ts'
 import { Disturbances } from './disturbances.ts'
 import { openJournal, type Journal } from './journal.ts'
@@ -29,7 +29,9 @@ export interface SoakOptions {
 const requestsPerSecond = 100
 /** Of the time: how long everything is killed. In the rest nothing is whose memory is looked at. */
 const stormShare = 0.6
-const secondsBetweenDeeds = 3
+const secondsBetweenDeeds = 4
+/** How long a workload lives before it is killed, on average. */
+const workloadSeconds = 60
 const progressSeconds = 10
 /** Upstream connections are kept for 15 s after their last use. */
 const settleSeconds = 120
@@ -69,13 +71,19 @@ async function runOn(
     identities: new Set(bound.keys()),
     onBroken,
   }))
-  await using probe = await world.startWorkload({ uid: bound.get('alpha')! })
-  let crowd!: Crowd
-  const deeds = deedsOn({ stage, crowd: () => crowd, random })
+  await using probes = new AsyncDisposableStack()
+  const probeOf = async () => probes.use(await world.startWorkload({ uid: bound.get('alpha')! }))
+  // One for each list of deeds.
+  const lists = [await probeOf(), await probeOf()]
+  const { toDaemon, around } = deedsOn(stage, random)
 
   /** Traffic and deeds for a while, then none, until nothing is under way. */
-  async function phase(name: string, seconds: number, among: readonly Deed[]): Promise<readonly Sample[]> {
-    crowd = startCrowd({
+  async function phase(
+    name: string,
+    seconds: number,
+    deeds: readonly [readonly Deed[], readonly Deed[]],
+  ): Promise<readonly Sample[]> {
+    const crowd = startCrowd({
       stage,
       processes,
       pauseSeconds: processes / requestsPerSecond,
@@ -85,16 +93,19 @@ async function runOn(
     })
     const over = AbortSignal.timeout(seconds * 1000)
     const signal = AbortSignal.any([journal.failed, over])
-    const raging = rage({
-      deeds: among,
-      probe,
-      random,
-      disturbances,
-      pauseSeconds: secondsBetweenDeeds,
-      signal,
-      onBegin: (what) => journal.note('deed', { deed: what }),
-      onDone: (done) => tally.done(done),
-    }).catch((error: unknown) => onBroken(String(error)))
+    const raging = lists.map((probe, index) =>
+      rage({
+        deeds: deeds[index]!,
+        probe,
+        random,
+        disturbances,
+        pauseSeconds: secondsBetweenDeeds,
+        signal,
+        onBegin: (what) => journal.note('deed', { deed: what }),
+        onDone: (done) => tally.done(done),
+      }).catch((error: unknown) => onBroken(String(error))),
+    )
+    const killing = crowd.killUntil(signal, { random, everySeconds: workloadSeconds / processes })
     const begun = systemClock.monotonic()
     let early: readonly Sample[] | undefined
     for (let round = 1; !signal.aborted; round += 1) {
@@ -106,10 +117,11 @@ async function runOn(
       journal.note('vitals', { vitals: tally.vitals })
       printProgress(name, (systemClock.monotonic() - begun) / 1000, tally)
     }
-    await raging
+    tally.workloadsKilled += await killing
+    await Promise.all(raging)
     const late = takeVitals(world)
     await crowd.stop(AbortSignal.timeout(settleSeconds * 1000))
-    if (early && !among.some(({ replaces }) => replaces)) grownMemory(early, late).forEach(onBroken)
+    if (early && !deeds.flat().some(({ replaces }) => replaces)) grownMemory(early, late).forEach(onBroken)
     journal.failed.throwIfAborted()
     await until('no connection is held any more', () => heldConnections().length === 0, settleSeconds)
     await until(
@@ -124,9 +136,9 @@ async function runOn(
   }
 
   const seconds = minutes * 60
-  const afterStorm = await phase('storm', seconds * stormShare, deeds)
-  const lasting = deeds.filter(({ replaces }) => !replaces)
-  const atEnd = await phase('calm', seconds * (1 - stormShare), lasting)
+  const afterStorm = await phase('storm', seconds * stormShare, [toDaemon, around])
+  const lasting = around.filter(({ replaces }) => !replaces)
+  const atEnd = await phase('calm', seconds * (1 - stormShare), [[], lasting])
   grownDescriptors(afterStorm, atEnd).forEach(onBroken)
 }
 

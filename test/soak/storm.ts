@@ -17,7 +17,7 @@ export interface Done {
   readonly seconds: number
 }
 
-/** Until `signal` aborts. @throws AssertionError when something does not come back */
+/** Until `signal` aborts; nothing where there are no deeds. @throws AssertionError when something does not come back */
 export async function rage({
   deeds,
   probe,
@@ -44,14 +44,15 @@ export async function rage({
     const path = agentPath('alpha', `probe-${systemClock.now()}`)
     return (await probe.ask(agentHost, path)).status === 200
   }
-  while (!signal.aborted) {
+  while (!signal.aborted && deeds.length > 0) {
     const deed = random.pick(weighted)
     const begun = systemClock.now()
     const end = deed.affects && disturbances.begin(deed.affects, begun)
     onBegin(deed.what)
     await deed.do()
+    if (deed.affects === 'front') end?.(systemClock.now())
     await until(`a request is signed after: ${deed.what}`, probed, recoverySeconds)
-    end?.(systemClock.now())
+    if (deed.affects === 'way') end?.(systemClock.now())
     onDone({ what: deed.what, seconds: (systemClock.now() - begun) / 1000 })
     await delay(random.below(2_000 * pauseSeconds), undefined, { signal }).catch(() => {})
   }

@@ -9,6 +9,7 @@ export class Tally {
   outcomes: Outcomes | undefined
   books: Books | undefined
   vitals: readonly Sample[] = []
+  workloadsKilled = 0
   readonly deeds = new Map<string, { count: number; longest: number }>()
 
   done({ what, seconds }: Done): void {
@@ -41,7 +42,7 @@ function printTable(title: string, rows: readonly (readonly [string, string])[])
     console.log(`  ${name.padEnd(width)}  ${text}`)
 }
 
-export function printSummary({ outcomes, books, deeds }: Tally): void {
+export function printSummary({ outcomes, books, deeds, workloadsKilled }: Tally): void {
   printTable(
     'Requests, and what came of them',
     [...(outcomes?.counts ?? [])].map(([kind, counts]) => [
@@ -56,6 +57,7 @@ export function printSummary({ outcomes, books, deeds }: Tally): void {
     'What was done, and the longest until all was well',
     [...deeds].map(([what, { count, longest }]) => [what, `${count} times, ${longest.toFixed(1)} s`]),
   )
+  console.log(`  and ${workloadsKilled} workloads killed`)
   printTable('The cloud and the audit trail', [
     ['seen signed', String(books?.signed)],
     ['seen unsigned', String(books?.unsigned)],

@@ -18,10 +18,18 @@ function sample(name: string, pid: number): Sample | undefined {
   }
 }
 
+function childrenOf(world: World): ReturnType<World['daemonChildren']> | undefined {
+  try {
+    return world.daemonChildren()
+  } catch {
+    return undefined
+  }
+}
+
 /** Of every process that is there for long. */
 export function takeVitals(world: World): Sample[] {
   const { server, daemon } = world
-  const children = daemon.hasEnded() ? undefined : world.daemonChildren()
+  const children = childrenOf(world)
   const named: [string, number | undefined][] = [
     ['server', server.pid],
     ['daemon', daemon.pid],
