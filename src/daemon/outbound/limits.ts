@@ -16,7 +16,7 @@ export interface Limits {
   readonly maxBufferedTotal: number
   /** How long a client may say nothing before we dial, so that a server may speak first. */
   readonly silenceMs: number
-  /** From accept to the end of the TLS handshake with the client. */
+  /** From the end of the ClientHello, which has `clientIdleMs`, to that of the TLS handshake with the client. */
   readonly handshakeMs: number
   /** From the first byte of a request head to its last. */
   readonly headMs: number

@@ -102,6 +102,30 @@ test('a head that comes a byte now and then is ended after its limit, however st
   assert.deepEqual(bed.audit.starts, [])
 })
 
+test('a ClientHello that comes a byte now and then is ended after the limit, however steadily', async () => {
+  const { bed: opened, clock } = openSlowBed({ clientIdleMs: 10_000 })
+  await using bed = opened
+  const heard: Buffer[] = []
+  await using upstream = await listenPlain((socket) => {
+    socket.on('data', (bytes: Buffer) => heard.push(bytes))
+  })
+  bed.plane.apply(scopeOf(upstream.port))
+  const proxy = await bed.listen({ address, port: upstream.port })
+  const socket = connectTo({ port: proxy.port, host: address, noDelay: true })
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  while (bed.plane.stats().connections === 0) await new Promise((resolve) => setImmediate(resolve))
+  // A record of 512 bytes, which never comes to its end.
+  const hello = Buffer.concat([Buffer.from('1603010200010001fc0303', 'hex'), Buffer.alloc(500, 7)])
+  let sent = 0
+  await passTime(clock, () => {
+    if (sent < hello.length) socket.write(hello.subarray(sent, (sent += 1)))
+    return bed.plane.stats().connections === 0
+  })
+  assert.deepEqual(heard, [])
+  socket.destroy()
+})
+
 test('a body that stops half way is ended after its limit, and upstream never has it whole', async () => {
   for (const lines of [[], ['X-Amz-Content-Sha256: UNSIGNED-PAYLOAD']]) {
     const { bed: opened, clock } = openSlowBed({ bodyMs: 10_000, responseMs: 10_000 })
