@@ -146,6 +146,24 @@ test('workers die with a killed main process', limit, async () => {
   await eventually(() => workers.every((pid) => !existsSync(`/proc/${pid}`)))
 })
 
+test('a daemon ends when told to, whoever is connected', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const { proxy } = (await daemon.call('GET', '/run')) as { proxy: { host: string; port: number } }
+  const target = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1')
+  await once(target, 'listening')
+  const client = connect(proxy)
+  client.write(`CONNECT 127.0.0.1:${(target.address() as AddressInfo).port} HTTP/1.1\r\n\r\n`)
+  const [answer] = (await once(client, 'data')) as [Buffer]
+  assert.match(answer.toString(), /^HTTP\/1.1 200 /)
+  client.on('error', () => {})
+  const cut = new Promise((resolve) => client.once('close', resolve))
+  daemon.child.kill('SIGTERM')
+  const [code] = (await once(daemon.child, 'exit')) as [number]
+  assert.equal(code, 0)
+  await cut
+  target.close()
+})
+
 test('without a living main process a worker signs nothing', limit, async () => {
   await using daemon = await startDaemon('user', override)
   await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))

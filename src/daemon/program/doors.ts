@@ -8,7 +8,8 @@ export function listenerDescriptor(server: Server): number {
   return (server as Server & { _handle: { fd: number } })._handle.fd
 }
 
-export interface Door extends AsyncDisposable {
+/** Disposal ends the accepting; connections belong to the workers. */
+export interface Door extends Disposable {
   /** 0 for a Unix socket. */
   readonly port: number
 }
@@ -34,7 +35,8 @@ export async function openDoor(
   const address = server.address() as AddressInfo | string
   return {
     port: typeof address === 'string' ? 0 : address.port,
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    // Node.js calls back only when the workers have closed every connection: that is not waited for.
+    [Symbol.dispose]: () => void server.close(),
   }
 }
 
