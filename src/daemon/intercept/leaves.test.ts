@@ -95,24 +95,36 @@ test('HTTP/2 is agreed on before HTTP/1.1, and a client that offers neither is t
   )
 })
 
-test('a session resumes for its own host and for no other', async () => {
-  await using terminator = await openTerminator(issuer())
-  const first = connect({
-    host: '127.0.0.1',
-    port: terminator.port,
-    servername: 'a.example',
-    ca: terminator.rootPem,
-  })
-  first.resume()
-  const [session] = (await once(first, 'session')) as [Buffer]
-  first.destroy()
-  const again = await terminator.handshake('a.example', { session })
-  assert(again.isSessionReused())
-  again.destroy()
-  const other = await terminator.handshake('b.example', { session })
-  assert(!other.isSessionReused())
-  assert.equal(other.getPeerX509Certificate()!.subjectAltName, 'DNS:b.example')
-  other.destroy()
+test('a session resumes at every worker, for its own host and for no other', async () => {
+  const authority = issuer()
+  await using worker = await openTerminator(authority)
+  await using sibling = await openTerminator(authority)
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const options = { minVersion: version, maxVersion: version }
+    const first = connect({
+      host: '127.0.0.1',
+      port: worker.port,
+      servername: 'a.example',
+      ca: worker.rootPem,
+      ...options,
+    })
+    first.resume()
+    const [session] = (await once(first, 'session')) as [Buffer]
+    first.destroy()
+    for (const server of [worker, sibling]) {
+      const again = await server.handshake('a.example', { ...options, session })
+      assert(again.isSessionReused())
+      again.destroy()
+      const other = await server.handshake('b.example', { ...options, session })
+      assert(!other.isSessionReused())
+      assert.equal(other.getPeerX509Certificate()!.subjectAltName, 'DNS:b.example')
+      other.destroy()
+    }
+    await using successor = await openTerminator(issuer())
+    const later = await successor.handshake('a.example', { ...options, session })
+    assert(!later.isSessionReused(), 'its issuer is another')
+    later.destroy()
+  }
 })
 
 test('contexts are kept per host, minted anew for a new issuer, and bounded', () => {

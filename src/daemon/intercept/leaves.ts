@@ -1,4 +1,4 @@
-import { constants, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
+import { constants, generateKeyPairSync, hkdfSync, type KeyObject, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, EpochMs } from '#base/clock'
 import { Secret } from '#base/secret'
@@ -28,13 +28,15 @@ const hour = 3_600_000
 const leafLifeMs = 24 * hour
 /** Clients whose clock is a little behind accept the leaf all the same. */
 const backdatedMs = hour
+/** A name, a key for the cipher and one for the MAC, of 16 bytes each. */
+const ticketKeyBytes = 48
 
 /**
  * Opens the cache of at most `maxHosts` contexts (about 20 KiB each); beyond that the least recently used goes.
  * One key pair serves all leaves of this process and dies with it.
  *
- * SECURITY: every context has ticket keys of its own, so a session resumes for its host only. A ticket carries no
- * identity: that comes from the connection record.
+ * SECURITY: ticket keys follow from the issuer and the host, so a session resumes at every worker of this daemon, for
+ * its host only, and not beyond its issuer. A ticket carries no identity: that comes from the connection record.
  */
 export function openLeaves({
   clock,
@@ -48,7 +50,9 @@ export function openLeaves({
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const keyPem = Secret.of(privateKey.export({ type: 'pkcs8', format: 'pem' }))
   const contexts = new Map<string, Entry>()
-  let issuer: (LeafIssuer & { readonly certificate: X509Certificate }) | undefined
+  let issuer:
+    | (LeafIssuer & { readonly certificate: X509Certificate; readonly ticketSecret: Secret })
+    | undefined
 
   function mint(host: string, now: EpochMs): Entry | undefined {
     if (!issuer) return undefined
@@ -69,6 +73,9 @@ export function openLeaves({
       // SECURITY: no handshake but the first: a client could have us compute one after the other.
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       sessionIdContext: 'tideway',
+      ticketKeys: Buffer.from(
+        hkdfSync('sha256', issuer.ticketSecret.reveal(), '', `tideway tickets ${host}`, ticketKeyBytes),
+      ),
     })
     return { context, staleAt: now + (notAfter - now) / 2 }
   }
@@ -77,7 +84,11 @@ export function openLeaves({
     setIssuer(next) {
       const [certificate] = next.chain
       if (!certificate) throw new TypeError('a leaf issuer needs its certificate')
-      issuer = { ...next, certificate }
+      issuer = {
+        ...next,
+        certificate,
+        ticketSecret: Secret.of(next.key.export({ type: 'pkcs8', format: 'der' })),
+      }
       contexts.clear()
     },
     contextFor(host) {
