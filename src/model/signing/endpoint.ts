@@ -6,16 +6,7 @@ import {
   signingNames,
   suffixes,
 } from './endpoint-table.ts'
-import type { SigningScope } from './sigv4.ts'
-
-/** What the name of an endpoint implies for the signature of its requests. */
-export interface EndpointScope extends SigningScope {
-  /**
-   * Where the endpoint takes Signature Version 4A alone: the regions that the signature is for
-   * (`X-Amz-Region-Set`). Its `region` is then only the one that the name would imply otherwise.
-   */
-  readonly regionSet?: string
-}
+import type { SigningScope } from './signer.ts'
 
 interface Zone {
   /** With its dot. */
@@ -68,12 +59,13 @@ const signedResources = new Set(['aos', 'aoss', 'lambda-url', 'neptune-graph', '
 
 /**
  * The signing scope that the name of an AWS endpoint implies (its port is ignored). Undefined where the name does
- * not tell, also for names under which customers host: load balancers, EC2 hosts, websites, endpoint services.
+ * not tell, also for names under which customers host: load balancers, EC2 hosts, websites, endpoint services. With
+ * `regionSet` where the endpoint takes Signature Version 4A alone; its `region` is then the partition's first.
  *
  * What SDKs know comes from a generated table; the grammar of names that customers choose is here:
  * https://docs.aws.amazon.com/general/latest/gr/rande.html
  */
-export function deriveSigningScope(host: string): EndpointScope | undefined {
+export function deriveSigningScope(host: string): SigningScope | undefined {
   const name = host.replace(/:[0-9]*$/, '').toLowerCase()
   if (name.endsWith('.on.aws')) return resource(name.slice(0, -'.on.aws'.length).split('.'))
   const zone = zones.find(({ suffix }) => name.endsWith(suffix))
@@ -83,11 +75,11 @@ export function deriveSigningScope(host: string): EndpointScope | undefined {
   return regional(labels) ?? global(labels, zone)
 }
 
-function resource(labels: readonly string[]): EndpointScope | undefined {
+function resource(labels: readonly string[]): SigningScope | undefined {
   return signedResources.has(labels.at(-2) ?? '') ? regional(labels) : undefined
 }
 
-function regional(labels: readonly string[]): EndpointScope | undefined {
+function regional(labels: readonly string[]): SigningScope | undefined {
   const rest = withoutVpcEndpoint(labels)
   const last = rest.at(-1)
   if (last === undefined) return undefined
@@ -109,7 +101,7 @@ function withoutVpcEndpoint(labels: readonly string[]): readonly string[] {
   return labels.some((label) => label.startsWith('vpce-svc-')) ? [] : labels.slice(0, -1)
 }
 
-function scopeOf(labels: readonly string[], signingRegion: string): EndpointScope | undefined {
+function scopeOf(labels: readonly string[], signingRegion: string): SigningScope | undefined {
   const named = withoutVariants(labels)
   const service = signingNameOf(named)
   return service === undefined
@@ -148,7 +140,7 @@ function accountOwnName(labels: readonly string[]): string | undefined {
 }
 
 /** Names without a region: `service.amazonaws.com`, buckets of the first region, and those that SigV4A is for. */
-function global(labels: readonly string[], { suffix, home }: Zone): EndpointScope | undefined {
+function global(labels: readonly string[], { suffix, home }: Zone): SigningScope | undefined {
   const named = withoutVariants(labels)
   const last = named.at(-1)
   if (last === undefined || last === 's3-accelerate') return undefined
