@@ -56,6 +56,7 @@ attempt("create a bucket", lambda: s3.create_bucket(Bucket=bucket))
 def put_and_get(key, content, put):
     put(key, content)
     same(content, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    s3.delete_object(Bucket=bucket, Key=key)
 
 
 for name, size in {"nothing": 0, "one byte": 1, "64 KiB": 64 << 10, "9 MiB": 9 * MIB}.items():

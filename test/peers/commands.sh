@@ -23,8 +23,9 @@ case $program in
     curl -sS --fail-with-body --noproxy '*' ${CURL_CA_BUNDLE:+--cacert "$CURL_CA_BUNDLE"} \
       --aws-sigv4 aws:amz:us-east-1:s3 -u AKIANOTREAL:not-a-secret "$@"
   }
-  again() { ask -T "$1" "$url/$bucket/$1" && ask -o back "$url/$bucket/$1" && cmp "$1" back; }
-  chunked() { ask -T - "$url/$bucket/chunked" <large && ask -o back "$url/$bucket/chunked" && cmp large back; }
+  back() { ask -o back "$url/$bucket/$1" && cmp "$2" back && ask -X DELETE "$url/$bucket/$1"; }
+  again() { ask -T "$1" "$url/$bucket/$1" && back "$1" "$1"; }
+  chunked() { ask -T - "$url/$bucket/chunked" <large && back chunked large; }
   try "create a bucket" ask -X PUT "$url/$bucket"
   for file in nothing byte small large; do try "put and get $file" again $file; done
   try "put and get a stream" chunked
@@ -36,8 +37,9 @@ case $program in
   ask() { service=$1; shift; "$program" ${endpoint:+--endpoint-url "$endpoint"} "$service" "$@" $options; }
   options=$*
   copy() { ask s3 cp --only-show-errors "$@"; }
-  again() { copy "$1" "s3://$bucket/$1" && copy "s3://$bucket/$1" back && cmp "$1" back; }
-  piped() { copy - "s3://$bucket/piped" <large && copy "s3://$bucket/piped" back && cmp large back; }
+  back() { copy "s3://$bucket/$1" back && cmp "$2" back && ask s3 rm "s3://$bucket/$1"; }
+  again() { copy "$1" "s3://$bucket/$1" && back "$1" "$1"; }
+  piped() { copy - "s3://$bucket/piped" <large && back piped large; }
   model() {
     printf '{"messages":[{"role":"user","content":"hello"}]}' >prompt
     ask bedrock-runtime invoke-model --model-id anthropic.model-v1:0 --body fileb://prompt back

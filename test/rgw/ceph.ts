@@ -12,6 +12,8 @@ export interface Ceph extends Disposable {
   /** `https://localhost:PORT`: STS, IAM and S3 in one. */
   readonly url: string
   readonly port: number
+  /** The port of the same without TLS. */
+  readonly plainPort: number
   readonly caFile: string
   readonly caPem: string
   /** Keys of its administrator, as the AWS CLI takes them. */
@@ -76,6 +78,7 @@ export async function startCeph(folder: string): Promise<Ceph> {
   return {
     url: `https://localhost:${ports.RGW_HTTPS_PORT}`,
     port: ports.RGW_HTTPS_PORT,
+    plainPort: ports.RGW_HTTP_PORT,
     caFile,
     caPem: readFileSync(caFile, 'utf8'),
     adminEnv: {

@@ -84,7 +84,11 @@ func withSDK(ctx context.Context, unsigned bool, endpoint string) {
 		if err != nil {
 			return err
 		}
-		return same(want, got.Body, nil)
+		if err := same(want, got.Body, nil); err != nil {
+			return err
+		}
+		_, err = objects.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: &key})
+		return err
 	}
 	try("create a bucket", func() error {
 		_, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket})
@@ -188,7 +192,10 @@ func withMinio(ctx context.Context, unsigned bool, endpoint string) {
 			return err
 		}
 		got, err := objects.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
-		return same(content, got, err)
+		if err := same(content, got, err); err != nil {
+			return err
+		}
+		return objects.RemoveObject(ctx, bucket, key, minio.RemoveObjectOptions{})
 	}
 	try("create a bucket", func() error { return objects.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}) })
 	for _, each := range sizes {

@@ -107,5 +107,6 @@ public final class Peer {
     s3.putObject(request -> request.bucket(bucket).key(key), body);
     byte[] got = s3.getObjectAsBytes(request -> request.bucket(bucket).key(key)).asByteArray();
     if (!Arrays.equals(got, content)) throw new AssertionError(got.length + " other bytes");
+    s3.deleteObject(request -> request.bucket(bucket).key(key));
   }
 }
