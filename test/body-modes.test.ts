@@ -12,7 +12,10 @@ import { after, before, describe, test } from 'node:test'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
+import { Sha256 } from '@aws-crypto/sha256-js'
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { HttpRequest } from '@smithy/protocol-http'
+import { SignatureV4 } from '@smithy/signature-v4'
 import { Secret } from '#base/secret'
 import { credential, host, openBed, scopeOf, type Bed } from '../src/daemon/outbound/fixture.ts'
 import { openClient, type Client } from '../src/daemon/outbound/talk.ts'
@@ -99,6 +102,31 @@ for (const requestChecksumCalculation of ['WHEN_SUPPORTED', 'WHEN_REQUIRED'] as 
     }
   })
 }
+
+test('a URL presigned with made-up keys serves as it was meant, its body unsigned', async () => {
+  using client = await openClient(bed, proxy)
+  const signer = new SignatureV4({
+    service: 's3',
+    region: 'us-east-1',
+    sha256: Sha256,
+    uriEscapePath: false,
+    credentials: { accessKeyId: 'AKIANOTREAL', secretAccessKey: 'not-a-secret', sessionToken: 'foreign' },
+  })
+  const body = randomBytes(100_000)
+  for (const [method, sent] of [
+    ['PUT', body],
+    ['GET', Buffer.alloc(0)],
+  ] as const) {
+    const path = `/${bucket}/presigned`
+    const plain = new HttpRequest({ method, hostname: host, path, headers: { host } })
+    const { query = {} } = await signer.presign(plain, { expiresIn: 60 })
+    const target = `${path}?${new URLSearchParams(query as Record<string, string>).toString()}`
+    const head = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${sent.length}\r\n\r\n`
+    const answer = await client.send(Buffer.concat([Buffer.from(head), sent]), method)
+    assert.equal(answer?.head.status, 200, String(answer?.body))
+    if (method === 'GET') assert(answer.body.equals(body))
+  }
+})
 
 test(
   'boto3 puts, streams and presigns with its defaults',

@@ -60,6 +60,13 @@ export function usable(plane: Plane, route: Route, decision: Decision): UsableGr
   return { ...decision, current: credential.credential }
 }
 
+/** SECURITY: what was admitted for a signature may not carry a token: other rules hold for one. */
+export function sameKind(grant: UsableGrant | Refusal, admittedUnder: UsableGrant): UsableGrant | Refusal {
+  if (isRefusal(grant) || grant.current.kind === admittedUnder.current.kind) return grant
+  const reason = 'the credential was replaced by one of another kind: send the request again'
+  return { status: 503, code: 'CREDENTIAL_UNAVAILABLE', reason }
+}
+
 /** The scope that the Service declares, completed from what the host name implies and the client asks for. */
 function scopeFor(
   { service }: Grant,

@@ -164,3 +164,24 @@ test('the plain text of AWS is a signature, and needs no leave', async () => {
   )
   assert.equal(seen.length, 1)
 })
+
+test('a credential that is replaced by one of another kind under way is not sent', async () => {
+  const { seen, onSocket } = recorder()
+  await using upstream = await listenPlain(onSocket)
+  const { port } = upstream
+  const addresses = [{ host: other, port }]
+  const service = { addresses, signing: { service: 's3', region: 'us-east-1' } }
+  await using bed = openBed({
+    async resolve() {
+      bed.plane.apply(grants(port, bearer, service))
+      return ['127.0.0.1']
+    },
+  })
+  bed.plane.apply(scopeOf(port, { service }))
+  await using proxy = await bed.listen({ host: other, port })
+  using client = await openPlainClient(proxy)
+  const answer = await client.send(`GET / HTTP/1.1\r\nHost: ${other}:${port}\r\n\r\n`)
+  assert.equal(answer?.head.status, 503)
+  assert.match(answer.body.toString(), /replaced by one of another kind/)
+  assert.equal(seen.length, 0)
+})

@@ -8,7 +8,7 @@ import {
   type RequestHead,
   type ResponseHead,
 } from '#wire/http1'
-import { admit, isRefusal, type UsableGrant } from './admission.ts'
+import { admit, isRefusal, sameKind, type UsableGrant } from './admission.ts'
 import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
@@ -146,12 +146,12 @@ export class Session implements Served {
   }
 
   /** Connects, records, signs, sends: in this order, so that nothing is signed that cannot leave at once. */
-  async #forward(admitted: Admitted, admittedUnder: Grant): Promise<boolean> {
+  async #forward(admitted: Admitted, admittedUnder: UsableGrant): Promise<boolean> {
     const { ledger } = this.#plane
     const upstream = await this.#acquire(admittedUnder, false)
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
-    const grant = await this.bearer.authorise()
+    const grant = sameKind(await this.bearer.authorise(), admittedUnder)
     if (isRefusal(grant)) {
       this.#release(upstream)
       return this.#refuse(grant)

@@ -1,5 +1,4 @@
 import type { EpochMs } from '#base/clock'
-import { Fault } from '#base/errors'
 import type { AwsCredential, Credential } from '#model/credential'
 import { signSigV4, type SeedSignature, type SigningScope } from '#model/signing'
 import type { HeaderField, RequestHead } from '#wire/http1'
@@ -76,7 +75,7 @@ interface Authentication {
   readonly transformer?: BodyTransformer
 }
 
-/** @throws Fault CREDENTIAL_UNAVAILABLE when the credential became one of another kind since admission */
+/** @throws TypeError for a credential of another kind than was admitted */
 function authentication(
   { head, address, signature }: Admitted,
   credential: Credential,
@@ -93,10 +92,7 @@ function authentication(
       ...(resign && { transformer: resign(signed.seed) }),
     }
   }
-  // SECURITY: what was admitted for a signature may not carry a token: other rules hold for one.
-  if (signature || credential.kind === 'aws') {
-    throw new Fault('CREDENTIAL_UNAVAILABLE', 'the kind of the credential has changed')
-  }
+  if (signature || credential.kind === 'aws') throw new TypeError('the credential is of another kind')
   const header = credentialHeader(credential)
   return { added: [header], removed: [header.name.toLowerCase()], query: address.query }
 }
