@@ -148,20 +148,17 @@ test('workers die with a killed main process', limit, async () => {
 
 test('a daemon ends when told to, whoever is connected', limit, async () => {
   await using daemon = await startDaemon('user')
-  const { proxy } = (await daemon.call('GET', '/run')) as { proxy: { host: string; port: number } }
-  const target = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1')
-  await once(target, 'listening')
-  const client = connect(proxy)
-  client.write(`CONNECT 127.0.0.1:${(target.address() as AddressInfo).port} HTTP/1.1\r\n\r\n`)
-  const [answer] = (await once(client, 'data')) as [Buffer]
-  assert.match(answer.toString(), /^HTTP\/1.1 200 /)
-  client.on('error', () => {})
-  const cut = new Promise((resolve) => client.once('close', resolve))
+  await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))
+  const silent = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const connected = once(silent, 'connection')
+  const { port } = silent.address() as AddressInfo
+  const answered = daemon.run('proxy', daemon.fetch(`http://127.0.0.1:${port}/`, 60_000))
+  await connected
   daemon.child.kill('SIGTERM')
-  const [code] = (await once(daemon.child, 'exit')) as [number]
-  assert.equal(code, 0)
-  await cut
-  target.close()
+  assert.deepEqual(await once(daemon.child, 'exit'), [0, null])
+  assert.doesNotMatch((await answered).stdout, /TimeoutError/)
+  silent.close()
 })
 
 test('without a living main process a worker signs nothing', limit, async () => {
