@@ -84,19 +84,20 @@ async function openWorld(replaced: Partial<Handlers> = {}) {
   )
   stack.defer(() => server.forceShutdown())
   // Lattice is where AWS verifies signatures in front of gRPC; of its bodies nothing is signed.
-  const signing = { service: 'vpc-lattice-svcs', region: 'us-east-1' }
-  bed.plane.apply(scopeOf(port, { service: { signing } }))
+  const service = { signing: { service: 'vpc-lattice-svcs', region: 'us-east-1' } }
+  bed.plane.apply(scopeOf(port, { service }))
   const proxy = await bed.listen({ address: '127.0.0.1', port })
   const trust = credentials.createSsl(Buffer.from(bed.interceptCaPem))
   const names = { 'grpc.ssl_target_name_override': host, 'grpc.default_authority': host }
-  const client = new Client(`127.0.0.1:${proxy.port}`, trust, { ...names, ...big })
+  const connect = () => new Client(`127.0.0.1:${proxy.port}`, trust, { ...names, ...big })
+  const client = connect()
   stack.defer(() => client.close())
-  return { bed, client, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  return { bed, port, service, client, connect, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 type World = Awaited<ReturnType<typeof openWorld>>
 
-function upper({ client }: World, request: Buffer, options: { deadline?: number } = {}) {
+function upper({ client }: Pick<World, 'client'>, request: Buffer, options: { deadline?: number } = {}) {
   const { promise, resolve, reject } = Promise.withResolvers<{ answer: Buffer; trailers: Metadata }>()
   let answer: Buffer | undefined
   const call = client.makeUnaryRequest(words.upper.path, as, as, request, options, (error, value) => {
@@ -205,4 +206,15 @@ test('a deadline ends the call on both sides', async () => {
   await assert.rejects(done, hasCode(status.DEADLINE_EXCEEDED))
   // On a machine that is busy elsewhere the call may not have come that far.
   if (arrived) await ended.promise
+})
+
+test('a refusal reaches the client as a status that says why', async () => {
+  await using world = await openWorld()
+  world.bed.plane.apply(scopeOf(world.port, { service: world.service, credentials: [] }))
+  const client = world.connect()
+  await assert.rejects(upper({ client }, Buffer.from('x')).done, (error: ServiceError) => {
+    assert.match(error.details, /^tideway: there is no credential yet for binding app-aws/)
+    return error.code === status.UNAVAILABLE
+  })
+  client.close()
 })

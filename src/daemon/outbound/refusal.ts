@@ -1,5 +1,5 @@
 import type { Fault, FaultCode } from '#base/errors'
-import { formatResponseHead, type RequestHead } from '#wire/http1'
+import { formatResponseHead, type HeaderField, type RequestHead } from '#wire/http1'
 
 /** Why a request is answered by us instead of being sent. `reason` is for the workload's eyes too. */
 export interface Refusal {
@@ -60,11 +60,39 @@ function formFor(head: RequestHead | undefined): Form {
   return form
 }
 
+/** gRPC statuses for those of HTTP: internal, permission denied, resource exhausted, unimplemented, unavailable. */
+const grpcStatuses: Readonly<Record<number, number>> = { 400: 13, 403: 7, 413: 8, 501: 12, 502: 14, 503: 14 }
+const grpcUnknown = 2
+
+/** A gRPC client shows the status and message of its own protocol only: here without a response before them. */
+function grpcHeaders({ status, reason }: Refusal): HeaderField[] {
+  const message = `tideway: ${reason}`.replace(/[^ -$&-~]/gu, encodeURIComponent)
+  return [
+    { name: 'Content-Type', value: 'application/grpc' },
+    { name: 'Content-Length', value: '0' },
+    { name: 'grpc-status', value: String(grpcStatuses[status] ?? grpcUnknown) },
+    { name: 'grpc-message', value: message },
+  ]
+}
+
+function speaksGrpc(head: RequestHead | undefined): boolean {
+  const type = head?.headers.find(({ name }) => name === 'content-type')
+  return type?.value.startsWith('application/grpc') === true
+}
+
 /** The whole answer for a refusal; `close` says so to the client. */
 export function formatRefusal(
-  { status, code, reason }: Refusal,
+  refusal: Refusal,
   { head, close }: { head: RequestHead | undefined; close: boolean },
 ): Buffer {
+  const { status, code, reason } = refusal
+  const common = [
+    { name: 'Cache-Control', value: 'no-store' },
+    { name: 'x-tideway-error', value: code },
+    ...(close ? [{ name: 'Connection', value: 'close' }] : []),
+  ]
+  if (speaksGrpc(head))
+    return formatResponseHead({ status: 200, headers: [...grpcHeaders(refusal), ...common] })
   const { type, write } = formFor(head)
   const body = Buffer.from(`${write(code, `tideway: ${reason}`)}\n`)
   const bytes = formatResponseHead({
@@ -73,9 +101,7 @@ export function formatRefusal(
     headers: [
       { name: 'Content-Type', value: type },
       { name: 'Content-Length', value: String(body.length) },
-      { name: 'Cache-Control', value: 'no-store' },
-      { name: 'x-tideway-error', value: code },
-      ...(close ? [{ name: 'Connection', value: 'close' }] : []),
+      ...common,
     ],
   })
   return head?.method === 'HEAD' ? bytes : Buffer.concat([bytes, body])
