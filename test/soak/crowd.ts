@@ -26,6 +26,8 @@ export interface Crowd {
   stop(signal: AbortSignal): Promise<void>
 }
 
+/** All at once they would keep a small machine from everything else. */
+const startEveryMs = 150
 const labels = ['alpha', 'beta', 'alpha', stranger.label, 'gamma', 'alpha', stranger.label, 'beta']
 
 export function startCrowd({
@@ -76,7 +78,14 @@ export function startCrowd({
       if (!stopping) start(slot)
     })
   }
-  for (let slot = 0; slot < processes; slot += 1) start(slot)
+  const startAll = async () => {
+    for (let slot = 0; slot < processes; slot += 1) {
+      if (stopping) return
+      start(slot)
+      await delay(startEveryMs)
+    }
+  }
+  void startAll()
 
   return {
     async killUntil(signal, { random, everySeconds }) {

@@ -14,6 +14,7 @@ import { Disturbances } from './disturbances.ts'
 import { openJournal, type Journal } from './journal.ts'
 import { Outcomes } from './outcomes.ts'
 import { bound, openStage, type Stage } from './stage.ts'
+import { watchStalls } from './stalls.ts'
 import { rage } from './storm.ts'
 import { printProgress, printSummary, Tally } from './summary.ts'
 import { grownDescriptors, grownMemory, takeVitals, type Sample } from './vitals.ts'
@@ -30,6 +31,8 @@ const requestsPerSecond = 100
 /** Of the time: how long everything is killed. In the rest nothing is whose memory is looked at. */
 const stormShare = 0.6
 const secondsBetweenDeeds = 4
+/** What a machine that stood still may need until everything that was given up meanwhile is there again. */
+const stallAftermathMs = 30_000
 /** How long a workload lives before it is killed, on average. */
 const workloadSeconds = 60
 const progressSeconds = 10
@@ -105,6 +108,10 @@ async function runOn(
         onDone: (done) => tally.done(done),
       }).catch((error: unknown) => onBroken(String(error))),
     )
+    const watching = watchStalls(signal, (since) => {
+      tally.stalls += 1
+      disturbances.begin('front', since)(systemClock.now() + stallAftermathMs)
+    })
     const killing = crowd.killUntil(signal, { random, everySeconds: workloadSeconds / processes })
     const begun = systemClock.monotonic()
     let early: readonly Sample[] | undefined
@@ -118,7 +125,7 @@ async function runOn(
       printProgress(name, (systemClock.monotonic() - begun) / 1000, tally)
     }
     tally.workloadsKilled += await killing
-    await Promise.all(raging)
+    await Promise.all([...raging, watching])
     const late = takeVitals(world)
     await crowd.stop(AbortSignal.timeout(settleSeconds * 1000))
     if (early && !deeds.flat().some(({ replaces }) => replaces)) grownMemory(early, late).forEach(onBroken)

@@ -10,6 +10,8 @@ export class Tally {
   books: Books | undefined
   vitals: readonly Sample[] = []
   workloadsKilled = 0
+  /** Times that this process had to wait for more than a second for its turn. */
+  stalls = 0
   readonly deeds = new Map<string, { count: number; longest: number }>()
 
   done({ what, seconds }: Done): void {
@@ -42,7 +44,7 @@ function printTable(title: string, rows: readonly (readonly [string, string])[])
     console.log(`  ${name.padEnd(width)}  ${text}`)
 }
 
-export function printSummary({ outcomes, books, deeds, workloadsKilled }: Tally): void {
+export function printSummary({ outcomes, books, deeds, workloadsKilled, stalls }: Tally): void {
   printTable(
     'Requests, and what came of them',
     [...(outcomes?.counts ?? [])].map(([kind, counts]) => [
@@ -57,7 +59,7 @@ export function printSummary({ outcomes, books, deeds, workloadsKilled }: Tally)
     'What was done, and the longest until all was well',
     [...deeds].map(([what, { count, longest }]) => [what, `${count} times, ${longest.toFixed(1)} s`]),
   )
-  console.log(`  and ${workloadsKilled} workloads killed`)
+  console.log(`  and ${workloadsKilled} workloads killed; the machine stood still ${stalls} times`)
   printTable('The cloud and the audit trail', [
     ['seen signed', String(books?.signed)],
     ['seen unsigned', String(books?.unsigned)],
