@@ -392,6 +392,17 @@ const refusals: [name: string, bytes: Buffer, parts: ScopeParts, status: number,
     /not one that s3 takes: declare the SHA-256/,
   ],
   [
+    'a body in parts that might ask for credentials',
+    request(
+      'POST /',
+      ['Content-Length: 9', 'X-Amz-Content-Sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER'],
+      '0\r\n\r\nmore',
+    ),
+    {},
+    501,
+    /cannot be told from a call that returns credentials/,
+  ],
+  [
     'a call that returns credentials',
     request(
       'POST /',
