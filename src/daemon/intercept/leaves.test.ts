@@ -33,7 +33,7 @@ async function openTerminator(authority: LeafIssuer) {
     const take = async () => {
       const opening = await peekOpening(socket, new AbortController().signal)
       const host = opening.kind === 'hello' ? (opening.serverName ?? '127.0.0.1') : 'none'
-      const tls = await terminateTls(socket, leaves.contextFor(host)!)
+      const tls = await terminateTls(socket, leaves.contextFor(host)!, ['h2', 'http/1.1'])
       tls.on('error', () => {})
       tls.end('hello')
     }
@@ -76,7 +76,7 @@ test('a host that is an address gets a leaf for that address', async () => {
   socket.destroy()
 })
 
-test('HTTP/2 is agreed on before HTTP/1.1, and a client that offers neither is turned away', async () => {
+test('the first protocol that a client offers too is agreed on, and one that offers none is turned away', async () => {
   await using terminator = await openTerminator(issuer())
   const agreed: [offered: string[] | undefined, protocol: string | false][] = [
     [['http/1.1', 'h2'], 'h2'],

@@ -3,11 +3,15 @@ import { TLSSocket, type SecureContext } from 'node:tls'
 
 /**
  * Becomes the TLS server on a socket whose ClientHello is still unread. Resolves once the handshake is done and
- * HTTP/2 or HTTP/1.1 agreed on: `alpnProtocol` tells, false for a client without ALPN. @throws the error of the TLS stack, or the signal's reason; the socket is destroyed then
+ * one of `protocols` agreed on, the first that the client offers: `alpnProtocol` tells, false for one without ALPN. @throws the error of the TLS stack, or the signal's reason; the socket is destroyed then
  */
-export function terminateTls(socket: Socket, secureContext: SecureContext): Promise<TLSSocket> {
+export function terminateTls(
+  socket: Socket,
+  secureContext: SecureContext,
+  protocols: readonly string[],
+): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['h2', 'http/1.1'] })
+    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [...protocols] })
     const fail = (error?: Error) => {
       tls.destroy()
       reject(error ?? new Error('closed during the TLS handshake'))

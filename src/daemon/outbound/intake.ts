@@ -193,7 +193,10 @@ export class Intake {
     conditions.clear('daemon', 'InterceptReady')
     const subject = `workloadidentity/${route.identity.name}`
     try {
-      const tls = await terminateTls(socket, context)
+      // A client that offers both gets what upstream is known to speak: nothing then has to be translated.
+      const insists = this.#plane.upstreams.insistsOn(route)
+      const protocols = insists === 'http/1.1' ? ['http/1.1', 'h2'] : ['h2', 'http/1.1']
+      const tls = await terminateTls(socket, context, protocols)
       conditions.clear(subject, 'InterceptTrusted')
       return tls
     } catch (error) {

@@ -102,6 +102,20 @@ for (const [spoken, upstreamProtocol] of combinations) {
   })
 }
 
+test('a client that offers both protocols gets the one that its upstream is known to insist on', async () => {
+  await using bed = openBed()
+  await using upstream = await openEcho(bed, 'http/1.1')
+  const proxy = await openPath(bed, upstream)
+  const offers = { ALPNProtocols: ['h2', 'http/1.1'] }
+  using first = await openHttp2Client(bed, proxy, offers)
+  assert.equal(first.socket.alpnProtocol, 'h2')
+  assert.equal((await first.send({ ':method': 'GET', ':path': '/' })).status, 200)
+  using second = await openClient(bed, proxy, offers)
+  assert.equal((await second.send(request('GET /')))?.head.status, 200)
+  using third = await openHttp2Client(bed, proxy)
+  assert.equal((await third.send({ ':method': 'GET', ':path': '/' })).status, 200)
+})
+
 /** An upstream that speaks HTTP/1.1 by hand. */
 function openByHand(bed: Bed, talk: (link: Link) => Promise<void>) {
   return listenTls(serverIdentity(host, { authority: bed.upstreamCa }), (socket) => {

@@ -37,6 +37,8 @@ export interface Upstreams {
    * @throws Fault UPSTREAM_UNREACHABLE, UPSTREAM_UNVERIFIED
    */
   acquire(owner: Owner, options: { fresh: boolean; prefers: Protocol }): Promise<Upstream>
+  /** What the upstream of a route is known to speak even where the other is preferred. */
+  insistsOn(route: Route): Protocol | undefined
   /** Closes idle connections whose owner no longer `holds`. */
   retain(holds: (owner: Owner) => boolean): void
   /** Closes what has been idle too long. */
@@ -60,9 +62,15 @@ interface Way {
   readonly targets: readonly Target[]
   /** Under which connections to each target are kept. */
   readonly keys: Readonly<Record<Protocol, readonly string[]>>
+  /** Host and port. */
+  readonly place: string
 }
 
-/** Upstreams remembered for the protocol that they insist on; beyond that the oldest is asked anew. */
+function placeOf({ host, port }: Route): string {
+  return `${host} ${port}`
+}
+
+/** Places remembered for the protocol that they insist on; beyond that the oldest is asked anew. */
 const maxInsistent = 1024
 
 export function openUpstreams({
@@ -82,7 +90,7 @@ export function openUpstreams({
   })
   const shared = new SharedPool<Owner>({ maxIdle: limits.maxIdleUpstreams, now: () => clock.monotonic() })
   const ways = new WeakMap<Route, Way>()
-  /** By key: what upstream spoke although the other was preferred. */
+  /** By place: what upstream spoke although the other was preferred. It decides over nothing but effort. */
   const insists = new Map<string, Protocol>()
   /** By key: connections on their way that all may share who ask for one meanwhile. */
   const dialling = new Map<string, Promise<Upstream>>()
@@ -92,7 +100,7 @@ export function openUpstreams({
     const keysFor = (protocol: Protocol) =>
       targets.map((target) => poolKey(owner, target, { trust, protocol }))
     const keys = { h2: keysFor('h2'), 'http/1.1': keysFor('http/1.1') }
-    const way = { sourceName, trust, targets, keys }
+    const way = { sourceName, trust, targets, keys, place: placeOf(owner.route) }
     ways.set(owner.route, way)
     return way
   }
@@ -146,9 +154,9 @@ export function openUpstreams({
     return undefined
   }
 
-  function learn(key: string, prefers: Protocol, spoken: Protocol): void {
-    if (insists.get(key) !== spoken) insists.delete(key)
-    if (spoken !== prefers) insists.set(key, spoken)
+  function learn(place: string, prefers: Protocol, spoken: Protocol): void {
+    if (insists.get(place) !== spoken) insists.delete(place)
+    if (spoken !== prefers) insists.set(place, spoken)
     if (insists.size > maxInsistent) insists.delete(insists.keys().next().value!)
   }
 
@@ -180,7 +188,7 @@ export function openUpstreams({
     // What answered comes first the next time.
     const others = way.targets.filter((other) => other !== target)
     const { keys } = remember(owner, way.trust, [target, ...others])
-    learn(keys.h2[0]!, prefers, spoken)
+    learn(way.place, prefers, spoken)
     if (!(socket instanceof TLSSocket) || spoken === 'http/1.1') {
       return upstream(new Link(socket), owner, keys['http/1.1'][0]!, false)
     }
@@ -197,7 +205,7 @@ export function openUpstreams({
       await pending
       const kept = takeKept(way, owner, 'h2')
       if (kept) return kept
-      if (insists.has(key!)) return open(owner, way, 'h2')
+      if (insists.get(way.place) === 'http/1.1') return open(owner, way, 'h2')
     }
     const opened = open(owner, way, 'h2').finally(() => dialling.delete(key!))
     dialling.set(key!, opened)
@@ -214,11 +222,12 @@ export function openUpstreams({
       const known = ways.get(route)
       const holds = known?.trust === trust && known.sourceName === grant.binding.sourceName
       const way = holds ? known : await findWay(owner, trust)
-      const protocol = route.tls ? (insists.get(way.keys.h2[0]!) ?? prefers) : 'http/1.1'
+      const protocol = route.tls ? (insists.get(way.place) ?? prefers) : 'http/1.1'
       const kept = fresh ? undefined : takeKept(way, owner, protocol)
       if (kept) return kept
       return protocol === 'h2' ? openShared(owner, way) : open(owner, way, prefers)
     },
+    insistsOn: (route) => insists.get(placeOf(route)),
     retain(holds) {
       pool.retain(holds)
       shared.retain(holds)
