@@ -208,6 +208,7 @@ const starters = {
   mitmproxy: { program: 'mitmdump', debianPackage: 'mitmproxy', start: startMitmproxy },
 }
 export type PeerName = keyof typeof starters
+export const peerNames = Object.keys(starters) as PeerName[]
 
 /** Starts a peer; says which Debian package is missing. */
 export async function startPeer(name: PeerName, place: Place, upstream: number): Promise<Candidate> {

@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- [--quick [--limit N]] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux with kernel capture: CPU of
- * the daemon that signs, against proxies of Debian that only forward, in rounds of random order, paired within each.
+ * `npm run bench -- [--quick [--limit N]] [--peers NAME,...] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux
+ * with kernel capture: CPU of the daemon that signs, against proxies of Debian that only forward, in rounds of random
+ * order, paired within each.
  * `--quick` looks at small requests against nginx alone and fails beyond `--limit` times its CPU. Installs nothing.
  */
 import { spawn } from 'node:child_process'
@@ -12,7 +13,14 @@ import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
 import { allCells, quickCell, type Cell } from './cells.ts'
 import { makeHandshakes, sendRequests, type Source } from './load.ts'
-import { requireProgram, startPeer, startUpstream, type Candidate, type PeerName } from './peers.ts'
+import {
+  peerNames,
+  requireProgram,
+  startPeer,
+  startUpstream,
+  type Candidate,
+  type PeerName,
+} from './peers.ts'
 import { cores, host, openPlace, type Place } from './place.ts'
 import { columns, median, spread } from './table.ts'
 import { startTideway, type Tideway } from './tideway.ts'
@@ -26,6 +34,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     limit: { type: 'string', default: '2.5' },
+    peers: { type: 'string', default: peerNames.join(',') },
   },
 })
 const rounds = Number(values.rounds ?? (values.quick ? 7 : 5))
@@ -239,7 +248,10 @@ async function run(): Promise<void> {
     ['nginx', 'nginx'],
   ] as const)
     requireProgram(program, debianPackage)
-  const peers: readonly PeerName[] = values.quick ? ['nginx'] : ['nginx', 'haproxy', 'squid', 'mitmproxy']
+  const named = values.peers.split(',')
+  const peers: readonly PeerName[] = values.quick
+    ? ['nginx']
+    : peerNames.filter((name) => named.includes(name))
   const cells = values.quick ? [quickCell] : allCells(seconds)
   console.log(`${conditions()}\n`)
   await using place = openPlace()

@@ -112,7 +112,9 @@ export async function startTideway(
     port: upstream,
     pid,
     cgroup,
-    workers: daemon.workers(),
+    get workers() {
+      return daemon.workers()
+    },
     async [Symbol.asyncDispose]() {
       clearInterval(forget)
       await daemon[Symbol.asyncDispose]()
