@@ -19,13 +19,23 @@ export interface TakenHead {
 const highWaterMark = 64 * 1024
 const empty = Buffer.alloc(0)
 const crlf = Buffer.from('\r\n')
-const codeNames = new Map(
-  Object.entries(constants).flatMap(([name, code]): [number, string][] =>
-    /^NGHTTP2_(?!ERR|FLAG|HCAT|NV|SESSION|SETTINGS|STREAM_STATE|DEFAULT)[A-Z_]+$/.test(name)
-      ? [[code as number, name.slice(8)]]
-      : [],
-  ),
-)
+/** RFC 9113 section 7, by number. */
+const codeNames = [
+  'NO_ERROR',
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+]
 
 /**
  * One HTTP/2 stream in the form of a socket that speaks HTTP/1.1: what is read and what is written are the bytes
@@ -84,7 +94,7 @@ export abstract class MessageStream extends Duplex {
     this.#settle()
     const inOrder = this.complete || (code === constants.NGHTTP2_NO_ERROR && this.outlivesPeer)
     if (this.#arrived && inOrder) return
-    this.destroy(new Error(`the HTTP/2 stream was reset (${codeNames.get(code) ?? code})`))
+    this.destroy(new Error(`the HTTP/2 stream was reset (${codeNames[code] ?? code})`))
   }
 
   /** Passes on a head that came over the stream, and the body behind it. */
@@ -103,8 +113,9 @@ export abstract class MessageStream extends Duplex {
       if (!more) stream.pause()
     })
     stream.on('end', () => {
-      // SECURITY: a reset without an error ends the bytes as well, in the middle of a body.
-      if (stream.aborted) return
+      // SECURITY: a reset without an error ends the bytes as well, in the middle of a body. Where their number was
+      // announced it tells; elsewhere what ends that way is not taken for the whole.
+      if (chunked && stream.aborted) return
       if (chunked) this.receiveHead('0', trailers)
       this.#arrived = true
       this.push(null)

@@ -3,39 +3,11 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { connect, type TLSSocket } from 'node:tls'
 import { host, listenPlain, openBed, scopeOf, type Bed, type Listener } from './fixture.ts'
+import { block, endHeaders, endStream, frame, preface, type, type Field } from './http2-frames.ts'
 import { listenHttp2, openHttp2Client, type Http2Listener } from './http2-talk.ts'
 import { openPlainClient } from './talk.ts'
 
-/** HTTP/2 as no library would send it: frames by hand (RFC 9113 section 4, RFC 7541 without compression). */
-
-const type = { data: 0, headers: 1, rstStream: 3, settings: 4, ping: 6, goaway: 7, continuation: 9 }
-const endStream = 1
-const endHeaders = 4
-
-function frame(kind: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head.writeUInt8(kind, 3)
-  head.writeUInt8(flags, 4)
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-function hpackString(text: string): Buffer {
-  const bytes = Buffer.from(text, 'latin1')
-  if (bytes.length < 127) return Buffer.concat([Buffer.from([bytes.length]), bytes])
-  const rest = bytes.length - 127
-  const length = [127, (rest & 0x7f) | 0x80, ((rest >> 7) & 0x7f) | 0x80, rest >> 14]
-  return Buffer.concat([Buffer.from(length), bytes])
-}
-
-type Field = readonly [name: string, value: string]
-
-function block(fields: readonly Field[]): Buffer {
-  return Buffer.concat(
-    fields.flatMap(([name, value]) => [Buffer.from([0]), hpackString(name), hpackString(value)]),
-  )
-}
+/** HTTP/2 as no library would send it. */
 
 const pseudo: readonly Field[] = [
   [':method', 'GET'],
@@ -66,7 +38,7 @@ class RawClient implements Disposable {
       this.#changed.resolve()
     })
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
-    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+    socket.write(preface)
     socket.write(frame(type.settings, 0, 0))
   }
 
@@ -364,7 +336,6 @@ test('a head over the bound is refused, and the connection goes on', async () =>
 
 test('HTTP/2 without TLS is refused at a bound host and spliced to any other', async () => {
   await using bed = openBed()
-  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
   let received = ''
   await using upstream = await listenPlain((socket) => {
     socket.on('data', (chunk) => {

@@ -4,8 +4,19 @@ import { test } from 'node:test'
 import { openTestClock, systemClock } from '#base/clock'
 import { parseSpiffeId } from '#model/identity'
 import { emptyScope } from '#model/scope'
-import { binding, credential, identity, openBed, scopeOf, type Bed } from './fixture.ts'
-import { listenHttp2, openHttp2Client } from './http2-talk.ts'
+import {
+  binding,
+  credential,
+  host,
+  identity,
+  listenTls,
+  openBed,
+  scopeOf,
+  serverIdentity,
+  type Bed,
+} from './fixture.ts'
+import { block, endHeaders, endStream, frame, type } from './http2-frames.ts'
+import { listenHttp2, openHttp2Client, readAnswer } from './http2-talk.ts'
 import { openClient, request } from './talk.ts'
 
 /** How connections to upstreams that speak HTTP/2 are shared, kept and left. */
@@ -14,6 +25,9 @@ async function openPath(bed: Bed, upstream: { port: number }) {
   bed.plane.apply(scopeOf(upstream.port))
   return bed.listen({ address: '127.0.0.1', port: upstream.port })
 }
+
+/** A service of whose bodies nothing is signed: they stream whatever their length. */
+const streaming = { signing: { service: 'vpc-lattice-svcs', region: 'us-east-1' } }
 
 const get = { ':method': 'GET', ':path': '/' }
 const post = { ':method': 'POST', ':path': '/' }
@@ -178,13 +192,12 @@ test('who does not read holds up nobody else on the same connections, and makes 
 
 test('an upload that upstream does not read is held back at its client', async () => {
   await using bed = openBed()
-  const signing = { service: 'vpc-lattice-svcs', region: 'us-east-1' }
   await using upstream = await listenHttp2(bed, (stream, headers) => {
     if (headers[':path'] === '/stuck') return stream.pause()
     stream.respond({ ':status': 200 })
     return stream.end('quick')
   })
-  bed.plane.apply(scopeOf(upstream.port, { service: { signing } }))
+  bed.plane.apply(scopeOf(upstream.port, { service: streaming }))
   const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
   using client = await openHttp2Client(bed, proxy)
   const stuck = client.start({ ':method': 'PUT', ':path': '/stuck' })
@@ -316,3 +329,32 @@ test('a connection of HTTP/2 that its peer half-closes is over, on both sides', 
   client.socket.end()
   while (bed.plane.stats().connections > 0) await new Promise((resolve) => setImmediate(resolve))
 })
+
+for (const [name, isWhole] of [
+  ['the whole of an early answer counts, though its upstream wants no more of the request', true],
+  ['a part of an early answer that is reset does not count as the whole', false],
+] as const) {
+  test(name, async () => {
+    await using bed = openBed()
+    await using upstream = await listenTls(
+      { ...serverIdentity(host, { authority: bed.upstreamCa }), ALPNProtocols: ['h2'] },
+      (socket) => {
+        socket.write(frame(type.settings, 0, 0))
+        socket.on('data', (chunk: Buffer) => {
+          if (!chunk.includes('the beginning')) return
+          const head = frame(type.headers, endHeaders, 1, block([[':status', '403']]))
+          const body = frame(type.data, isWhole ? endStream : 0, 1, Buffer.from('early'))
+          socket.write(Buffer.concat([head, body, frame(type.rstStream, 0, 1, Buffer.alloc(4))]))
+        })
+      },
+    )
+    bed.plane.apply(scopeOf(upstream.port, { service: streaming }))
+    const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
+    using client = await openHttp2Client(bed, proxy)
+    const stream = client.start({ ':method': 'PUT', ':path': '/' })
+    stream.write('the beginning')
+    const answer = readAnswer(stream)
+    if (isWhole) assert.equal((await answer).body, 'early')
+    else await assert.rejects(answer)
+  })
+}
