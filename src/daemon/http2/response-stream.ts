@@ -49,12 +49,8 @@ export class ResponseStream extends MessageStream {
     const fields = [...pseudo, ...toRaw(toHttp2(headers)), 'te', 'trailers']
     const { signal } = this.#giveUp
     const options = { endStream: isEmpty(framing), waitForTrailers, signal }
-    try {
-      this.#stream = this.#session.request(fields, options)
-    } catch (error) {
-      this.#unsent = this.#session.closed || this.#session.destroyed
-      throw error
-    }
+    this.#unsent = this.#session.closed || this.#session.destroyed
+    this.#stream = this.#session.request(fields, options)
     this.#method = method
     this.bind(this.#stream)
     this.#stream.on('headers', (_headers: unknown, _flags: unknown, raw: RawHeaders) => {
