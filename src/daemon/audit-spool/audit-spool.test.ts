@@ -5,6 +5,7 @@ import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { openTestClock } from '#base/clock'
 import { isFault } from '#base/errors'
@@ -195,4 +196,32 @@ test('every record that a writer was told is written survives its SIGKILL', asyn
   const lastTold = Number(told.trimEnd().split('\n').at(-1))
   const ids = new Set((await readAll(reading(folder, false))).map(({ id }) => id))
   for (let i = 0; i <= lastTold; i++) assert.ok(ids.has(String(i)), `record ${i} is missing`)
+})
+
+test('what a full disk took only a part of is refused, and swallows no other record', async (t) => {
+  const folder = await openFolder(t)
+  const script = `
+    const { openAuditSpool } = await import('#daemon/audit-spool')
+    const { systemClock } = await import('#base/clock')
+    const { silentLog } = await import('#base/log')
+    const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 20,
+      whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })
+    for (const [id, size] of [['first', 5_000], ['too large', 5_000], ['last', 10]]) {
+      const record = { ...${JSON.stringify(startOf('-'))}, id, path: '/'.repeat(size) }
+      await spool.start(record).catch((error) => console.log(error.code))
+    }`
+  // A file of at most 8 KiB is a disk that is full behind it.
+  const limited = [
+    '-c',
+    'ulimit -f 16; exec "$0" "$@"',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ]
+  const writer = spawn('sh', limited, { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'inherit'] })
+  const told = await text(writer.stdout)
+  assert.equal(told, 'AUDIT_UNAVAILABLE\n')
+  const ids = (await readAll(reading(folder, false))).map(({ id }) => id)
+  assert.deepEqual(ids, ['first', 'last'])
 })

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
@@ -68,7 +68,15 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
     return used + bytes <= limit
   }
   const append = (bytes: Buffer) => {
-    for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset)
+    let offset = 0
+    try {
+      while (offset < bytes.length) offset += writeSync(fd, bytes, offset)
+    } catch (error) {
+      // The disk took a part: a line that is torn would swallow the next one.
+      written += bytes.subarray(0, offset).lastIndexOf(10) + 1
+      ftruncateSync(fd, written)
+      throw error
+    }
     written += bytes.length
     if (written < segmentBytes) return
     closeSync(fd)
