@@ -143,7 +143,7 @@ test('a request that upstream did not look at is repeated once, whatever its met
   using client = await openHttp2Client(bed, proxy)
   assert.equal((await client.send(get)).body, '1')
   assert.equal((await client.send(post, 'body')).body, '3')
-  assert.equal(bed.audit.starts.length, 2)
+  assert.equal(bed.audit.starts.length, arrived, 'one record for each time that it was sent')
 })
 
 test('a request that upstream may have looked at is not repeated', async () => {

@@ -145,10 +145,13 @@ export class Session implements Served {
     }
   }
 
-  /** Connects, records, signs, sends: in this order, so that nothing is signed that cannot leave at once. */
-  async #forward(admitted: Admitted, admittedUnder: UsableGrant): Promise<boolean> {
+  /**
+   * Connects, records, signs, sends: in this order, so that nothing is signed that cannot leave at once. A request
+   * that has to be repeated goes through all of it again.
+   */
+  async #forward(admitted: Admitted, admittedUnder: UsableGrant, { fresh = false } = {}): Promise<boolean> {
     const { ledger } = this.#plane
-    const upstream = await this.#acquire(admittedUnder, false)
+    const upstream = await this.#acquire(admittedUnder, fresh)
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
     const grant = sameKind(await this.bearer.authorise(), admittedUnder)
@@ -183,7 +186,7 @@ export class Session implements Served {
   async #send(
     admitted: Admitted,
     grant: UsableGrant,
-    first: Upstream,
+    upstream: Upstream,
     record: RequestStart,
   ): Promise<boolean> {
     const { clock, counters, ledger, limits, skews } = this.#plane
@@ -198,46 +201,36 @@ export class Session implements Served {
     const bodyMs = head.framing.kind === 'chunked' ? limits.responseMs : limits.bodyMs
     const begun = clock.monotonic()
     counters.injected += 1
-    let upstream = first
-    for (;;) {
-      const { link } = upstream
-      const before = { sent: link.sent, received: link.received }
-      this.#within(limits.responseMs)
-      this.#exchange = new Exchange({
-        client: this.#client,
-        upstream: link,
-        head,
-        bytes,
-        streams,
-        transformer: request.transformer,
-        onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
-        onResponse: ({ headers }) => tls && skews.learn(host, headers),
-      })
-      // Closed while it was kept: nothing is sent on it, so that any request may have another.
-      const gone = upstream.reused && link.ended
-      const answered = gone ? closed : await this.#exchange.run()
-      const outcome = answered.kind === 'switched' ? await this.#switch(link, answered.grant) : answered
-      this.#upstream = undefined
-      if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
-      else link.destroy()
-      if (!this.#over && (gone || mayRepeat(outcome, upstream, head, streams))) {
-        const again = await this.#acquire(grant, true)
-        if (!isRefusal(again) && !this.#over) {
-          upstream = again
-          this.#upstream = again
-          continue
-        }
-        if (!isRefusal(again)) this.#release(again)
-      }
-      ledger.end(record, {
-        status: 'status' in outcome ? outcome.status : 0,
-        requestBytes: link.sent - before.sent,
-        responseBytes: link.received - before.received,
-        durationMs: clock.monotonic() - begun,
-        ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
-      })
-      return this.#conclude(outcome)
-    }
+    const { link } = upstream
+    const before = { sent: link.sent, received: link.received }
+    this.#within(limits.responseMs)
+    this.#exchange = new Exchange({
+      client: this.#client,
+      upstream: link,
+      head,
+      bytes,
+      streams,
+      transformer: request.transformer,
+      onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
+      onResponse: ({ headers }) => tls && skews.learn(host, headers),
+    })
+    // Closed while it was kept: nothing is sent on it, so that any request may have another.
+    const gone = upstream.reused && link.ended
+    const answered = gone ? closed : await this.#exchange.run()
+    const outcome = answered.kind === 'switched' ? await this.#switch(link, answered.grant) : answered
+    this.#upstream = undefined
+    if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
+    else link.destroy()
+    ledger.end(record, {
+      status: 'status' in outcome ? outcome.status : 0,
+      requestBytes: link.sent - before.sent,
+      responseBytes: link.received - before.received,
+      durationMs: clock.monotonic() - begun,
+      ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
+    })
+    const repeats = gone || mayRepeat(outcome, upstream, head, streams)
+    if (repeats && !this.#over) return this.#forward(admitted, grant, { fresh: true })
+    return this.#conclude(outcome)
   }
 
   async #switch(upstream: Link, grant: ResponseHead): Promise<Ended> {
