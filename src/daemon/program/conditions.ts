@@ -1,34 +1,37 @@
 import type { ReportedCondition } from '#daemon/sync'
 import type { Scope } from '#model/scope'
 
-/** What is wrong with resources of the scope, as this daemon sees it: the newest word on each. */
+/** What is wrong with resources of the scope, as this daemon sees it: each reporter's newest word on each. */
 export interface ConditionBoard {
-  set(condition: ReportedCondition): void
-  /** Replaces all conditions of one type. */
-  replace(type: string, conditions: readonly ReportedCondition[]): void
+  /** `True` means that it is over. */
+  set(reporter: string, condition: ReportedCondition): void
+  /** Replaces all that a reporter has said: by nothing, when it has ended and cannot take it back. */
+  replace(reporter: string, conditions: readonly ReportedCondition[]): void
+  /** One for each type and subject. */
   all(): readonly ReportedCondition[]
 }
 
-// The server takes a thousand; beyond this the oldest goes.
+// The server takes a thousand; beyond this the oldest of a reporter goes.
 const maxConditions = 500
 
+const keyOf = ({ type, subject }: ReportedCondition) => `${type} ${subject}`
+
 export function openConditionBoard(): ConditionBoard {
-  const conditions = new Map<string, ReportedCondition>()
-  const keyOf = ({ type, subject }: ReportedCondition) => `${type} ${subject}`
-  const set = (condition: ReportedCondition) => {
-    const key = keyOf(condition)
-    conditions.delete(key)
-    conditions.set(key, condition)
-    const oldest = conditions.keys().next().value
-    if (conditions.size > maxConditions && oldest !== undefined) conditions.delete(oldest)
-  }
+  const reporters = new Map<string, Map<string, ReportedCondition>>()
   return {
-    set,
-    replace(type, next) {
-      for (const [key, condition] of conditions) if (condition.type === type) conditions.delete(key)
-      for (const condition of next) set(condition)
+    set(reporter, condition) {
+      const said = reporters.get(reporter) ?? new Map<string, ReportedCondition>()
+      reporters.set(reporter, said)
+      said.delete(keyOf(condition))
+      if (condition.status === 'True') return
+      said.set(keyOf(condition), condition)
+      const oldest = said.keys().next().value
+      if (said.size > maxConditions && oldest !== undefined) said.delete(oldest)
     },
-    all: () => [...conditions.values()],
+    replace(reporter, conditions) {
+      reporters.set(reporter, new Map(conditions.map((condition) => [keyOf(condition), condition])))
+    },
+    all: () => [...new Map([...reporters.values()].flatMap((said) => [...said])).values()],
   }
 }
 
@@ -43,6 +46,5 @@ export function conditionsFor(
     .filter((binding) => binding.spiffeId === spiffeId)
     .flatMap(({ serviceNames }) => serviceNames.map((service) => `service/${service}`))
   const subjects = new Set(['daemon', `workloadidentity/${name}`, ...services])
-  // What has recovered has nothing to say.
-  return conditions.filter(({ subject, message }) => subjects.has(subject) && message !== '')
+  return conditions.filter(({ subject }) => subjects.has(subject))
 }

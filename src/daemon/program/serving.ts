@@ -100,11 +100,12 @@ export async function openServing(
         onlyUid,
         capture: pinDirectory === undefined ? undefined : { pinDirectory, port: capturePort },
       }),
-      answers: {
+      answersFor: (name) => ({
         judge: (request) => judge.judge(request),
         findOwner: (connection) => attestor.findOwner(connection),
-        reportCondition: (condition) => board.set(condition),
-      },
+        reportCondition: (condition) => board.set(name, condition),
+      }),
+      onEnded: (name) => board.replace(name, []),
       leaseMs: () => lease.remainingMs(),
       clock,
       log,

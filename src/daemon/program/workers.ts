@@ -62,7 +62,8 @@ export function openWorkerPool({
   module,
   relocate,
   configure,
-  answers,
+  answersFor,
+  onEnded,
   leaseMs,
   clock,
   log,
@@ -73,7 +74,9 @@ export function openWorkerPool({
   module: URL
   relocate: (path: string) => string
   configure: (name: string) => WorkerConfiguration
-  answers: Answers<MainProtocol>
+  answersFor: (name: string) => Answers<MainProtocol>
+  /** Told when a worker has ended, before the next takes its name. */
+  onEnded: (name: string) => void
   /** For how long credentials may be used from now. */
   leaseMs: () => number
   clock: Clock
@@ -153,7 +156,7 @@ export function openWorkerPool({
     })
     const peer = openPeer<WorkerProtocol, MainProtocol>({
       endpoint: child,
-      answers,
+      answers: answersFor(slot.name),
       clock,
       timeoutMs: startLimitMs,
     })
@@ -162,6 +165,7 @@ export function openWorkerPool({
     await ended
     slot.ready = slot.serves = false
     slot.peer = undefined
+    onEnded(slot.name)
     if (!stop.signal.aborted)
       log.error('worker.ended', { worker: slot.name, code: child.exitCode, signal: child.signalCode })
   }

@@ -25,6 +25,7 @@ export interface Scopes {
   follow(daemon: FollowingDaemon, options: { signal: AbortSignal }): AsyncIterable<ScopeUpdate>
   /** The daemon has put `revision` into effect in every worker, or says why not. */
   acknowledge(daemonName: string, revision: number, error?: string): void
+  /** Everything that the daemon has to say now: what it said before and does not repeat is over. */
   observe(daemonName: string, conditions: readonly ReportedCondition[]): void
   /** Hosts that are bound in this daemon's scope now: what an intermediate may be constrained to. */
   boundHosts(daemonName: string): readonly string[]

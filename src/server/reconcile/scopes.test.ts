@@ -192,3 +192,22 @@ test('the hosts of an intermediate are those bound in the scope of this daemon',
   assert.deepEqual(scopes.boundHosts('one'), ['s3.amazonaws.com', 's3.us-east-1.amazonaws.com'])
   assert.deepEqual(scopes.boundHosts('two'), [])
 })
+
+test('what a daemon says and does not repeat is over', async () => {
+  const scopes = openScopes({ changes: openBell() })
+  scopes.publish(planOf(...guide()), () => undefined)
+  const { updates, stop } = follow(scopes)
+  await next(updates)
+  const condition = {
+    subject: 'Service/s3',
+    type: 'Any',
+    status: 'False',
+    reason: 'Any',
+    message: '',
+  } as const
+  scopes.observe('one', [condition])
+  assert.deepEqual(scopes.streams()[0]!.conditions, [condition])
+  scopes.observe('one', [])
+  assert.deepEqual(scopes.streams()[0]!.conditions, [])
+  stop.abort()
+})

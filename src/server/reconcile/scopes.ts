@@ -29,8 +29,6 @@ export interface ScopeStreams extends Scopes {
   streams(): readonly Stream[]
 }
 
-const maxConditions = 1_000
-
 interface Following {
   readonly daemon: FollowingDaemon
   readonly bell: Bell
@@ -43,7 +41,7 @@ interface Following {
   /** By binding name and credential key: the revision from which on it is in effect. */
   readonly bindingSince: Map<string, number>
   readonly credentialSince: Map<string, number>
-  readonly conditions: Map<string, ReportedCondition>
+  conditions: readonly ReportedCondition[]
   readonly replaced: AbortController
 }
 
@@ -79,7 +77,7 @@ export function openScopes({
     const unsent = new Set(delta && touchedBindings(wanted, delta))
     return {
       daemon,
-      conditions: [...stream.conditions.values()],
+      conditions: stream.conditions,
       synchronised: delta === undefined && acknowledged === revision && revision > 0,
       error,
       effectOf: ({ name, key }) => {
@@ -105,7 +103,7 @@ export function openScopes({
       error: undefined,
       bindingSince: new Map(),
       credentialSince: new Map(),
-      conditions: new Map(),
+      conditions: [],
       replaced: new AbortController(),
     }
     const signal = AbortSignal.any([callerSignal, stream.replaced.signal])
@@ -152,12 +150,7 @@ export function openScopes({
     observe(daemonName, conditions) {
       const stream = following.get(daemonName)
       if (!stream) return
-      for (const condition of conditions) {
-        const key = `${condition.type} ${condition.subject}`
-        if (stream.conditions.size < maxConditions || stream.conditions.has(key)) {
-          stream.conditions.set(key, condition)
-        }
-      }
+      stream.conditions = conditions
       changes.ring()
     },
     boundHosts(daemonName) {

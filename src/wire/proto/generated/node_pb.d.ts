@@ -266,6 +266,8 @@ export declare type Health = Message<"tideway.node.v1.Health"> & {
   captureHealth: string;
 
   /**
+   * all that there are: what is not repeated is over
+   *
    * @generated from field: repeated tideway.node.v1.Condition conditions = 3;
    */
   conditions: Condition[];

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openConditionBoard } from './conditions.ts'
+
+const unreachable = {
+  subject: 'service/a',
+  type: 'UpstreamReachable',
+  status: 'False',
+  reason: 'UPSTREAM_UNREACHABLE',
+  message: 'no answer',
+} as const
+const recovered = { ...unreachable, status: 'True', reason: 'Recovered', message: '' } as const
+
+test('what several workers report is there once, until the last of them takes it back', () => {
+  const board = openConditionBoard()
+  board.set('worker-0', unreachable)
+  board.set('worker-1', unreachable)
+  assert.deepEqual(board.all(), [unreachable])
+  board.set('worker-0', recovered)
+  assert.deepEqual(board.all(), [unreachable])
+  board.set('worker-1', recovered)
+  assert.deepEqual(board.all(), [])
+})
+
+test('what a worker that has ended reported is over, what others did is not', () => {
+  const board = openConditionBoard()
+  const unverified = { ...unreachable, type: 'UpstreamVerified' }
+  board.set('worker-0', unreachable)
+  board.set('worker-1', unverified)
+  board.replace('worker-0', [])
+  assert.deepEqual(board.all(), [unverified])
+})
+
+test('a reporter that never ends is remembered up to a bound', () => {
+  const board = openConditionBoard()
+  for (let number = 0; number < 1_000; number++) {
+    board.set('worker-0', { ...unreachable, subject: `service/${number}` })
+  }
+  assert.equal(board.all().length, 500)
+  assert.equal(board.all().at(-1)?.subject, 'service/999')
+})
