@@ -25,7 +25,7 @@ const entries = (map: ReadonlyMap<string, string>) =>
 
 writeFileSync(
   target,
-  `// Made by \`npm run endpoints\` from the data of botocore ${versionOf(data)} (https://pypi.org/project/botocore/,
+  `// Made by \`npm run endpoints\` from the data of botocore ${versionOf(data)} (the Python package of that name,
 // Apache License 2.0). Not to be edited: tools/endpoints/README.md.
 
 /** Suffixes of endpoints, with the region that names without one are signed for. */

@@ -1,4 +1,4 @@
-// Made by `npm run endpoints` from the data of botocore 1.44.5 (https://pypi.org/project/botocore/,
+// Made by `npm run endpoints` from the data of botocore 1.44.5 (the Python package of that name,
 // Apache License 2.0). Not to be edited: tools/endpoints/README.md.
 
 /** Suffixes of endpoints, with the region that names without one are signed for. */
