@@ -108,9 +108,12 @@ export class Intake {
     return socket
   }
 
-  async #splice({ socket, origin }: Connection, dialled?: Socket): Promise<void> {
+  async #splice(connection: Connection, dialled?: Socket): Promise<void> {
+    const { socket, origin } = connection
     const upstream = dialled && !dialled.destroyed ? dialled : await this.#dial(origin)
     this.#plane.counters.spliced += 1
+    // It is not ours: it lasts for as long as its two ends want, busy or idle.
+    connection.deadline = Infinity
     splice(socket, upstream)
   }
 

@@ -72,6 +72,20 @@ test('half-closes pass through a splice in both directions', async () => {
   assert.equal(client.link.held.toString(), 'got all')
 })
 
+test('a splice lasts for as long as its two ends want', async () => {
+  const clock = openTestClock(systemClock.now())
+  await using bed = openBed({ clock })
+  bed.identifier.verdict = { kind: 'stranger' }
+  await using upstream = await listenPlain(signedOrNot)
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openPlainClient(await bed.listen({ address, port: upstream.port }))
+  for (const path of ['/first', '/a day later']) {
+    assert.equal((await client.send(request(`GET ${encodeURI(path)}`)))?.body.toString(), 'unsigned')
+    for (let hour = 0; hour < 24; hour++) await clock.advance(3_600_000)
+  }
+  assert.equal(bed.plane.stats().connections, 1)
+})
+
 test('a splice that cannot be dialled is a reset', async () => {
   await using bed = openBed()
   const closed = await listenPlain(() => {})
