@@ -7,18 +7,31 @@ import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
 import { soak } from './soak.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '60' },
-    processes: { type: 'string', default: '200' },
-    seed: { type: 'string' },
-  },
-})
+function refuse(why: string): never {
+  console.error(`${why}\nusage: npm run soak -- [--minutes N] [--processes N] [--seed N]`)
+  process.exit(2)
+}
+
+function options() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        minutes: { type: 'string', default: '60' },
+        processes: { type: 'string', default: '200' },
+        seed: { type: 'string' },
+      },
+    })
+    return values
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const values = options()
 const minutes = Number(values.minutes)
 const processes = Number(values.processes)
 const seed = Number(values.seed ?? systemClock.now() % 2 ** 32)
 if (!(minutes > 0) || !Number.isInteger(processes) || processes < 1 || !Number.isInteger(seed)) {
-  console.error('usage: npm run soak -- [--minutes N] [--processes N] [--seed N]')
-  process.exit(2)
+  refuse('minutes is above 0, processes a whole number above 0, seed a whole number')
 }
 process.exitCode = (await soak({ minutes, processes, seed })) ? 0 : 1
