@@ -270,7 +270,9 @@ test(
   async () => {
     const reported: string[] = []
     await using bed = openBed({
-      onCondition: ({ type, subject, message }) => reported.push(`${type} ${subject} ${message}`),
+      onCondition({ type, subject, status, message }) {
+        if (status === 'False') reported.push(`${type} ${subject} ${message}`)
+      },
     })
     bed.plane.apply(scopeOf(443))
     const { port } = await bed.listen({ host, port: 443 })

@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
 
 /** Something that keeps requests from being signed and that an operator can mend. */
@@ -18,35 +19,55 @@ export interface Condition {
   readonly message: string
 }
 
-/** Reports each problem once, until its message changes or it goes away. */
+/** Reports problems and their ends, and repeats itself from time to time: other workers may have said otherwise. */
 export interface Conditions {
   raise(subject: string, type: Condition['type'], reason: string, message: string): void
   clear(subject: string, type: Condition['type']): void
 }
 
-/** Problems remembered; beyond that the oldest is forgotten, and would be reported again. */
-const maxRaised = 256
+/** What was said last is not said again for this long. */
+const repeatMs = 5_000
+/** Words remembered; beyond that the oldest is forgotten, and may be repeated sooner. */
+const maxSaid = 1024
+
+interface Said {
+  /** Undefined: all is well. */
+  readonly message: string | undefined
+  readonly at: number
+}
 
 export function openConditions({
+  clock,
   log,
   onCondition,
 }: {
+  clock: Clock
   log: Log
   onCondition: (condition: Condition) => void
 }): Conditions {
-  const raised = new Map<string, string>()
+  const said = new Map<string, Said>()
+
+  /** Whether it is news, or old enough to be said again; remembers it then. */
+  function isDue(key: string, message: string | undefined): boolean {
+    const at = clock.monotonic()
+    const last = said.get(key)
+    if (last && last.message === message && at - last.at < repeatMs) return false
+    said.delete(key)
+    said.set(key, { message, at })
+    if (said.size > maxSaid) said.delete(said.keys().next().value!)
+    return true
+  }
+
   return {
     raise(subject, type, reason, message) {
       const key = `${type} ${subject}`
-      if (raised.get(key) === message) return
-      raised.delete(key)
-      raised.set(key, message)
-      if (raised.size > maxRaised) raised.delete(raised.keys().next().value!)
-      log.warn('outbound.condition', { subject, type, reason, message })
+      const isNews = said.get(key)?.message !== message
+      if (!isDue(key, message)) return
+      if (isNews) log.warn('outbound.condition', { subject, type, reason, message })
       onCondition({ subject, type, status: 'False', reason, message })
     },
     clear(subject, type) {
-      if (raised.size === 0 || !raised.delete(`${type} ${subject}`)) return
+      if (!isDue(`${type} ${subject}`, undefined)) return
       onCondition({ subject, type, status: 'True', reason: 'Recovered', message: '' })
     },
   }

@@ -72,7 +72,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
   })
   const upstreams = openUpstreams({ clock, dialler, limits, trustFor: openTrustSets(options.upstreamTrust) })
   const leaves = openLeaves({ clock, random })
-  const conditions = openConditions({ log, onCondition })
+  const conditions = openConditions({ clock, log, onCondition })
   const counters: Counters = {
     requests: 0,
     injected: 0,

@@ -260,7 +260,7 @@ test('a handshake that stalls is ended, and a client without HTTP is reported', 
   bed.plane.apply(scopeOf(upstream.port))
   const proxy = await bed.listen({ address, port: upstream.port })
   await assert.rejects(openClient(bed, proxy, { ALPNProtocols: ['spdy/3'] }))
-  assert.deepEqual(reported, ['ProtocolSupported False NoHttp'])
+  assert.equal(reported[0], 'ProtocolSupported False NoHttp')
   // Passes on the ClientHello and nothing else.
   await using relay = await listenPlain((socket) => {
     const through = connectTo(proxy.port, address)
@@ -271,7 +271,7 @@ test('a handshake that stalls is ended, and a client without HTTP is reported', 
   })
   const stalled = openClient(bed, relay)
   const ended = assert.rejects(stalled)
-  while (bed.plane.stats().connections === 0 || reported.length < 2) {
+  while (bed.plane.stats().connections === 0 || !reported.includes('ProtocolSupported True Recovered')) {
     await new Promise((resolve) => setImmediate(resolve))
   }
   await clock.advance(11_000)

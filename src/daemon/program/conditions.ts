@@ -1,9 +1,9 @@
 import type { ReportedCondition } from '#daemon/sync'
 import type { Scope } from '#model/scope'
 
-/** What is wrong with resources of the scope, as this daemon sees it: each reporter's newest word on each. */
+/** What is wrong with resources of the scope, as this daemon sees it: the newest word on each. */
 export interface ConditionBoard {
-  /** `True` means that it is over. */
+  /** `True` means that it is over, whoever had said so. */
   set(reporter: string, condition: ReportedCondition): void
   /** Replaces all that a reporter has said: by nothing, when it has ended and cannot take it back. */
   replace(reporter: string, conditions: readonly ReportedCondition[]): void
@@ -22,7 +22,7 @@ export function openConditionBoard(): ConditionBoard {
     set(reporter, condition) {
       const said = reporters.get(reporter) ?? new Map<string, ReportedCondition>()
       reporters.set(reporter, said)
-      said.delete(keyOf(condition))
+      for (const other of reporters.values()) other.delete(keyOf(condition))
       if (condition.status === 'True') return
       said.set(keyOf(condition), condition)
       const oldest = said.keys().next().value

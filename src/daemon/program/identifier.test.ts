@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { test } from 'node:test'
+import { openTestClock } from '#base/clock'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Fault, isFault } from '#base/errors'
 import { processPinOf, type CapturedProcess, type ConnectionOrigin } from '#daemon/capture'
@@ -23,12 +24,13 @@ function open({
   holds = () => true,
   seesCredentials = false,
 }: {
-  judge?: (request: JudgeRequest) => Judgement
+  judge?: (request: JudgeRequest) => Judgement | Promise<Judgement>
   holds?: () => boolean
   seesCredentials?: boolean
 } = {}) {
   const asked: JudgeRequest[] = []
   const alive = { main: true }
+  const clock = openTestClock()
   const identifier = openIdentifier({
     async judge(request) {
       asked.push(request)
@@ -38,10 +40,20 @@ function open({
     },
     capture: { verdictHolds: holds, seesCredentials },
     isMainAlive: () => alive.main,
+    clock,
   })
   identifier.setPolicy(scope, 1)
-  return { identifier, asked, alive }
+  return { identifier, asked, alive, clock }
 }
+
+test('who waits for an answer when the main process falls silent is told so', async () => {
+  const { identifier, alive, clock } = open({ judge: () => new Promise(() => {}) })
+  const identified = assert.rejects(identifier.identify(originOf(own)), { code: 'DAEMON_UNREACHABLE' })
+  await clock.advance(1_000)
+  alive.main = false
+  await clock.advance(1_000)
+  await identified
+})
 
 test('a process is judged once for each port, also when its connections come together', async () => {
   const { identifier, asked } = open()

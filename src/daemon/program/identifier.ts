@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { pinKey, samePin } from '#daemon/attestation'
 import { processPinOf, type Capture, type CapturedProcess, type ConnectionOrigin } from '#daemon/capture'
@@ -9,6 +10,10 @@ import type { JudgeRequest, Judgement } from './worker-protocol.ts'
 
 /** What is known is kept for this many (process, port); beyond that the oldest goes and is asked again. */
 const maxJudgements = 8192
+/** How often is looked whether the main process still lives while it is asked. */
+const lookMs = 250
+
+const silent = () => new Fault('DAEMON_UNREACHABLE', 'the main process of the daemon is silent')
 
 function isCaptured(process: ProcessPin): process is CapturedProcess {
   return 'image' in process
@@ -30,13 +35,15 @@ export interface WorkerIdentifier extends Identifier {
  * Opens the identifier. `isMainAlive`: without the main process nothing is known any more, so nothing holds.
  */
 export function openIdentifier({
-  judge,
+  judge: askMain,
   capture,
   isMainAlive,
+  clock,
 }: {
   judge: (request: JudgeRequest) => Promise<Judgement>
   capture: Pick<Capture, 'verdictHolds' | 'seesCredentials'> | undefined
   isMainAlive: () => boolean
+  clock: Clock
 }): WorkerIdentifier {
   const judgements = new Map<string, Promise<Judgement>>()
   /** What the last verdict on each open connection rests on. */
@@ -46,6 +53,19 @@ export function openIdentifier({
   let scope: Scope | undefined
   let generation = -1
 
+  /** An answer may take long; that the main process hangs shows sooner. */
+  const judge = async (request: JudgeRequest): Promise<Judgement> => {
+    const answered = new AbortController()
+    const silence = (async (): Promise<never> => {
+      while (isMainAlive()) await clock.sleep(lookMs, { signal: answered.signal, unref: true })
+      throw silent()
+    })()
+    try {
+      return await Promise.race([askMain(request), silence])
+    } finally {
+      answered.abort()
+    }
+  }
   const judgeFresh = ({ process, level, destination }: ConnectionOrigin): Promise<Judgement> => {
     const image = isCaptured(process) ? process.image : 0n
     const key = `${pinKey(process)} ${image} ${level} ${destination.port}`
@@ -80,7 +100,7 @@ export function openIdentifier({
       judgements.clear()
     },
     async identify(origin) {
-      if (!isMainAlive()) throw new Fault('DAEMON_UNREACHABLE', 'the main process of the daemon is silent')
+      if (!isMainAlive()) throw silent()
       const { process, level, destination } = origin
       const judgement = held.has(origin)
         ? await judge({ process, level, port: destination.port, fresh: false })

@@ -65,6 +65,7 @@ const answers: Answers<WorkerProtocol> = {
       judge: (request) => main.call('judge', request),
       capture,
       isMainAlive,
+      clock,
     })
     const plane = openDataPlane({
       clock,
