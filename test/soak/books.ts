@@ -2,17 +2,7 @@
 import { closeSync, existsSync, openSync, readdirSync, readSync } from 'node:fs'
 import path from 'node:path'
 import type { AuditRecord } from '#model/audit'
-
-/** One line of the emulator's access log. */
-interface Seen {
-  readonly service: string
-  readonly action: string
-  readonly path: string
-  readonly status: number
-  readonly principal?: string
-  readonly accessKeyId?: string
-  readonly reason?: string
-}
+import type { CloudRequest } from '../system/stack/world.ts'
 
 interface Entry {
   /** Times that the cloud saw it signed. */
@@ -87,7 +77,7 @@ export class Books {
 
   /** Takes in what was written since the last time. */
   read(): void {
-    for (const line of this.#access.lines()) this.#take(JSON.parse(line) as Seen)
+    for (const line of this.#access.lines()) this.#take(JSON.parse(line) as CloudRequest)
     const { auditFolder } = this.#options
     for (const name of existsSync(auditFolder) ? readdirSync(auditFolder).sort() : []) {
       const known = this.#trails.get(name)
@@ -103,7 +93,7 @@ export class Books {
     return entry
   }
 
-  #take(request: Seen): void {
+  #take(request: CloudRequest): void {
     const { path, principal, accessKeyId, status, reason, action } = request
     const label = labelOf(path)
     if (label === undefined) return

@@ -34,6 +34,14 @@ function spoolIn(folder: string, options: Partial<SpoolOptions> = {}) {
   })
 }
 
+/** Opens `spool` in the script of a process of its own. */
+const spoolOfChild = (folder: string) => `
+    const { openAuditSpool } = await import('#daemon/audit-spool')
+    const { systemClock } = await import('#base/clock')
+    const { silentLog } = await import('#base/log')
+    const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 30,
+      whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })`
+
 function startOf(id: string, path = '/'): RequestStart {
   const at = new Date(clock.now()).toISOString()
   return {
@@ -173,12 +181,7 @@ test('set to count, a full spool lets requests go and records how many it did no
 
 test('every record that a writer was told is written survives its SIGKILL', async (t) => {
   const folder = await openFolder(t)
-  const script = `
-    const { openAuditSpool } = await import('#daemon/audit-spool')
-    const { systemClock } = await import('#base/clock')
-    const { silentLog } = await import('#base/log')
-    const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 30,
-      whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })
+  const script = `${spoolOfChild(folder)}
     for (let i = 0; ; i++) {
       await spool.start({ type: 'request.start', id: String(i), at: 'now', path: '/'.repeat(i % 5000) })
       process.stdout.write(i + '\\n')
@@ -200,12 +203,7 @@ test('every record that a writer was told is written survives its SIGKILL', asyn
 
 test('what a full disk took only a part of is refused, and swallows no other record', async (t) => {
   const folder = await openFolder(t)
-  const script = `
-    const { openAuditSpool } = await import('#daemon/audit-spool')
-    const { systemClock } = await import('#base/clock')
-    const { silentLog } = await import('#base/log')
-    const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 20,
-      whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })
+  const script = `${spoolOfChild(folder)}
     for (const [id, size] of [['first', 5_000], ['too large', 5_000], ['last', 10]]) {
       const record = { ...${JSON.stringify(startOf('-'))}, id, path: '/'.repeat(size) }
       await spool.start(record).catch((error) => console.log(error.code))

@@ -2,8 +2,9 @@ import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
 
 /**
- * Becomes the TLS server on a socket whose ClientHello is still unread. Resolves once the handshake is done and
- * one of `protocols` agreed on, the first that the client offers: `alpnProtocol` tells, false for one without ALPN. @throws the error of the TLS stack, or the signal's reason; the socket is destroyed then
+ * Becomes the TLS server on a socket whose ClientHello is still unread. Resolves once the handshake is done and one
+ * of `protocols` agreed on, the first that the client offers: `alpnProtocol` tells, false for one without ALPN.
+ * @throws the error of the TLS stack; the socket is destroyed then
  */
 export function terminateTls(
   socket: Socket,

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { connect, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { host, listenPlain, openBed, scopeOf, type Bed, type Listener } from './fixture.ts'
 import { block, endHeaders, endStream, frame, preface, type, type Field } from './http2-frames.ts'
 import { listenHttp2, openHttp2Client, type Http2Listener } from './http2-talk.ts'
-import { openPlainClient } from './talk.ts'
+import { openPlainClient, openTls } from './talk.ts'
 
 /** HTTP/2 as no library would send it. */
 
@@ -77,15 +77,7 @@ class RawClient implements Disposable {
 }
 
 async function openRaw(bed: Bed, proxy: Listener): Promise<RawClient> {
-  const socket = connect({
-    host: '127.0.0.1',
-    port: proxy.port,
-    servername: host,
-    ca: bed.interceptCaPem,
-    ALPNProtocols: ['h2'],
-  })
-  await once(socket, 'secureConnect')
-  return new RawClient(socket)
+  return new RawClient(await openTls(bed, proxy, { ALPNProtocols: ['h2'] }))
 }
 
 interface World extends AsyncDisposable {

@@ -11,8 +11,9 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { host, serverIdentity, type Bed, type Listener } from './fixture.ts'
+import { openTls } from './talk.ts'
 
 /** HTTP/2 as node:http2 speaks it, for tests of the data plane. */
 
@@ -113,14 +114,5 @@ export async function openHttp2Client(
   proxy: Listener,
   options: ConnectionOptions = {},
 ): Promise<Http2Client> {
-  const socket = connect({
-    host: '127.0.0.1',
-    port: proxy.port,
-    servername: host,
-    ca: bed.interceptCaPem,
-    ALPNProtocols: ['h2'],
-    ...options,
-  })
-  await once(socket, 'secureConnect')
-  return new Http2Client(socket)
+  return new Http2Client(await openTls(bed, proxy, { ALPNProtocols: ['h2'], ...options }))
 }

@@ -21,7 +21,6 @@ import { relayWebSocket, switchHeaders } from './websocket.ts'
 
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
-const closed: Outcome = { kind: 'unanswered', reason: 'upstream closed the connection' }
 /** RFC 9110 section 9.2.2, less TRACE. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
@@ -180,6 +179,13 @@ export class Session implements Served {
       })
       return false
     }
+    if (upstream.reused && upstream.link.ended) {
+      // Closed while it was kept: nothing is sent on it, so that any request may have another.
+      this.#upstream = undefined
+      upstream.link.destroy()
+      ledger.end(record, { status: 0, reason: 'upstream closed the connection' })
+      return this.#forward(admitted, grant, { fresh: true })
+    }
     return this.#send(admitted, grant, upstream, record)
   }
 
@@ -214,9 +220,7 @@ export class Session implements Served {
       onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
       onResponse: ({ headers }) => tls && skews.learn(host, headers),
     })
-    // Closed while it was kept: nothing is sent on it, so that any request may have another.
-    const gone = upstream.reused && link.ended
-    const answered = gone ? closed : await this.#exchange.run()
+    const answered = await this.#exchange.run()
     const outcome = answered.kind === 'switched' ? await this.#switch(link, answered.grant) : answered
     this.#upstream = undefined
     if (outcome.kind === 'done' && outcome.upstreamReusable) upstream.release()
@@ -228,8 +232,9 @@ export class Session implements Served {
       durationMs: clock.monotonic() - begun,
       ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
     })
-    const repeats = gone || mayRepeat(outcome, upstream, head, streams)
-    if (repeats && !this.#over) return this.#forward(admitted, grant, { fresh: true })
+    if (!this.#over && mayRepeat(outcome, upstream, head, streams)) {
+      return this.#forward(admitted, grant, { fresh: true })
+    }
     return this.#conclude(outcome)
   }
 

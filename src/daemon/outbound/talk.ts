@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect as connectPlain, type Socket } from 'node:net'
-import { connect, type ConnectionOptions } from 'node:tls'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import {
   openBodyScanner,
   parseRequestHead,
@@ -108,21 +108,25 @@ export class Client implements Disposable {
   }
 }
 
-export async function openClient(
-  bed: Bed,
-  proxy: Listener,
-  options: ConnectionOptions = {},
-): Promise<Client> {
+/** TLS to `host` through the proxy, as a client that trusts the intercept CA. */
+export async function openTls(bed: Bed, proxy: Listener, options: ConnectionOptions): Promise<TLSSocket> {
   const socket = connect({
     host: '127.0.0.1',
     port: proxy.port,
     servername: host,
     ca: bed.interceptCaPem,
-    ALPNProtocols: ['http/1.1'],
     ...options,
   })
   await once(socket, 'secureConnect')
-  return new Client(socket)
+  return socket
+}
+
+export async function openClient(
+  bed: Bed,
+  proxy: Listener,
+  options: ConnectionOptions = {},
+): Promise<Client> {
+  return new Client(await openTls(bed, proxy, { ALPNProtocols: ['http/1.1'], ...options }))
 }
 
 export async function openPlainClient(proxy: Listener): Promise<Client> {

@@ -11,9 +11,9 @@ export function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): 
 }
 
 /**
- * Starts a child and stands in for it until it ends: signals sent to us go to it, and nothing else is done about them. What the
- * keys of a terminal send reaches the child by itself, as it is in our process group. Gives its exit code; 127 or
- * 126 when it could not be started, which `say` is told.
+ * Starts a child and stands in for it until it ends: signals sent to us go to it, and nothing else is done about
+ * them. What the keys of a terminal send reaches the child by itself, as it is in our process group. Gives its exit
+ * code; 127 or 126 when it could not be started, which `say` is told.
  */
 export async function standInFor(
   start: () => ChildProcess,

@@ -1,5 +1,6 @@
 import type { EpochMs } from '#base/clock'
 import type { Secret } from '#base/secret'
+import { valueCharacters } from '#wire/http1'
 
 interface Lifetime {
   readonly issuedAt: EpochMs
@@ -69,7 +70,7 @@ export function isCredentialHeader(name: string): boolean {
 export function isHeaderValue(bytes: Uint8Array): boolean {
   const { length } = bytes
   if (length === 0 || bytes[0]! <= 0x20 || bytes[length - 1]! <= 0x20) return false
-  return bytes.every((byte) => byte === 0x09 || (byte >= 0x20 && byte !== 0x7f))
+  return bytes.every((byte) => valueCharacters[byte] === 1)
 }
 
 /** What names a credential in audits, and is no secret. */

@@ -78,7 +78,6 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     return token
   }
 
-  /** Deletes the token as it was read: of many who try, one succeeds. */
   /**
    * Deletes the token: of many who present it, one can. A controller that writes its status in between changes its
    * version, but nothing that was judged: then it is tried again.
@@ -92,9 +91,8 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
         return
       } catch (error) {
         if (isFault(error, 'RESOURCE_CONFLICT')) {
-          const { items } = await resources.list('JoinToken', namespace)
-          const now = items.find((token) => token.metadata.uid === uid)?.metadata
-          if (now?.generation === generation && now.resourceVersion !== resourceVersion) {
+          const now = (await resources.get('JoinToken', namespace, name))?.metadata
+          if (now?.uid === uid && now.generation === generation && now.resourceVersion !== resourceVersion) {
             resourceVersion = now.resourceVersion
             continue
           }

@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { openAuthority } from './authority.ts'
-import { agentHost, agentPath, binding, identity, service, source } from './resources.ts'
+import { bindAgent } from './agent.ts'
+import { agentHost, agentPath } from './resources.ts'
 import { openTrap, type Trap } from './trap.ts'
 import type { Workload } from './workload.ts'
-import { isUnsigned, openWorld, python, uids, type World } from './world.ts'
+import { isUnsigned, openWorld, uids, type World } from './world.ts'
 
 const evil = 'evil.example'
 
@@ -19,14 +20,7 @@ describe('an identified workload that aims at a listener of its own', () => {
   before(async () => {
     world = await openWorld()
     trap = await openTrap('203.0.113.66')
-    await world.createRole('agents', 'agent')
-    await world.apply(
-      identity('agent', { 'process:uid': uids.identified, 'process:binary:path': python }),
-      service('runtime', agentHost),
-      source('agents'),
-      binding('agent', { from: 'agents', to: 'runtime' }),
-    )
-    await world.untilBound('agent')
+    await bindAgent(world)
     workload = await world.startWorkload({ uid: uids.identified })
   })
   after(async () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { agentHost, agentPath, binding, identity, service, source } from './resources.ts'
+import { bindAgent } from './agent.ts'
+import { agentHost, agentPath } from './resources.ts'
 import type { Outcome, Workload } from './workload.ts'
-import { isUnsigned, openWorld, python, uids, until, type World } from './world.ts'
+import { isUnsigned, openWorld, uids, until, type World } from './world.ts'
 
 /** The longest that a refusal may take, in seconds. */
 const promptly = 3
@@ -28,14 +29,7 @@ describe('a part that is killed or hangs', () => {
 
   before(async () => {
     world = await openWorld({ offlineLeaseSeconds })
-    await world.createRole('agents', 'agent')
-    await world.apply(
-      identity('agent', { 'process:uid': uids.identified, 'process:binary:path': python }),
-      service('runtime', agentHost),
-      source('agents'),
-      binding('agent', { from: 'agents', to: 'runtime' }),
-    )
-    await world.untilBound('agent')
+    await bindAgent(world)
     identified = await world.startWorkload({ uid: uids.identified })
     stranger = await world.startWorkload({ uid: uids.stranger })
     foreign = await world.startWorkload({ uid: uids.identified, otherNetwork: true })

@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { allocateMemory, syscall } from '#base/syscall'
 import { captureStatus } from '#daemon/capture'
 import type { AuditRecord } from '#model/audit'
-import { agentHost, agentPath, binding, identity, service, source } from './resources.ts'
+import { bindAgent } from './agent.ts'
+import { agentHost, agentPath } from './resources.ts'
 import { processesBelow } from './secrets.ts'
 import type { Outcome, Workload } from './workload.ts'
 import { isUnsigned, openWorld, python, uids, until, type World } from './world.ts'
@@ -31,14 +32,7 @@ describe('a daemon that comes and goes', () => {
 
   before(async () => {
     world = await openWorld()
-    await world.createRole('agents', 'agent')
-    await world.apply(
-      identity('agent', { 'process:uid': uids.identified, 'process:binary:path': python }),
-      service('runtime', agentHost),
-      source('agents'),
-      binding('agent', { from: 'agents', to: 'runtime' }),
-    )
-    await world.untilBound('agent')
+    await bindAgent(world)
     workload = await world.startWorkload({ uid: uids.identified })
     stranger = await world.startWorkload({ uid: uids.stranger })
     await expectStrangerServed()

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { openAuthority } from './authority.ts'
-import { agentHost, agentPath, binding, identity, service, source } from './resources.ts'
+import { bindAgent } from './agent.ts'
+import { agentHost, agentPath } from './resources.ts'
 import { openTrap, type Trap } from './trap.ts'
 import type { Workload } from './workload.ts'
-import { openWorld, python, uids, until, type World } from './world.ts'
+import { openWorld, uids, until, type World } from './world.ts'
 
 /** A wrong certificate of the cloud: who is refused for it, and everyone whose business it is, can read why. */
 describe('an upstream that cannot prove the name of a bound host', () => {
@@ -15,14 +16,7 @@ describe('an upstream that cannot prove the name of a bound host', () => {
   before(async () => {
     world = await openWorld()
     trap = await openTrap('203.0.113.66')
-    await world.createRole('agents', 'agent')
-    await world.apply(
-      identity('agent', { 'process:uid': uids.identified, 'process:binary:path': python }),
-      service('runtime', agentHost),
-      source('agents'),
-      binding('agent', { from: 'agents', to: 'runtime' }),
-    )
-    await world.untilBound('agent')
+    await bindAgent(world)
     workload = await world.startWorkload({ uid: uids.identified })
   })
   after(async () => {

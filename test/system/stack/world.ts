@@ -61,6 +61,7 @@ export interface CloudRequest {
   readonly status: number
   readonly principal?: string
   readonly accessKeyId?: string
+  readonly reason?: string
 }
 
 /** A program of the stack. */
