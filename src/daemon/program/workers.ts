@@ -182,12 +182,18 @@ export function openWorkerPool({
     }
   }
   const beatAll = async (): Promise<void> => {
+    let due = clock.monotonic()
     while (!stop.signal.aborted) {
+      // What a process could not hear because it was stopped or starved itself is nobody's silence.
+      const now = clock.monotonic()
+      const lateMs = now - due
       for (const slot of slots) {
+        slot.heard = Math.min(now, slot.heard + lateMs)
         if (!slot.ready || !slot.peer) continue
-        if (clock.monotonic() - slot.heard > silenceLimitMs) kill(slot, 'it does not answer')
+        if (now - slot.heard > silenceLimitMs) kill(slot, 'it does not answer')
         else beat(slot, slot.peer).catch(() => {}) // silence shows in `heard`
       }
+      due = clock.monotonic() + workerHeartbeatMs
       await clock.sleep(workerHeartbeatMs, { signal: stop.signal }).catch(() => {})
     }
   }
