@@ -6,10 +6,11 @@ import type { Resources } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { discoveryRoutes } from './discovery.ts'
-import { resourceRoutes } from './resource-routes.ts'
+import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
 import type { Authenticator, Principal } from './tokens.ts'
+import { writeRoutes } from './write-routes.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -115,7 +116,8 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   for (const plugin of plugins) await app.register(plugin)
   await app.register(async (scope) => {
     discoveryRoutes(scope, options)
-    resourceRoutes(scope, { ...options, signal: stop.signal })
+    readRoutes(scope, { ...options, signal: stop.signal })
+    writeRoutes(scope, options)
     systemRoutes(scope, { ...options, signal: stop.signal })
   })
 

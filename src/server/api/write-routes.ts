@@ -1,8 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Fault } from '#base/errors'
-import type { Log } from '#base/log'
 import {
-  kindAt,
   kindNamed,
   type Draft,
   type Kind,
@@ -12,39 +10,18 @@ import {
 } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { Preconditions, Resources, StatusOf, WriteOptions } from '#server/store'
+import {
+  collectionPaths,
+  kindOf,
+  objectPaths,
+  single,
+  statusPaths,
+  type ResourceRequest,
+} from './resource-request.ts'
 import { badRequest, statusOf } from './status.ts'
-import { sendLines, timeoutSignal } from './watch.ts'
-
-type Params = { group?: string; version?: string; namespace?: string; plural: string; name?: string }
-type Query = Readonly<Record<string, string | string[] | undefined>>
-type Request = FastifyRequest<{ Params: Params; Querystring: Query }>
-
-/** The kind that the path names. @throws Fault KIND_UNKNOWN */
-function kindOf({ group = '', version = 'v1', plural }: Params): KindDefinition<Kind> {
-  const definition = kindAt(group, version, plural)
-  if (definition) return definition
-  throw new Fault('KIND_UNKNOWN', `no kind ${plural} in ${group}/${version}`)
-}
-
-function single(query: Query, name: string): string | undefined {
-  const value = query[name]
-  if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
-  return value === '' ? undefined : value
-}
-
-/** The one name that a list is restricted to, by the only field selector there is. */
-function selectedName(query: Query): string | undefined {
-  // A selector that were ignored would make `delete -l` delete everything.
-  if (single(query, 'labelSelector') !== undefined) throw badRequest('label selectors are not supported')
-  const selector = single(query, 'fieldSelector')
-  if (selector === undefined) return undefined
-  const match = /^metadata\.name==?([a-z0-9.-]+)$/.exec(selector)
-  if (!match) throw badRequest('the only field selector supported is metadata.name=NAME')
-  return match[1]
-}
 
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
-function draftFrom(request: Request, definition: KindDefinition<Kind>): ResourceDraft {
+function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {
   const { namespace, name } = request.params
   const body = request.body as Partial<ResourceDraft> | null
   if (typeof body !== 'object' || body === null || Array.isArray(body))
@@ -85,19 +62,14 @@ function warningHeader(text: string): string {
   return `299 - "${plain}"`
 }
 
-/** The resource paths of Kubernetes for every kind. */
-export function resourceRoutes(
+/** Create, update, patch and delete on the resource paths of Kubernetes for every kind. */
+export function writeRoutes(
   app: FastifyInstance,
-  {
-    resources,
-    audit,
-    log,
-    signal,
-  }: { resources: Resources; audit: AuditTrail; log: Log; signal: AbortSignal },
+  { resources, audit }: { resources: Resources; audit: AuditTrail },
 ): void {
   /** Runs a write and records who asked for what, and how it ended. */
   async function audited<T extends Resource>(
-    request: Request,
+    request: ResourceRequest,
     verb: string,
     definition: KindDefinition<Kind>,
     name: string,
@@ -118,7 +90,7 @@ export function resourceRoutes(
     return written
   }
 
-  function writeOptions(request: Request, reply: FastifyReply): WriteOptions {
+  function writeOptions(request: ResourceRequest, reply: FastifyReply): WriteOptions {
     const dryRun = single(request.query, 'dryRun')
     if (dryRun !== undefined && dryRun !== 'All') throw badRequest('dryRun must be All')
     const warnings = new Set<string>()
@@ -131,50 +103,7 @@ export function resourceRoutes(
     }
   }
 
-  async function list(request: Request, reply: FastifyReply) {
-    const { kind, apiVersion } = kindOf(request.params)
-    const { namespace } = request.params
-    const name = selectedName(request.query)
-    const wanted = ({ metadata }: Resource) => name === undefined || metadata.name === name
-    const watch = single(request.query, 'watch')
-    if (watch === 'true' || watch === '1') return watchKind(request, reply, kind, wanted)
-    const { items, resourceVersion } = await resources.list(kind, namespace)
-    return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion }, items: items.filter(wanted) }
-  }
-
-  async function watchKind(
-    request: Request,
-    reply: FastifyReply,
-    kind: Kind,
-    wanted: (object: Resource) => boolean,
-  ) {
-    const { namespace } = request.params
-    const from = single(request.query, 'resourceVersion')
-    const timeout = single(request.query, 'timeoutSeconds')
-    if (timeout !== undefined && !/^\d{1,5}$/.test(timeout))
-      throw badRequest('timeoutSeconds must be a number')
-    await sendLines(request, reply, {
-      contentType: 'application/json',
-      signal: AbortSignal.any([signal, timeoutSignal(timeout === undefined ? undefined : Number(timeout))]),
-      log,
-      async *lines(signal) {
-        let fromRevision = from
-        // Without a revision, or with 0, a watch begins with what there is.
-        if (fromRevision === undefined || fromRevision === '0') {
-          const listed = await resources.list(kind, namespace)
-          for (const object of listed.items.filter(wanted)) yield { type: 'ADDED', object }
-          fromRevision = listed.resourceVersion
-        }
-        for await (const events of resources.watch(kind, { fromRevision, namespace, signal })) {
-          for (const { type, object } of events) if (wanted(object)) yield { type, object }
-        }
-      },
-      onError: (error) => ({ type: 'ERROR', object: statusOf(error) }),
-    })
-    return reply
-  }
-
-  const create = async (request: Request, reply: FastifyReply) => {
+  const create = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const draft = draftFrom(request, definition)
     const options = writeOptions(request, reply)
@@ -185,12 +114,7 @@ export function resourceRoutes(
     return reply.code(201).send(object)
   }
 
-  const get = async ({ params }: Request) => {
-    const { kind } = kindOf(params)
-    return expectFound(params, await resources.get(kind, params.namespace!, params.name!))
-  }
-
-  const update = async (request: Request, reply: FastifyReply) => {
+  const update = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const draft = draftFrom(request, definition)
     const options = writeOptions(request, reply)
@@ -199,7 +123,7 @@ export function resourceRoutes(
     )
   }
 
-  const patch = async (request: Request, reply: FastifyReply) => {
+  const patch = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const { namespace, name } = request.params
     const options = writeOptions(request, reply)
@@ -208,7 +132,7 @@ export function resourceRoutes(
     )
   }
 
-  const updateStatus = async (request: Request) => {
+  const updateStatus = async (request: ResourceRequest) => {
     const definition = kindOf(request.params)
     const { namespace, name } = request.params
     if (!('status' in (definition.schema as { properties: object }).properties)) {
@@ -220,7 +144,7 @@ export function resourceRoutes(
     )
   }
 
-  const remove = async (request: Request, reply: FastifyReply) => {
+  const remove = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const { namespace, name } = request.params
     const options = writeOptions(request, reply)
@@ -237,24 +161,11 @@ export function resourceRoutes(
     }
   }
 
-  for (const base of ['/api/v1', '/apis/:group/:version']) {
-    const collection = `${base}/namespaces/:namespace/:plural`
-    app.get(`${base}/:plural`, list as never)
-    app.post(`${base}/:plural`, create as never)
-    app.get(collection, list as never)
-    app.post(collection, create as never)
-    app.get(`${collection}/:name`, get as never)
-    app.put(`${collection}/:name`, update as never)
-    app.patch(`${collection}/:name`, patch as never)
-    app.delete(`${collection}/:name`, remove as never)
-    app.get(`${collection}/:name/status`, get as never)
-    app.put(`${collection}/:name/status`, updateStatus as never)
+  for (const path of collectionPaths) app.post(path, create as never)
+  for (const path of objectPaths) {
+    app.put(path, update as never)
+    app.patch(path, patch as never)
+    app.delete(path, remove as never)
   }
-}
-
-function expectFound(params: Params, object: Resource | undefined): Resource {
-  if (object) return object
-  const { group, plural } = kindOf(params)
-  const message = `${group === '' ? plural : `${plural}.${group}`} ${JSON.stringify(params.name)} not found`
-  throw new Fault('RESOURCE_NOT_FOUND', message, { publicText: message })
+  for (const path of statusPaths) app.put(path, updateStatus as never)
 }

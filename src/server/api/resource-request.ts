@@ -1,0 +1,42 @@
+import type { FastifyRequest } from 'fastify'
+import { Fault } from '#base/errors'
+import { kindAt, type Kind, type KindDefinition } from '#model/resource'
+import { badRequest } from './status.ts'
+
+export interface Params {
+  readonly group?: string
+  readonly version?: string
+  readonly namespace?: string
+  readonly plural: string
+  readonly name?: string
+}
+
+export type Query = Readonly<Record<string, string | string[] | undefined>>
+
+/** A request for a path of the resource API. */
+export type ResourceRequest = FastifyRequest<{ Params: Params; Querystring: Query }>
+
+/** The paths of Kubernetes' resource API: all objects of a kind, those of one namespace. */
+export const collectionPaths = ['/api/v1', '/apis/:group/:version'].flatMap((base) => [
+  `${base}/:plural`,
+  `${base}/namespaces/:namespace/:plural`,
+])
+
+/** The path of one object, by name. */
+export const objectPaths = collectionPaths.map((path) => `${path}/:name`)
+
+export const statusPaths = objectPaths.map((path) => `${path}/status`)
+
+/** The kind that the path names. @throws Fault KIND_UNKNOWN */
+export function kindOf({ group = '', version = 'v1', plural }: Params): KindDefinition<Kind> {
+  const definition = kindAt(group, version, plural)
+  if (definition) return definition
+  throw new Fault('KIND_UNKNOWN', `no kind ${plural} in ${group}/${version}`)
+}
+
+/** A query parameter that may be given once; empty is absent. @throws RequestRefusal */
+export function single(query: Query, name: string): string | undefined {
+  const value = query[name]
+  if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
+  return value === '' ? undefined : value
+}
