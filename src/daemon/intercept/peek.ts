@@ -9,11 +9,14 @@ export type Opening =
   | { readonly kind: 'gone' }
 
 /**
- * Reads the first bytes of a paused socket until they tell what they are (at most 32 KiB, the parser's bound),
- * and puts them back. `signal` calls the look off only while no byte has come. An end without a byte is `silent`:
- * whoever takes over sees it again.
+ * Reads the first bytes of a paused socket until they tell what they are (at most 17 KiB, the parser's bound),
+ * and puts them back. `onPart` is called once when a part of a ClientHello has come. `signal` calls the look off only
+ * while no byte has come. An end without a byte is `silent`: whoever takes over sees it again.
  */
-export function peekOpening(socket: Socket, signal: AbortSignal): Promise<Opening> {
+export function peekOpening(
+  socket: Socket,
+  { signal, onPart }: { signal: AbortSignal; onPart?: () => void },
+): Promise<Opening> {
   return new Promise((resolve) => {
     let seen: Buffer | undefined
 
@@ -29,9 +32,11 @@ export function peekOpening(socket: Socket, signal: AbortSignal): Promise<Openin
     function look(): void {
       const bytes = socket.read() as Buffer | null
       if (bytes === null) return
+      const isFirst = seen === undefined
       seen = seen === undefined ? bytes : Buffer.concat([seen, bytes])
       const answer = parseClientHello(seen)
       if (answer.kind !== 'incomplete') settle(answer)
+      else if (isFirst) onPart?.()
     }
 
     // An unfinished ClientHello that ends can become nothing; without a byte the end itself is passed on.

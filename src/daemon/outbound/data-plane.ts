@@ -106,6 +106,10 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     leaves,
     dialler,
     perIdentity: new Counts({ maxPerKey: limits.maxConnectionsPerIdentity }),
+    partialHellos: new Counts({
+      maxPerKey: limits.maxPartialHellosPerIdentity,
+      maxTotal: limits.maxPartialHellos,
+    }),
   })
   const connections = new Set<Connection>()
   const stop = new AbortController()

@@ -34,12 +34,20 @@ export class Intake {
   readonly #leaves: Leaves
   readonly #dialler: Dialler
   readonly #perIdentity: Counts<SpiffeId>
+  readonly #partialHellos: Counts<SpiffeId>
 
-  constructor(parts: { plane: Plane; leaves: Leaves; dialler: Dialler; perIdentity: Counts<SpiffeId> }) {
+  constructor(parts: {
+    plane: Plane
+    leaves: Leaves
+    dialler: Dialler
+    perIdentity: Counts<SpiffeId>
+    partialHellos: Counts<SpiffeId>
+  }) {
     this.#plane = parts.plane
     this.#leaves = parts.leaves
     this.#dialler = parts.dialler
     this.#perIdentity = parts.perIdentity
+    this.#partialHellos = parts.partialHellos
   }
 
   /** Resolves when the connection is spliced, or its session has ended. Faults end the connection. */
@@ -69,7 +77,12 @@ export class Intake {
     if (!this.#plane.policy.usesPort(spiffeId, connection.origin.destination.port)) {
       return this.#splice(connection)
     }
-    const { opening, upstream } = await this.#look(connection)
+    const { opening, upstream } = await this.#look(connection, spiffeId)
+    if (opening.kind === 'gone') {
+      upstream?.destroy()
+      socket.destroy()
+      return
+    }
     const route = await this.#routeOf(connection, verdict, opening)
     const decision = route && this.#plane.policy.decide(queryOf(route))
     if (!route || !decision || decision.action === 'splice') return this.#splice(connection, upstream)
@@ -82,18 +95,27 @@ export class Intake {
    * Waits for the first bytes. When the client says nothing for a while we dial, and whoever speaks first decides:
    * with a protocol in which the server begins both sides would wait for ever.
    */
-  async #look({ socket, origin }: Connection): Promise<{ opening: Opening; upstream?: Socket }> {
+  async #look(connection: Connection, spiffeId: SpiffeId): Promise<{ opening: Opening; upstream?: Socket }> {
+    const { socket, origin } = connection
     const { clock, limits } = this.#plane
     const callOff = new AbortController()
     const wakeUp = new AbortController()
-    const peeked = peekOpening(socket, callOff.signal)
+    let isPartial = false
+    let isCounted = false
+    const onPart = () => {
+      isPartial = true
+      isCounted = this.#admitPartial(connection, spiffeId)
+    }
+    const peeked = peekOpening(socket, { signal: callOff.signal, onPart }).finally(() => {
+      if (isCounted) this.#partialHellos.leave(spiffeId)
+    })
     const silence = clock.sleep(limits.silenceMs, { signal: wakeUp.signal, unref: true }).then(
       () => undefined,
       () => undefined,
     )
     const early = await Promise.race([peeked, silence])
     wakeUp.abort()
-    if (early) return { opening: early }
+    if (early || isPartial) return { opening: early ?? (await peeked) }
     const upstream = await this.#dial(origin).catch(() => undefined)
     if (!upstream) return { opening: await peeked }
     const onServer = () => callOff.abort()
@@ -101,6 +123,19 @@ export class Intake {
     const opening = await peeked
     upstream.off('readable', onServer)
     return { opening, upstream }
+  }
+
+  /**
+   * SECURITY: what comes in parts has a time of its own and is held for few of one identity at once, so that whoever
+   * opens thousands and never ends a ClientHello takes neither memory nor room from others.
+   */
+  #admitPartial(connection: Connection, spiffeId: SpiffeId): boolean {
+    const { clock, counters, limits } = this.#plane
+    connection.deadline = clock.monotonic() + limits.helloMs
+    if (this.#partialHellos.enter(spiffeId)) return true
+    counters.overflowed += 1
+    connection.socket.resetAndDestroy()
+    return false
   }
 
   async #dial({ destination }: ConnectionOrigin): Promise<Socket> {

@@ -4,6 +4,9 @@ export interface Limits {
   readonly maxConnections: number
   readonly maxConnectionsPerUid: number
   readonly maxConnectionsPerIdentity: number
+  /** Of which a part of the ClientHello has come: a whole one at once does not count. */
+  readonly maxPartialHellos: number
+  readonly maxPartialHellosPerIdentity: number
   /** Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them. */
   readonly maxStreams: number
   readonly maxStreamsPerIdentity: number
@@ -16,7 +19,9 @@ export interface Limits {
   readonly maxBufferedTotal: number
   /** How long a client may say nothing before we dial, so that a server may speak first. */
   readonly silenceMs: number
-  /** From the end of the ClientHello, which has `clientIdleMs`, to that of the TLS handshake with the client. */
+  /** From the first byte of a ClientHello to its last. Before the first a client has `clientIdleMs`. */
+  readonly helloMs: number
+  /** From the end of the ClientHello to that of the TLS handshake with the client. */
   readonly handshakeMs: number
   /** From the first byte of a request head to its last. */
   readonly headMs: number
@@ -40,6 +45,8 @@ export const defaultLimits: Limits = Object.freeze({
   maxConnections: 8192,
   maxConnectionsPerUid: 4096,
   maxConnectionsPerIdentity: 4096,
+  maxPartialHellos: 2048,
+  maxPartialHellosPerIdentity: 512,
   maxStreams: 8192,
   maxStreamsPerIdentity: 4096,
   maxStreamsPerConnection: 100,
@@ -48,6 +55,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxBufferedBody: 16 * 1024 * 1024,
   maxBufferedTotal: 128 * 1024 * 1024,
   silenceMs: 250,
+  helloMs: 10_000,
   handshakeMs: 10_000,
   headMs: 30_000,
   clientIdleMs: 300_000,

