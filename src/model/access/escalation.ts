@@ -1,0 +1,63 @@
+import type { ResourceRequest, User } from './attributes.ts'
+import { isAllowed, mastersGroup, roleRules, rulesFor, type AccessPolicy, type RoleRef } from './policy.ts'
+import { formatRule, uncoveredRules, type PolicyRule } from './rules.ts'
+
+export const rbacGroup = 'rbac.authorization.k8s.io'
+
+/** Shown at most: the list of a role with stars in it is long. */
+const maxShown = 10
+
+function may(
+  policy: AccessPolicy,
+  user: User,
+  verb: string,
+  kind: string,
+  place: { namespace: string; name: string },
+) {
+  const request: ResourceRequest = {
+    verb,
+    group: rbacGroup,
+    version: 'v1',
+    resource: kind === 'ClusterRole' ? 'clusterroles' : 'roles',
+    subresource: '',
+    ...place,
+  }
+  return isAllowed(policy, user, request)
+}
+
+function refusal(user: User, missing: readonly PolicyRule[]): string {
+  const groups = JSON.stringify(user.groups)
+  const more = missing.length > maxShown ? `\nand ${missing.length - maxShown} more` : ''
+  const rules = missing.slice(0, maxShown).map(formatRule).join('\n')
+  return `user ${JSON.stringify(user.name)} (groups=${groups}) is attempting to grant RBAC permissions not currently held:\n${rules}${more}`
+}
+
+/** Why a user may not give a role these rules; undefined when nothing stands against it. `namespace` '': a ClusterRole. */
+export function roleEscalation(
+  policy: AccessPolicy,
+  user: User,
+  { namespace, name, rules }: { namespace: string; name: string; rules: readonly PolicyRule[] },
+): string | undefined {
+  const kind = namespace === '' ? 'ClusterRole' : 'Role'
+  if (user.groups.includes(mastersGroup) || may(policy, user, 'escalate', kind, { namespace, name }))
+    return undefined
+  const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
+  return missing.length === 0 ? undefined : refusal(user, missing)
+}
+
+/** Why a user may not bind anyone to this role. `namespace` '': a ClusterRoleBinding. */
+export function bindingEscalation(
+  policy: AccessPolicy,
+  user: User,
+  { namespace, roleRef }: { namespace: string; roleRef: RoleRef },
+): string | undefined {
+  const { kind, name } = roleRef
+  if (user.groups.includes(mastersGroup) || may(policy, user, 'bind', kind, { namespace, name }))
+    return undefined
+  const rules = roleRules(policy, roleRef, namespace)
+  // SECURITY: bound ahead of its creation, a role would come into force without this check.
+  if (!rules)
+    return `role ${JSON.stringify(name)} not found: it can be bound ahead only by those who may bind it`
+  const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
+  return missing.length === 0 ? undefined : refusal(user, missing)
+}

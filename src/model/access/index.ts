@@ -1,0 +1,29 @@
+/**
+ * Who may do what: the rules of Kubernetes' role-based access control (RBAC) over users, requests, roles and
+ * bindings, and the roles that every server has. Pure: it neither finds out who a user is nor where roles are kept
+ * (`#server/access`).
+ */
+export {
+  accessRequest,
+  forbiddenMessage,
+  isPathRequest,
+  type AccessRequest,
+  type PathRequest,
+  type RequestLine,
+  type ResourceRequest,
+  type User,
+} from './attributes.ts'
+export { builtInBindings, builtInRoles } from './built-in-roles.ts'
+export { bindingEscalation, rbacGroup, roleEscalation } from './escalation.ts'
+export {
+  authenticatedGroup,
+  isAllowed,
+  mastersGroup,
+  rulesFor,
+  type AccessPolicy,
+  type Binding,
+  type RoleRef,
+  type Subject,
+} from './policy.ts'
+export { ruleAllows, uncoveredRules, type PolicyRule } from './rules.ts'
+export { serviceAccountGroups, serviceAccountName } from './service-account.ts'
