@@ -26,7 +26,7 @@ function tableOf(objects: readonly Resource[], definition: KindDefinition, optio
   const rows = objects.map((object) => {
     const name = options.qualified ? qualifiedName(definition, object.metadata.name) : object.metadata.name
     const cells = [name, ...columns.map((column) => cellOf(object, column, options.now))]
-    return options.namespaced ? [object.metadata.namespace, ...cells] : cells
+    return options.namespaced ? [object.metadata.namespace ?? '', ...cells] : cells
   })
   const headings = ['NAME', ...columns.map(({ name }) => name)]
   return formatTable(options.namespaced ? ['NAMESPACE', ...headings] : headings, rows)

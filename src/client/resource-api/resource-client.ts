@@ -129,10 +129,11 @@ export function openResourceClient(options: ResourceClientOptions): ResourceClie
   const ownNamespace = options.namespace ?? defaultNamespace
 
   function pathOf(kind: Kind, namespace: string | undefined, name?: string): string {
-    const { group, version, plural } = definitionOf(kind)
+    const { group, version, plural, scope } = definitionOf(kind)
     const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
-    const scope = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
-    return `${root}${scope}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`
+    const place =
+      namespace === undefined || scope === 'Cluster' ? '' : `/namespaces/${encodeURIComponent(namespace)}`
+    return `${root}${place}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`
   }
 
   async function open(path: string, { method = 'GET', query = {}, body, signal }: Call): Promise<Response> {

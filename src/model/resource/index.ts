@@ -18,13 +18,21 @@ export {
 export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
 export { fieldErrorsOf, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
-export { defaultNamespace, type DraftMeta, type ObjectMeta } from './object-meta.ts'
+export type { Namespace } from './namespace.ts'
+export {
+  defaultNamespace,
+  type ClusterObjectMeta,
+  type DraftMeta,
+  type NameForm,
+  type ObjectMeta,
+} from './object-meta.ts'
 export {
   definitionOf,
   findKind,
   kindAt,
   kindNamed,
   kinds,
+  namespaceOf,
   type Kind,
   type Resource,
   type ResourceOf,

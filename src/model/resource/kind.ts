@@ -1,6 +1,12 @@
 import { Type, type Static, type TSchema } from 'typebox'
 import type { FieldError } from './field-error.ts'
-import { objectMeta, type DraftMeta, type ObjectMeta } from './object-meta.ts'
+import {
+  objectMeta,
+  type ClusterObjectMeta,
+  type DraftMeta,
+  type NameForm,
+  type ObjectMeta,
+} from './object-meta.ts'
 
 export const coreGroup = 'core.riptides.io'
 export const authGroup = 'auth.riptides.io'
@@ -23,15 +29,23 @@ export interface KindDefinition<K extends string = string> {
   readonly group: string
   readonly version: string
   readonly apiVersion: string
+  /** Whether its objects lie in namespaces, or belong to the control plane as a whole and have none. */
+  readonly scope: 'Namespaced' | 'Cluster'
+  /** What its objects may be called; a subdomain unless given. */
+  readonly names?: NameForm
   readonly plural: string
   readonly singular: string
   readonly shortNames: readonly string[]
+  /** Names of sets of kinds that it belongs to; `all` is what `kubectl get all` shows. */
+  readonly categories?: readonly string[]
   /** Other spellings of the plural that are understood. */
   readonly aliases: readonly string[]
   readonly description: string
   /** JSON Schema of the whole object. `writeOnly: true` marks what is never given back. */
   readonly schema: TSchema
   readonly columns: readonly Column[]
+  /** Paths that field selectors may name, besides `metadata.name` and `metadata.namespace`. */
+  readonly selectableFields?: readonly string[]
   /** Rules that a schema cannot say. The object has passed the schema. */
   readonly check: (object: never) => FieldError[]
   /** What an operator should know about a valid object. */
@@ -69,6 +83,8 @@ export function defineKind<const K extends string, Spec extends TSchema, Status 
   spec: Spec
   status: Status
   columns: readonly Column[]
+  categories?: readonly string[]
+  selectableFields?: readonly string[]
   check?: (spec: Static<Spec>) => FieldError[]
   warn?: (spec: Static<Spec>) => string[]
   unsupported?: (spec: Static<Spec>) => string[]
@@ -80,13 +96,16 @@ export function defineKind<const K extends string, Spec extends TSchema, Status 
     group,
     version: 'v1alpha1',
     apiVersion,
+    scope: 'Namespaced',
     plural: definition.plural,
     singular: kind.toLowerCase(),
     shortNames: definition.shortNames ?? [],
+    categories: definition.categories ?? ['all', 'tideway'],
     aliases: definition.aliases ?? [],
     description,
     schema: objectSchema(apiVersion, kind, description, { spec, status }),
     columns: definition.columns,
+    selectableFields: ['status.state', ...(definition.selectableFields ?? [])],
     check: ({ spec }: { spec: Static<Spec> }) => check?.(spec) ?? [],
     warn: ({ spec }: { spec: Static<Spec> }) => warn?.(spec) ?? [],
     unsupported: ({ spec }: { spec: Static<Spec> }) => unsupported?.(spec) ?? [],
@@ -103,7 +122,7 @@ export interface ObjectOf<K extends string, Spec, Status> {
 }
 
 /** An object as a client may send it: the server fills in the rest. */
-export type Draft<R> = R extends { metadata: ObjectMeta }
+export type Draft<R> = R extends { metadata: ObjectMeta | ClusterObjectMeta }
   ? Omit<R, 'metadata' | 'status'> & { metadata: DraftMeta; status?: unknown }
   : never
 

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { invalid, required, type FieldError } from './field-error.ts'
+import { forbidden, invalid, required, type FieldError } from './field-error.ts'
 import { closed, dateTime, list, stringMap, text } from './schema.ts'
 
 export const defaultNamespace = 'riptides-system'
@@ -49,26 +49,46 @@ export type ObjectMeta = Static<typeof objectMeta> & {
   creationTimestamp: string
 }
 
+/** Metadata of a stored object that lies in no namespace. */
+export type ClusterObjectMeta = Omit<ObjectMeta, 'namespace'> & { namespace?: undefined }
+
 /** Metadata as a client may send it. */
 export type DraftMeta = Static<typeof objectMeta> & { name: string }
 
 const subdomain = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
-/** Names are DNS subdomains (RFC 1123), namespaces DNS labels. */
-export function checkMeta(meta: Static<typeof objectMeta>): FieldError[] {
+/** What names may look like: a DNS subdomain or label (RFC 1123), or anything that is one segment of a path. */
+export type NameForm = 'subdomain' | 'label' | 'path-segment'
+
+const nameForms: Record<NameForm, { readonly fits: (name: string) => boolean; readonly detail: string }> = {
+  subdomain: {
+    fits: (name) => subdomain.test(name) && name.length <= 253,
+    detail: "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
+  },
+  label: {
+    fits: (name) => label.test(name),
+    detail: "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'",
+  },
+  'path-segment': {
+    fits: (name) => !/^\.{1,2}$|[/%]/.test(name) && name.length > 0 && name.length <= 253,
+    detail: "may not be '.' or '..' nor contain '/' or '%'",
+  },
+}
+
+/** The rules for the metadata of a kind of this scope, whose names have this form. */
+export function checkMeta(
+  meta: Static<typeof objectMeta>,
+  { scope, names = 'subdomain' }: { readonly scope: 'Namespaced' | 'Cluster'; readonly names?: NameForm },
+): FieldError[] {
   const errors: FieldError[] = []
   if (meta.name === undefined) errors.push(required('metadata.name', 'name is required'))
-  else if (!subdomain.test(meta.name) || meta.name.length > 253) {
-    errors.push(
-      invalid(
-        'metadata.name',
-        meta.name,
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
-      ),
-    )
+  else if (!nameForms[names].fits(meta.name)) {
+    errors.push(invalid('metadata.name', meta.name, nameForms[names].detail))
   }
-  if (meta.namespace !== undefined && !label.test(meta.namespace)) {
+  if (meta.namespace !== undefined && scope === 'Cluster') {
+    errors.push(forbidden('metadata.namespace', 'not allowed on this type'))
+  } else if (meta.namespace !== undefined && !label.test(meta.namespace)) {
     errors.push(invalid('metadata.namespace', meta.namespace, 'a lowercase RFC 1123 label is expected'))
   }
   return errors

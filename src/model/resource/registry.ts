@@ -8,6 +8,8 @@ import {
 import { credentialSource, type CredentialSource } from './credential-source.ts'
 import { daemon, joinToken, verifier, type Daemon, type JoinToken, type Verifier } from './daemon.ts'
 import type { KindDefinition } from './kind.ts'
+import { namespace, type Namespace } from './namespace.ts'
+import { defaultNamespace } from './object-meta.ts'
 import { secret, type Secret } from './secret.ts'
 import { service, type Service } from './service.ts'
 import { workloadIdentity, type WorkloadIdentity } from './workload-identity.ts'
@@ -23,6 +25,7 @@ export interface ResourceKinds {
   Verifier: Verifier
   JoinToken: JoinToken
   Secret: Secret
+  Namespace: Namespace
 }
 
 export type Kind = keyof ResourceKinds
@@ -39,6 +42,7 @@ const definitions: { readonly [K in Kind]: KindDefinition<K> } = {
   Verifier: verifier,
   JoinToken: joinToken,
   Secret: secret,
+  Namespace: namespace,
 }
 
 /** Every kind, in the order in which `ctl get all` shows them. */
@@ -46,6 +50,14 @@ export const kinds: readonly KindDefinition<Kind>[] = Object.values(definitions)
 
 export function definitionOf<K extends Kind>(kind: K): KindDefinition<K> {
   return definitions[kind]
+}
+
+/** The namespace that an object lies in, the default one unless it says; '' for what lies in none. */
+export function namespaceOf(object: {
+  readonly kind: Kind
+  readonly metadata: { readonly namespace?: string | undefined }
+}): string {
+  return definitions[object.kind].scope === 'Cluster' ? '' : (object.metadata.namespace ?? defaultNamespace)
 }
 
 const byName = new Map<string, KindDefinition<Kind>>(

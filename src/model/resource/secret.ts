@@ -12,13 +12,13 @@ const schema = Type.Object(
     type: Type.Optional(text('Type of the Secret; Opaque unless given.')),
     immutable: Type.Optional(flag('Whether the values may change no more.')),
     data: Type.Optional(
-      Type.Record(Type.String(), Type.String(), {
+      Type.Record(Type.String(), Type.String({ description: 'The value of one key.' }), {
         writeOnly: true,
         description: 'Values in base64. Kept sealed and never given back.',
       }),
     ),
     stringData: Type.Optional(
-      Type.Record(Type.String(), Type.String(), {
+      Type.Record(Type.String(), Type.String({ description: 'The value of one key.' }), {
         writeOnly: true,
         description: 'Values as text; joins `data`. Never given back.',
       }),
@@ -54,13 +54,16 @@ export const secret = {
   group: '',
   version: 'v1',
   apiVersion: 'v1',
+  scope: 'Namespaced',
   plural: 'secrets',
   singular: 'secret',
   shortNames: [],
+  categories: ['tideway'],
   aliases: [],
   description: 'Values that only the control plane reads.',
   schema,
   columns: [{ name: 'TYPE', path: '.type', type: 'string', description: 'Type of the Secret.' }, ageColumn],
+  selectableFields: ['type'],
   check,
   warn: () => [],
   unsupported: ({ immutable }: Secret) => (immutable ? ['immutable'] : []),

@@ -154,7 +154,7 @@ export function parseResource(input: unknown): Parsed {
   const errors = schemaErrors(definition.schema, value)
   if (errors.length > 0) return { ok: false, subject, errors }
   const draft = value as ResourceDraft
-  const ruleErrors = [...checkMeta(draft.metadata), ...definition.check(draft as never)]
+  const ruleErrors = [...checkMeta(draft.metadata, definition), ...definition.check(draft as never)]
   if (ruleErrors.length > 0) return { ok: false, subject, errors: ruleErrors }
   return { ok: true, draft, definition }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { kinds, type ResourceDraft } from '#model/resource'
+import { definitionOf, kinds, type ResourceDraft } from '#model/resource'
 import { core, drafts, service, value } from './test-objects.ts'
 import { openTestServer } from './test-server.ts'
 
@@ -11,7 +11,10 @@ test('every kind is created, read, listed, changed and deleted over HTTPS on SQL
   for (const draft of drafts) {
     const { kind, metadata } = draft
     const created = await client.create(draft)
-    assert.equal(created.metadata.namespace, 'riptides-system')
+    assert.equal(
+      created.metadata.namespace,
+      definitionOf(kind).scope === 'Cluster' ? undefined : 'riptides-system',
+    )
     assert.match(
       created.metadata.uid,
       /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,

@@ -77,7 +77,7 @@ export function readRoutes(
 
   const get = async ({ params }: ResourceRequest) => {
     const { kind } = kindOf(params)
-    return expectFound(params, await resources.get(kind, params.namespace!, params.name!))
+    return expectFound(params, await resources.get(kind, params.namespace ?? '', params.name!))
   }
 
   for (const path of collectionPaths) app.get(path, list as never)

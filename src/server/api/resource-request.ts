@@ -7,7 +7,8 @@ export interface Params {
   readonly group?: string
   readonly version?: string
   readonly namespace?: string
-  readonly plural: string
+  /** Absent for the status of a namespace. */
+  readonly plural?: string
   readonly name?: string
 }
 
@@ -25,12 +26,21 @@ export const collectionPaths = ['/api/v1', '/apis/:group/:version'].flatMap((bas
 /** The path of one object, by name. */
 export const objectPaths = collectionPaths.map((path) => `${path}/:name`)
 
-export const statusPaths = objectPaths.map((path) => `${path}/status`)
+// Kubernetes' paths are ambiguous here: this is not a collection named `status` in a namespace.
+export const statusPaths = [...objectPaths.map((path) => `${path}/status`), '/api/v1/namespaces/:name/status']
 
-/** The kind that the path names. @throws Fault KIND_UNKNOWN */
-export function kindOf({ group = '', version = 'v1', plural }: Params): KindDefinition<Kind> {
+/** The kind that the path names, where its objects lie. @throws Fault KIND_UNKNOWN */
+export function kindOf({
+  group = '',
+  version = 'v1',
+  plural = 'namespaces',
+  namespace,
+  name,
+}: Params): KindDefinition<Kind> {
   const definition = kindAt(group, version, plural)
-  if (definition) return definition
+  const inPlace =
+    definition?.scope === 'Cluster' ? namespace === undefined : namespace !== undefined || name === undefined
+  if (definition && inPlace) return definition
   throw new Fault('KIND_UNKNOWN', `no kind ${plural} in ${group}/${version}`)
 }
 

@@ -51,5 +51,6 @@ export const drafts: readonly ResourceDraft[] = [
   },
   { apiVersion: auth, kind: 'Verifier', metadata: { name: 'join' }, spec: { joinToken: {} } },
   { apiVersion: auth, kind: 'JoinToken', metadata: { name: 'node' }, spec: { token } },
+  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } },
   { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'api' }, stringData: { key: value } },
 ]

@@ -125,32 +125,32 @@ export function writeRoutes(
 
   const patch = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
-    const { namespace, name } = request.params
+    const { namespace = '', name } = request.params
     const options = writeOptions(request, reply)
     return audited(request, 'patch', definition, name!, () =>
-      resources.patch(definition.kind, namespace!, name!, request.body, options),
+      resources.patch(definition.kind, namespace, name!, request.body, options),
     )
   }
 
   const updateStatus = async (request: ResourceRequest) => {
     const definition = kindOf(request.params)
-    const { namespace, name } = request.params
+    const { namespace = '', name } = request.params
     if (!('status' in (definition.schema as { properties: object }).properties)) {
       throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
     }
     const { status } = draftFrom(request, definition)
     return audited(request, 'update-status', definition, name!, () =>
-      resources.updateStatus(definition.kind, namespace!, name!, (status ?? {}) as StatusOf<Kind>),
+      resources.updateStatus(definition.kind, namespace, name!, (status ?? {}) as StatusOf<Kind>),
     )
   }
 
   const remove = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
-    const { namespace, name } = request.params
+    const { namespace = '', name } = request.params
     const options = writeOptions(request, reply)
     const preconditions = preconditionsFrom(request.body)
     const { metadata } = await audited(request, 'delete', definition, name!, () =>
-      resources.delete(definition.kind, namespace!, name!, preconditions, options),
+      resources.delete(definition.kind, namespace, name!, preconditions, options),
     )
     return {
       apiVersion: 'v1',

@@ -288,5 +288,6 @@ function sharedHost(one: PlannedBinding, other: PlannedBinding): string | undefi
 
 /** `CredentialBinding/name`, as daemons and the audit name an object. */
 export function subjectName({ kind, metadata }: ResourceOf<Kind>): string {
-  return `${kind}/${scopedName(metadata)}`
+  const { namespace = '', name } = metadata
+  return `${kind}/${scopedName({ namespace, name })}`
 }

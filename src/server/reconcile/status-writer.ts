@@ -70,7 +70,7 @@ export function openStatusWriter({
   return {
     set<K extends Kind>(object: ResourceOf<K>, next: NextStatus<K>) {
       const { kind, metadata } = object
-      const { namespace, name } = metadata
+      const { namespace = '', name } = metadata
       const key = `${kind} ${namespace}/${name}`
       const settled = !wishes.has(key) && !writing.has(key)
       if (settled && isDeepStrictEqual(next(object), (object as { status?: unknown }).status)) return

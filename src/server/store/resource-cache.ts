@@ -18,7 +18,7 @@ export interface ResourceCache extends AsyncDisposable {
   readonly done: Promise<void>
 }
 
-const keyOf = (namespace: string, name: string) => `${namespace}/${name}`
+const keyOf = (namespace = '', name: string) => `${namespace}/${name}`
 
 /** Opens the cache once it holds everything there is. */
 export async function openResourceCache(resources: Resources): Promise<ResourceCache> {

@@ -1,12 +1,5 @@
 import { Fault } from '#base/errors'
-import {
-  definitionOf,
-  invalidResource,
-  type Kind,
-  type ObjectMeta,
-  type Resource,
-  type ResourceDraft,
-} from '#model/resource'
+import { definitionOf, invalidResource, type Kind, type Resource, type ResourceDraft } from '#model/resource'
 
 function resourceName(kind: Kind): string {
   const { group, plural } = definitionOf(kind)
@@ -42,7 +35,10 @@ export function parseRevision(text: string): number {
 /** The draft as a stored object: metadata that the server owns is `owned`, the status is that of `before`. */
 export function complete(
   { metadata, ...draft }: ResourceDraft,
-  owned: Pick<ObjectMeta, 'uid' | 'namespace' | 'generation' | 'creationTimestamp' | 'resourceVersion'>,
+  owned: Pick<
+    Resource['metadata'],
+    'uid' | 'namespace' | 'generation' | 'creationTimestamp' | 'resourceVersion'
+  >,
   before?: Resource,
 ): Resource {
   const { uid, namespace, generation, creationTimestamp, resourceVersion } = owned
@@ -53,7 +49,7 @@ export function complete(
     kind,
     metadata: {
       name,
-      namespace,
+      ...(namespace !== undefined && { namespace }),
       uid,
       resourceVersion,
       generation,

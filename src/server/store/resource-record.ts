@@ -29,9 +29,11 @@ export interface ResourceRecord {
 
 export const registryPrefix = '/registry/'
 
+/** What the keys of a kind's objects, or of those in one namespace, start with. */
 export function kindPrefix(kind: Kind, namespace?: string): StoreKey {
-  const { group, plural } = definitionOf(kind)
-  return `${registryPrefix}${group || 'core'}/${plural}/${namespace === undefined ? '' : `${namespace}/`}`
+  const { group, plural, scope } = definitionOf(kind)
+  const place = namespace === undefined || scope === 'Cluster' ? '' : `${namespace}/`
+  return `${registryPrefix}${group || 'core'}/${plural}/${place}`
 }
 
 export function resourceKey(kind: Kind, namespace: string, name: string): StoreKey {
@@ -51,7 +53,7 @@ export function decodeRecord(entry: StoreEntry, revision = entry.modRevision): R
       'modRevision'
     >
     const metadata = { ...object.metadata, resourceVersion: String(revision) }
-    return { object: { ...object, metadata }, hidden, modRevision: entry.modRevision }
+    return { object: { ...object, metadata } as Resource, hidden, modRevision: entry.modRevision }
   } catch (error) {
     throw new Fault('STORE_CORRUPT', `the record ${entry.key} cannot be read`, { cause: error })
   }

@@ -44,7 +44,7 @@ test('generation counts changes of the specification only, resourceVersion every
   const created = await resources.create(service('a'))
   const labelled = await resources.update(service('a', 'x', { labels: { l: '1' } }))
   const status = await resources.updateStatus('Service', namespace, 'a', { state: 'OK' })
-  const changed = await resources.update(service('a', 'y'))
+  const changed = await resources.update<'Service'>(service('a', 'y'))
   const versions = [created, labelled, status, changed].map(({ metadata }) => [
     metadata.generation,
     metadata.resourceVersion,

@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
 import {
-  defaultNamespace,
   expectResource,
   formatTime,
   invalidResource,
+  namespaceOf,
   parseResource,
   resourceWarnings,
   subjectOf,
@@ -75,7 +75,7 @@ export interface Preconditions {
 export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
- * The objects of the resource kinds. Write-only fields (a join token, the values of a Secret) are never in what
+ * The objects of the resource kinds; the namespace of those that lie in none is ''. Write-only fields (a join token, the values of a Secret) are never in what
  * is returned. Namespaces come into being by being used.
  */
 export interface Resources {
@@ -173,12 +173,12 @@ export function openResources(
     hidden: ResourceRecord['hidden'],
     modRevision: number,
   ): Promise<Resource | undefined> {
-    const { namespace, name } = object.metadata
-    const key = resourceKey(object.kind, namespace, name)
+    const key = resourceKey(object.kind, namespaceOf(object), object.metadata.name)
     const value = encodeRecord(object, hidden)
     const result = await store.transaction([{ key, modRevision }], [{ type: 'put', key, value }])
     if (!result.ok) return undefined
-    return { ...object, metadata: { ...object.metadata, resourceVersion: String(result.revision) } }
+    const metadata = { ...object.metadata, resourceVersion: String(result.revision) }
+    return { ...object, metadata } as Resource
   }
 
   async function create(input: ResourceDraft, { dryRun, warn }: WriteOptions): Promise<Resource> {
@@ -192,16 +192,16 @@ export function openResources(
     const { draft, hidden } = conceal(valid, uid, {}, sealer)
     const object = complete(draft, {
       uid,
-      namespace: draft.metadata.namespace ?? defaultNamespace,
+      namespace: namespaceOf(draft) || undefined,
       generation: 1,
       creationTimestamp: formatTime(clock.now()).replace(/\.\d+Z$/, 'Z'),
       resourceVersion: '',
     })
     for (const text of resourceWarnings(object)) warn?.(text)
     await admit({ operation: 'create', object }, warn)
-    const { namespace, name } = object.metadata
+    const { name } = object.metadata
     if (dryRun) {
-      if (await load(object.kind, namespace, name)) throw alreadyExists(object.kind, name)
+      if (await load(object.kind, namespaceOf(object), name)) throw alreadyExists(object.kind, name)
       return object
     }
     const written = await put(object, hidden, 0)
@@ -275,9 +275,9 @@ export function openResources(
     },
     create: (draft: ResourceDraft, options: WriteOptions = {}) => create(draft, options),
     update(draft: ResourceDraft, options: WriteOptions = {}) {
-      const { kind, metadata } = draft
-      const { namespace = defaultNamespace, name } = metadata
-      return retry(kind, namespace, name, (before) => replace(before, draft, options))
+      return retry(draft.kind, namespaceOf(draft), draft.metadata.name, (before) =>
+        replace(before, draft, options),
+      )
     },
     patch(kind: Kind, namespace: string, name: string, patch: unknown, options: WriteOptions = {}) {
       return retry(kind, namespace, name, (before) => {
@@ -286,7 +286,10 @@ export function openResources(
         const open =
           kind === 'Secret' ? { data: openData(sealer, metadata.uid, hidden) } : ({} as Record<string, never>)
         const patched = mergePatch({ ...object, ...open, metadata }, patch) as ResourceDraft
-        const target = { ...patched, metadata: { ...patched.metadata, name, namespace } }
+        const target = {
+          ...patched,
+          metadata: { ...patched.metadata, name, ...(namespace !== '' && { namespace }) },
+        }
         return replace(before, { ...target, apiVersion: object.apiVersion, kind } as ResourceDraft, options)
       })
     },
