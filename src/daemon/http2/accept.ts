@@ -33,20 +33,29 @@ const bounds = {
  */
 export function acceptHttp2(
   socket: TLSSocket,
-  options: { maxStreams: number; onRequest: (request: RequestStream) => void; onClose: () => void },
+  options: {
+    maxStreams: number
+    random: (size: number) => Buffer
+    onRequest: (request: RequestStream) => void
+    onClose: () => void
+  },
 ): AcceptedHttp2 {
   // HTTP/2 knows no half-open connection: a peer that sends nothing any more grants no window either.
   socket.allowHalfOpen = false
   const session = performServerHandshake(socket, {
     ...bounds,
-    settings: { maxConcurrentStreams: options.maxStreams, maxHeaderListSize: 64 * 1024 },
+    settings: {
+      maxConcurrentStreams: options.maxStreams,
+      maxHeaderListSize: 64 * 1024,
+      enableConnectProtocol: true,
+    },
   })
   // node:http2 waits for this event, which a server's socket gets from no one else.
   socket.emit('secureConnect')
   session.on('error', () => session.destroy())
   session.on('close', options.onClose)
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: RawHeaders) => {
-    options.onRequest(new RequestStream(stream, raw))
+    options.onRequest(new RequestStream(stream, raw, options.random))
   })
   return { close: () => session.close(), destroy: () => session.destroy() }
 }

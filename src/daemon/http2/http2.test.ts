@@ -41,7 +41,12 @@ async function openServerSide() {
   const { client, server } = await openPair()
   const waiting: ((request: RequestStream) => void)[] = []
   const onRequest = (request: RequestStream) => waiting.shift()!(request)
-  const connection = acceptHttp2(server, { maxStreams: 10, onRequest, onClose: () => {} })
+  const connection = acceptHttp2(server, {
+    maxStreams: 10,
+    random: randomBytes,
+    onRequest,
+    onClose: () => {},
+  })
   const session = connectClient('https://a.example', { createConnection: () => client })
   session.on('error', () => {})
   return {
@@ -165,7 +170,12 @@ test('a response that ends before its end resets its stream', async () => {
 test('an upstream connection starts as many requests as its peer allows, and none after a goodbye', async () => {
   const { client, server } = await openPair()
   const held: RequestStream[] = []
-  const accepted = acceptHttp2(server, { maxStreams: 2, onRequest: (it) => held.push(it), onClose: () => {} })
+  const accepted = acceptHttp2(server, {
+    maxStreams: 2,
+    random: randomBytes,
+    onRequest: (it) => held.push(it),
+    onClose: () => {},
+  })
   const connection: ConnectedHttp2 = await connectHttp2(client, { timeoutMs: 60_000 })
   const idle = Promise.withResolvers<void>()
   connection.onIdle = () => idle.resolve()

@@ -15,6 +15,12 @@ export interface TakenHead {
   readonly withTrailers: boolean
 }
 
+/**
+ * How the end of a body that came over HTTP/2 shows in HTTP/1.1: by its announced length (none included), by chunks,
+ * or, of a WebSocket, by the end of the bytes.
+ */
+export type Delimited = 'length' | 'chunks' | 'end'
+
 /** Unread bytes on each side of a message beyond which its sender is held back. */
 const highWaterMark = 64 * 1024
 const empty = Buffer.alloc(0)
@@ -44,6 +50,8 @@ const codeNames = [
  */
 export abstract class MessageStream extends Duplex {
   #stream: Http2Stream | undefined
+  /** The body of the message that is read is passed on: what comes before waits in the stream. */
+  #receives = false
   /** The message that is read has arrived whole. */
   #arrived = false
   /** Written, and not yet a whole head. */
@@ -97,10 +105,10 @@ export abstract class MessageStream extends Duplex {
     this.destroy(new Error(`the HTTP/2 stream was reset (${codeNames[code] ?? code})`))
   }
 
-  /** Passes on a head that came over the stream, and the body behind it. */
-  protected receive(startLine: string, headers: readonly HeaderField[], chunked: boolean): void {
+  /** Passes on the body that comes over the stream, behind its head. */
+  protected receiveBody(delimited: Delimited): void {
     const stream = this.#stream!
-    this.receiveHead(startLine, headers)
+    const chunked = delimited === 'chunks'
     let trailers: HeaderField[] = []
     stream.on('trailers', (_headers: unknown, _flags: unknown, raw: RawHeaders) => {
       trailers = fromHttp2(raw).headers
@@ -115,11 +123,17 @@ export abstract class MessageStream extends Duplex {
     stream.on('end', () => {
       // SECURITY: a reset without an error ends the bytes as well, in the middle of a body. Where their number was
       // announced it tells; elsewhere what ends that way is not taken for the whole.
-      if (chunked && stream.aborted) return
+      if (delimited !== 'length' && stream.aborted) return
       if (chunked) this.receiveHead('0', trailers)
-      this.#arrived = true
-      this.push(null)
+      this.receiveEnd()
     })
+    this.#receives = true
+  }
+
+  /** Nothing more is read. */
+  protected receiveEnd(): void {
+    this.#arrived = true
+    this.push(null)
   }
 
   protected receiveHead(startLine: string, headers: readonly HeaderField[]): void {
@@ -129,7 +143,7 @@ export abstract class MessageStream extends Duplex {
   }
 
   override _read(): void {
-    this.#stream?.resume()
+    if (this.#receives) this.#stream!.resume()
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {

@@ -1,8 +1,14 @@
-import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
+import {
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type ClientSessionRequestOptions,
+} from 'node:http2'
 import { Fault } from '#base/errors'
 import { parseRequestHead, type HeaderField, type RequestHead } from '#wire/http1'
 import { fromHttp2, isEmpty, toHttp2, toRaw, type RawHeaders } from './fields.ts'
 import { MessageStream, type TakenHead } from './message-stream.ts'
+import { grantFields, withoutKeys } from './websocket.ts'
 
 /** Our own heads, with what signing added to the largest head of a client. */
 const headLimits = { maxBytes: 128 * 1024, maxHeaders: 192 }
@@ -13,6 +19,8 @@ export class ResponseStream extends MessageStream {
   readonly #session: ClientHttp2Session
   #stream: ClientHttp2Stream | undefined
   #method = ''
+  /** The request asks for a WebSocket. */
+  #asking: RequestHead | undefined
   readonly #giveUp = new AbortController()
   #unsent = false
 
@@ -39,19 +47,34 @@ export class ResponseStream extends MessageStream {
     // Few requests have trailers, and those that do announce them.
     const withTrailers =
       head.framing.kind === 'chunked' && head.headers.some(({ name }) => name === 'trailer')
-    this.#request(head, withTrailers)
-    return { length, framing: head.framing, withTrailers }
+    if (head.upgrade) this.#requestWebSocket(head)
+    else this.#request(head, withTrailers)
+    return { length, framing: head.upgrade ? { kind: 'until-close' } : head.framing, withTrailers }
   }
 
   #request({ method, target, host = '', headers, framing }: RequestHead, waitForTrailers: boolean): void {
     const pseudo = [':method', method, ':scheme', 'https', ':authority', host, ':path', target]
-    // Trailers pass through us both ways, whether or not the client's own hop can carry them.
-    const fields = [...pseudo, ...toRaw(toHttp2(headers)), 'te', 'trailers']
-    const { signal } = this.#giveUp
-    const options = { endStream: isEmpty(framing), waitForTrailers, signal }
-    this.#unsent = this.#session.closed || this.#session.destroyed
-    this.#stream = this.#session.request(fields, options)
     this.#method = method
+    // Trailers pass through us both ways, whether or not the client's own hop can carry them.
+    this.#open([...pseudo, ...toRaw(toHttp2(headers)), 'te', 'trailers'], {
+      endStream: isEmpty(framing),
+      waitForTrailers,
+    })
+  }
+
+  #requestWebSocket(head: RequestHead): void {
+    const { target, host = '', headers } = head
+    if (this.#session.remoteSettings?.enableConnectProtocol !== true) {
+      throw new Fault('UPSTREAM_UNREACHABLE', 'it speaks HTTP/2 alone, and takes no WebSocket over it')
+    }
+    const pseudo = [':method', 'CONNECT', ':protocol', 'websocket', ':scheme', 'https']
+    this.#asking = head
+    this.#open([...pseudo, ':authority', host, ':path', target, ...toRaw(withoutKeys(toHttp2(headers)))], {})
+  }
+
+  #open(fields: readonly string[], options: ClientSessionRequestOptions): void {
+    this.#unsent = this.#session.closed || this.#session.destroyed
+    this.#stream = this.#session.request(fields, { ...options, signal: this.#giveUp.signal })
     this.bind(this.#stream)
     this.#stream.on('headers', (_headers: unknown, _flags: unknown, raw: RawHeaders) => {
       const { pseudo, headers } = fromHttp2(raw)
@@ -66,13 +89,18 @@ export class ResponseStream extends MessageStream {
   #respond(raw: RawHeaders, hasEnded: boolean): void {
     const { pseudo, headers } = fromHttp2(raw)
     const status = pseudo.get(':status')
+    if (this.#asking && status?.startsWith('2')) {
+      this.receiveHead('HTTP/1.1 101 ', [...withoutKeys(headers), ...grantFields(this.#asking)])
+      return this.receiveBody('end')
+    }
     const announced = headers.some(({ name }) => name === 'content-length')
     const hasBody = this.#method !== 'HEAD' && status !== '204' && status !== '304'
     const chunked = hasBody && !announced && !hasEnded
     const framing: HeaderField[] = []
     if (chunked) framing.push({ name: 'transfer-encoding', value: 'chunked' })
     if (hasBody && !announced && hasEnded) framing.push({ name: 'content-length', value: '0' })
-    this.receive(startLine(pseudo), [...headers, ...framing], chunked)
+    this.receiveHead(startLine(pseudo), [...headers, ...framing])
+    this.receiveBody(chunked ? 'chunks' : 'length')
   }
 }
 

@@ -89,6 +89,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     identifier,
     upstreams,
     counters,
+    random,
     conditions,
     skews: openSkews({ clock, conditions }),
     ledger: openLedger({ clock, audit, conditions, random }),

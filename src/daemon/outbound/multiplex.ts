@@ -24,6 +24,7 @@ export class Multiplex implements Served {
     this.#idleSince = plane.clock.monotonic()
     this.#connection = acceptHttp2(client, {
       maxStreams: plane.limits.maxStreamsPerConnection,
+      random: plane.random,
       onRequest: (request) => void this.#serve(request),
       onClose: () => this.#closed.resolve(),
     })

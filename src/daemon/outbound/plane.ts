@@ -36,6 +36,8 @@ export interface Plane {
   /** Requests under way over HTTP/2. */
   readonly streams: Counts<SpiffeId>
   readonly counters: Counters
+  /** Cryptographically strong. */
+  readonly random: (size: number) => Buffer
   /** Replaced with every scope: read it anew for every request. */
   policy: Policy
   /** Whether the control plane was heard recently enough to use credentials (security rule 20). */

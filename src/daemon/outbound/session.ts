@@ -124,14 +124,15 @@ export class Session implements Served {
     }
   }
 
-  async #acquire(grant: Grant, fresh: boolean): Promise<Upstream | Refusal> {
+  async #acquire(grant: Grant, head: RequestHead, fresh: boolean): Promise<Upstream | Refusal> {
     const { upstreams, conditions, limits } = this.#plane
     const subject = `service/${grant.service.name}`
     this.#within(2 * limits.dialMs + limits.handshakeMs)
     try {
       const upstream = await upstreams.acquire(
         { route: this.bearer.route, grant },
-        { fresh, prefers: this.#protocol },
+        // Few servers take a WebSocket over HTTP/2, and all do over HTTP/1.1.
+        { fresh, prefers: head.upgrade ? 'http/1.1' : this.#protocol },
       )
       conditions.clear(subject, 'UpstreamVerified')
       conditions.clear(subject, 'UpstreamReachable')
@@ -150,7 +151,7 @@ export class Session implements Served {
    */
   async #forward(admitted: Admitted, admittedUnder: UsableGrant, { fresh = false } = {}): Promise<boolean> {
     const { ledger } = this.#plane
-    const upstream = await this.#acquire(admittedUnder, fresh)
+    const upstream = await this.#acquire(admittedUnder, admitted.head, fresh)
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
     const grant = sameKind(await this.bearer.authorise(), admittedUnder)
