@@ -13,6 +13,8 @@ export interface ChangeFeed {
   /** Revision of the newest change. */
   readonly revision: number
   append(revision: number, events: readonly StoreEvent[]): void
+  /** The changes up to `revision` are not known here: watches that have not seen them ask `older`. */
+  skip(revision: number): void
   watch: Store['watch']
   /** Ends every watch with Fault STORE_UNAVAILABLE. */
   close(): void
@@ -72,6 +74,11 @@ export function openChangeFeed({
         recent = recent.slice(-keep)
         floor = head - keep
       }
+      bell.ring()
+    },
+    skip(revision) {
+      recent = []
+      head = floor = revision
       bell.ring()
     },
     async *watch(prefix, { afterRevision, signal }) {

@@ -1,8 +1,18 @@
-/** Writes one growing number to twenty keys per transaction, printing each acknowledged one, until it is killed. */
+/**
+ * Writes one growing number to twenty keys per transaction, printing each acknowledged one, until it is killed.
+ * Its argument is the store as JSON: the `path` of a SQLite file or the `target` of a PostgreSQL database.
+ */
 import { writeSync } from 'node:fs'
+import { openPostgresStore } from './postgres-store.ts'
+import type { PostgresTarget } from './postgres-target.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 
-const store = await openSqliteStore({ path: process.argv[2]!, keepRevisions: 50 })
+const place = JSON.parse(process.argv[2]!) as { path: string } | { target: PostgresTarget }
+const keepRevisions = 50
+const store =
+  'path' in place
+    ? await openSqliteStore({ ...place, keepRevisions })
+    : await openPostgresStore({ ...place, keepRevisions })
 const { revision } = await store.list('/')
 const valueOf = (counter: number) => {
   const value = Buffer.alloc(4096)

@@ -5,6 +5,13 @@
  */
 export { openMemoryStore } from './memory-store.ts'
 export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
+export { openPostgresStore, type PostgresStoreOptions } from './postgres-store.ts'
+export {
+  parsePostgresUrl,
+  passwordCredentialName,
+  type PasswordPlaces,
+  type PostgresTarget,
+} from './postgres-target.ts'
 export type { Sealer } from './resource-record.ts'
 export { openSqliteStore } from './sqlite-store.ts'
 export { openResourceCache } from './resource-cache.ts'

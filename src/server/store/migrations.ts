@@ -1,8 +1,10 @@
+import { Fault } from '#base/errors'
+
 /**
- * Schema versions, oldest first; `PRAGMA user_version` counts those applied. Forward only: an entry that has been
- * released is never edited.
+ * Schema versions of the SQLite store, oldest first; `PRAGMA user_version` counts those applied. Forward only: an
+ * entry that has been released is never edited.
  */
-export const migrations: readonly string[] = [
+export const sqliteMigrations: readonly string[] = [
   `CREATE TABLE entries (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL,
@@ -27,3 +29,13 @@ export const migrations: readonly string[] = [
   ) STRICT;
   INSERT INTO counters VALUES (0, 0);`,
 ]
+
+/** @throws Fault STORE_CORRUPT when the schema of `place` is of a newer version than `known` has */
+export function checkSchemaVersion(place: string, version: number, known: readonly string[]): void {
+  if (version <= known.length) return
+  throw new Fault(
+    'STORE_CORRUPT',
+    `${place} was written by a newer version (schema ${version}, this version knows ${known.length})`,
+    { hint: 'start the newer version again, or restore a backup made by this one' },
+  )
+}

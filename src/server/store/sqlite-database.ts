@@ -2,13 +2,12 @@ import { chmodSync, closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { Fault, isFault } from '#base/errors'
 import type { Changes } from './change-feed.ts'
-import { migrations } from './migrations.ts'
+import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
+import { checkSchemaVersion, sqliteMigrations } from './migrations.ts'
 import type { StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
 
 /** 'Tdwy': marks a file as ours, so that no other program's database is migrated by mistake. */
 const applicationId = 0x54647779
-// What one answer to a watch that lags holds at most; a transaction is never split.
-const changesPerRead = 1000
 
 export type Request =
   | { readonly type: 'get'; readonly key: StoreKey }
@@ -41,15 +40,6 @@ interface Row {
   readonly value: Uint8Array
   readonly modRevision: number
   readonly createRevision: number
-}
-
-interface ChangeRow {
-  readonly revision: number
-  readonly key: string
-  readonly value: Uint8Array | null
-  readonly createRevision: number
-  readonly previousValue: Uint8Array | null
-  readonly previousModRevision: number | null
 }
 
 /** Every key with a prefix is below the prefix followed by the last code point. */
@@ -96,17 +86,11 @@ function prepareFile(database: DatabaseSync, path: string): void {
   if (application !== applicationId && !(application === 0 && empty)) {
     throw new Fault('STORE_CORRUPT', `${path} is a database of another program`)
   }
-  if (version > migrations.length) {
-    throw new Fault(
-      'STORE_CORRUPT',
-      `${path} was written by a newer version (schema ${version}, this version knows ${migrations.length})`,
-      { hint: 'start the newer version again, or restore a backup made by this one' },
-    )
-  }
+  checkSchemaVersion(path, version, sqliteMigrations)
   const [check] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
   if (check?.quick_check !== 'ok')
     throw new Fault('STORE_CORRUPT', `${path} is damaged: ${check?.quick_check}`)
-  for (const [index, migration] of migrations.slice(version).entries()) {
+  for (const [index, migration] of sqliteMigrations.slice(version).entries()) {
     database.exec(
       `BEGIN IMMEDIATE; ${migration}; PRAGMA user_version = ${version + index + 1}; ` +
         `PRAGMA application_id = ${applicationId}; COMMIT`,
@@ -220,13 +204,11 @@ export function openSqliteDatabase({
   function changesAfter(prefix: StoreKey, afterRevision: number): Changes {
     const end = prefixEnd(prefix)
     const rows = selectChanges.all(afterRevision, prefix, end) as unknown as ChangeRow[]
-    if (rows.length < changesPerRead) return { events: rows.map(toEvent), revision: head }
-    // Cut at a transaction's border; one that is longer than a read is read alone, whole.
-    const last = rows.at(-1)!.revision
-    const whole = rows.filter(({ revision }) => revision < last)
-    if (whole.length > 0) return { events: whole.map(toEvent), revision: last - 1 }
-    const alone = selectRevision.all(last, prefix, end) as unknown as ChangeRow[]
-    return { events: alone.map(toEvent), revision: last }
+    const whole = wholeTransactions(rows, head)
+    if (whole) return whole
+    const { revision } = rows[0]!
+    const alone = selectRevision.all(revision, prefix, end) as unknown as ChangeRow[]
+    return { events: alone.map(toEvent), revision }
   }
 
   function answer(request: Request): Reply {
@@ -271,19 +253,5 @@ export function openSqliteDatabase({
       }
     },
     close: () => database.close(),
-  }
-}
-
-function toEvent(row: ChangeRow): StoreEvent {
-  const { revision, key, value, createRevision, previousValue, previousModRevision } = row
-  const previous: StoreEntry | undefined =
-    previousValue === null
-      ? undefined
-      : { key, value: previousValue, modRevision: previousModRevision!, createRevision }
-  if (value === null) return { type: 'delete', key, revision, previous: previous! }
-  return {
-    type: 'put',
-    entry: { key, value, modRevision: revision, createRevision },
-    ...(previous && { previous }),
   }
 }

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { testStore } from './contract.ts'
+import { testCrashes } from './crash-contract.ts'
 import { openMemoryStore } from './memory-store.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 
@@ -109,38 +106,7 @@ test('sqlite: a folder that cannot be made is a clear error', async () => {
   await assert.rejects(openSqliteStore({ path: join(path, 'below', 'db') }), { code: 'STORE_UNAVAILABLE' })
 })
 
-/** Starts the crashing writer, waits for `acknowledgements` of its writes, kills it, and returns the last one. */
-async function writeUntilKilled(path: string, acknowledgements: number): Promise<number> {
-  const writer = fileURLToPath(new URL('./crash-writer.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', writer, path], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = once(child, 'exit')
-  let last = 0
-  for await (const line of createInterface(child.stdout)) {
-    last = Number(line)
-    if (--acknowledgements === 0) child.kill('SIGKILL')
-  }
-  await exited
-  return last
-}
-
-test('sqlite: a writer killed in mid-write loses nothing acknowledged and leaves nothing half-written', async () => {
+testCrashes('sqlite', 20, async () => {
   const path = newPath()
-  const rounds = Number(process.env['TIDEWAY_CRASH_ROUNDS'] ?? 12)
-  for (let round = 1; round <= rounds; round++) {
-    const acknowledged = await writeUntilKilled(path, (round * 37) % 101 || 1)
-    await using store = await openSqliteStore({ path })
-    const { entries, revision } = await store.list('/')
-    const counters = new Set(entries.map(({ value }) => Buffer.from(value).readUInt32BE()))
-    // One transaction writes the same number to every key.
-    assert.equal(counters.size, 1, `round ${round}`)
-    assert.equal(entries.length, 20)
-    const [counter] = counters
-    assert.ok(
-      counter! >= acknowledged,
-      `round ${round}: ${acknowledged} was acknowledged, ${counter} is there`,
-    )
-    assert.equal(revision, counter)
-  }
+  return { place: { path }, open: () => openSqliteStore({ path }) }
 })

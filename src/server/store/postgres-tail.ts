@@ -1,0 +1,124 @@
+import { backoffMs, type Clock } from '#base/clock'
+import { openBell } from '#base/lifecycle'
+import type { Log } from '#base/log'
+import type { Client } from 'pg'
+import type { ChangeFeed } from './change-feed.ts'
+import type { Postgres } from './postgres-connection.ts'
+import { readChanges } from './postgres-reads.ts'
+import { settleHistory } from './postgres-writer.ts'
+
+/** Looked at this often without a notification too: finds out that a connection leads nowhere any more. */
+const lookEveryMs = 2_000
+const retry = { baseMs: 100, maxMs: 2_000, random: Math.random }
+
+/** Keeps a feed in step with the database, through lost connections and exchanged databases. */
+export interface PostgresTail extends AsyncDisposable {
+  /** There may be something new. */
+  nudge(): void
+  /** Resolves when the feed has `revision`, or on close. */
+  reached(revision: number): Promise<void>
+  /** The same, and does not wait for a connection that is lost. */
+  reachedSoon(revision: number): Promise<void>
+}
+
+export function openPostgresTail({
+  postgres,
+  feed,
+  keepRevisions,
+  clock,
+  log,
+}: {
+  postgres: Postgres
+  feed: ChangeFeed
+  keepRevisions: number
+  clock: Clock
+  log: Log
+}): PostgresTail {
+  const stop = new AbortController()
+  const { signal } = stop
+  const news = openBell()
+  const advanced = openBell()
+  let connected = false
+
+  async function pull(client: Client): Promise<void> {
+    for (;;) {
+      const { changes, head } = await readChanges(client, '', feed.revision)
+      if (!changes) {
+        log.warn('store.changes-lost', { known: feed.revision, head })
+        feed.skip(head)
+      } else {
+        for (const [revision, events] of Map.groupBy(changes.events, revisionOf))
+          feed.append(revision, events)
+      }
+      advanced.ring()
+      if (feed.revision >= head) return
+    }
+  }
+
+  async function listen(): Promise<void> {
+    const client = await postgres.connect()
+    const lost = new AbortController()
+    client.on('end', () => lost.abort())
+    client.on('error', () => lost.abort())
+    client.on('notification', () => news.ring())
+    const either = AbortSignal.any([signal, lost.signal])
+    try {
+      await client.query('LISTEN tideway')
+      await settleHistory(async (text, values) => (await client.query(text, values)).rows, keepRevisions)
+      connected = true
+      log.info('store.following', { revision: feed.revision })
+      for (;;) {
+        const heard = news.rings
+        await pull(client)
+        const nap = new AbortController()
+        clock.sleep(lookEveryMs, { signal: nap.signal, unref: true }).then(
+          () => news.ring(),
+          () => {},
+        )
+        await news.after(heard, either)
+        nap.abort()
+        if (signal.aborted) return
+        if (lost.signal.aborted) throw new Error('the connection was lost')
+      }
+    } finally {
+      connected = false
+      advanced.ring()
+      await client.end().catch(() => {})
+    }
+  }
+
+  async function follow(): Promise<void> {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const before = feed.revision
+      const started = clock.monotonic()
+      await listen().catch((error: unknown) => {
+        if (!signal.aborted) log.warn('store.connection-lost', { error: postgres.describe(error) })
+      })
+      if (feed.revision > before || clock.monotonic() - started > retry.maxMs) attempt = 0
+      await clock.sleep(backoffMs(attempt, retry), { signal, unref: true }).catch(() => {})
+    }
+  }
+
+  async function reached(revision: number, { patient }: { patient: boolean }): Promise<void> {
+    for (;;) {
+      const heard = advanced.rings
+      if (feed.revision >= revision || signal.aborted || !(connected || patient)) return
+      await advanced.after(heard, signal)
+    }
+  }
+
+  const following = follow()
+  return {
+    nudge: () => news.ring(),
+    reached: (revision) => reached(revision, { patient: true }),
+    reachedSoon: (revision) => reached(revision, { patient: false }),
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      news.ring()
+      await following
+    },
+  }
+}
+
+const revisionOf = (event: Parameters<ChangeFeed['append']>[1][number]) =>
+  event.type === 'put' ? event.entry.modRevision : event.revision

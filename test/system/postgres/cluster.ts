@@ -1,0 +1,163 @@
+// A PostgreSQL of the machine's packages on a folder of its own, run by a user without rights, gone with this process.
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { Client } from 'pg'
+import type { PostgresTarget } from '#server/store'
+
+const nobody = 65_534
+const superuser = 'postgres'
+
+export interface Cluster extends AsyncDisposable {
+  readonly folder: string
+  /** Makes an empty database for the user `tideway`, who owns it and is no superuser. */
+  createDatabase(): Promise<PostgresTarget>
+  /** As the superuser. */
+  query(database: string, statement: string): Promise<Record<string, unknown>[]>
+  /** Ends the connections of everybody else to a database. */
+  disconnect(database: string): Promise<void>
+  /** `SIGINT`: orderly. `SIGQUIT`: as after a crash. */
+  stop(signal?: 'SIGINT' | 'SIGQUIT'): Promise<void>
+  start(): Promise<void>
+  /** Of TCP; only where it listens to that. */
+  readonly port: number
+}
+
+interface ClusterOptions {
+  /** Listens on 127.0.0.1 too, with this certificate and with passwords. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Needs root, to be able to be somebody else. */
+export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster> {
+  assert.equal(process.getuid!(), 0, 'the system tests need root')
+  const bin = globSync('/usr/lib/postgresql/*/bin').sort().at(-1)
+  assert.ok(bin !== undefined, 'the package postgresql is not installed')
+  const folder = mkdtempSync(path.join(tmpdir(), 'tideway-postgres-'))
+  chmodSync(folder, 0o755)
+  const data = path.join(folder, 'data')
+  const sockets = path.join(folder, 'sockets')
+  const own = (file: string) => chownSync(file, nobody, nobody)
+  for (const made of [data, sockets]) {
+    mkdirSync(made, { mode: 0o700 })
+    own(made)
+  }
+  chmodSync(sockets, 0o755)
+  const asNobody = [
+    '--reuid',
+    String(nobody),
+    '--regid',
+    String(nobody),
+    '--clear-groups',
+    '--pdeathsig',
+    'INT',
+  ]
+  const command = (program: string, args: readonly string[]) => [
+    ...asNobody,
+    path.join(bin, program),
+    ...args,
+  ]
+  const surroundings = { cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C' } }
+  execFileSync(
+    'setpriv',
+    command('initdb', ['-D', data, '-U', superuser, '-E', 'UTF8', '--locale=C', '--auth=trust', '--no-sync']),
+    { ...surroundings, stdio: ['ignore', 'ignore', 'inherit'] },
+  )
+  const settings: Record<string, string> = {
+    // Nothing here outlives the machine, whose crash is what this would be for.
+    fsync: 'off',
+    listen_addresses: '',
+    unix_socket_directories: sockets,
+    max_connections: '100',
+  }
+  let port = 5432
+  if (tls) {
+    port = await freePort()
+    for (const [name, pem] of Object.entries(tls)) {
+      writeFileSync(path.join(data, `${name}.pem`), pem, { mode: 0o600 })
+      own(path.join(data, `${name}.pem`))
+    }
+    writeFileSync(
+      path.join(data, 'pg_hba.conf'),
+      'local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n',
+    )
+    Object.assign(settings, { listen_addresses: '127.0.0.1', ssl: 'on' })
+    Object.assign(settings, { ssl_cert_file: 'cert.pem', ssl_key_file: 'key.pem' })
+  }
+  const started = command('postgres', [
+    '-D',
+    data,
+    '-p',
+    String(port),
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ])
+
+  let running: ChildProcess | undefined
+  async function start(): Promise<void> {
+    const child = spawn('setpriv', started, { ...surroundings, stdio: ['ignore', 'ignore', 'pipe'] })
+    running = child
+    const said: string[] = []
+    const ready = new Promise<void>((resolve, reject) => {
+      createInterface(child.stderr).on('line', (line) => {
+        if (said.push(line) > 100) said.shift()
+        if (line.includes('database system is ready to accept connections')) resolve()
+      })
+      child.once('exit', () => reject(new Error(`PostgreSQL has ended:\n${said.join('\n')}`)))
+    })
+    await ready
+  }
+  async function stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    if (!running) return
+    const exited = once(running, 'exit')
+    running.kill(signal)
+    await exited
+    running = undefined
+  }
+  async function query(database: string, statement: string): Promise<Record<string, unknown>[]> {
+    const client = new Client({ host: sockets, port, user: superuser, database })
+    await client.connect()
+    try {
+      return (await client.query<Record<string, unknown>>(statement)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  await start()
+  await query('postgres', 'CREATE ROLE tideway LOGIN')
+  let databases = 0
+  return {
+    folder,
+    port,
+    query,
+    start,
+    stop,
+    async createDatabase() {
+      const database = `store_${databases++}`
+      await query('postgres', `CREATE DATABASE ${database} OWNER tideway`)
+      return { host: sockets, port, database, user: 'tideway', tls: undefined }
+    },
+    async disconnect(database) {
+      const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = '${database}' AND pid <> pg_backend_pid()`
+      await query(database, others)
+    },
+    async [Symbol.asyncDispose]() {
+      await stop()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
