@@ -7,6 +7,7 @@ import { Secret } from '#base/secret'
 import type { AwsCredential } from '#model/credential'
 import { ecdsaKey } from './ecdsa-key.ts'
 import { openChunkSignatures, openEventSignatures, signSigV4 } from './index.ts'
+import { signerFor } from './signer.ts'
 import { authorize } from './sigv4.ts'
 
 /** The examples of the S3 API reference, "Signature calculations: transferring payload in multiple chunks". */
@@ -67,8 +68,7 @@ for (const { mode, extra, seed, chunks, trailer } of [
         payloadHash: mode,
       },
       credential,
-      scope,
-      at,
+      signerFor(credential, scope, at),
     )
     assert.equal(signature, seed)
     const signatures = openChunkSignatures({ credential, scope, at, signature })

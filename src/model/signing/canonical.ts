@@ -59,7 +59,7 @@ export function withoutDotSegments(path: string): string {
 
 /** The canonical form of a query as sent, without its `?`: recoded, sorted by name and then by value. */
 export function canonicalQuery(query: string): string {
-  if (query === '') return ''
+  if (!query.includes('&')) return canonicalPair(query)
   return query
     .split('&')
     .filter((pair) => pair !== '')
@@ -72,6 +72,13 @@ export function canonicalQuery(query: string): string {
     .join('&')
 }
 
+/** Of a query with one pair at most. */
+function canonicalPair(pair: string): string {
+  if (pair === '') return ''
+  const [name, value] = splitPair(pair)
+  return `${recodeQuery(name)}=${recodeQuery(value)}`
+}
+
 /** `name=value` at its first `=`; without one the value is empty. */
 export function splitPair(pair: string): [name: string, value: string] {
   const equals = pair.indexOf('=')
@@ -79,16 +86,18 @@ export function splitPair(pair: string): [name: string, value: string] {
 }
 
 /** Headers to sign in canonical form: sorted by name, same names joined in order. */
-export function canonicalHeaders(headers: NameValue[]): NameValue[] {
-  const sorted = headers.sort((one, other) => compare(one.name, other.name))
-  const merged: NameValue[] = []
-  for (const header of sorted) {
+export function canonicalHeaders(headers: readonly NameValue[]): NameValue[] {
+  const sorted: NameValue[] = []
+  for (const header of headers) {
     const { name, value } = header
-    const last = merged.at(-1)
-    if (last?.name === name) merged[merged.length - 1] = { name, value: `${last.value},${value}` }
-    else merged.push(header)
+    // They are few and come nearly in order: looking from the end costs less than a sort.
+    let at = sorted.length
+    while (at > 0 && sorted[at - 1]!.name > name) at -= 1
+    const before = sorted[at - 1]
+    if (before?.name === name) sorted[at - 1] = { name, value: `${before.value},${value}` }
+    else sorted.splice(at, 0, header)
   }
-  return merged
+  return sorted
 }
 
 const needsCompacting = /^\s|\s$|\s\s|[^\S ]/

@@ -91,8 +91,12 @@ export function isCredentialIssuance(service: string, request: IssuanceRequest):
   if (needsBody && (request.bodyText === undefined || isEncoded(request))) return true
   if (needsBody && queryServices.has(service) && !isForm(request)) return true
   const path = plainPath(request.path)
-  const parameters = [...parametersOf(request.query), ...parametersOf(needsBody ? request.bodyText! : '')]
-  const actions = [...actionsOf(parameters), ...targetsOf(request.headers), ...operationOf(path)]
+  const parameters = parametersOf(request.query)
+  if (needsBody) parameters.push(...parametersOf(request.bodyText!))
+  const actions = actionsOf(parameters)
+  for (const { name, value } of request.headers) if (name === 'x-amz-target') actions.push(targetOf(value))
+  const operation = operationOf(path)
+  if (operation !== undefined) actions.push(operation)
   if (service === 'sts') return actions.length === 0 || !actions.every((action) => harmlessSts.has(action))
   if (isS3(service)) {
     const createsSession = request.method === 'GET' && parameters.some(({ name }) => name === 'session')
@@ -128,16 +132,13 @@ function actionsOf(parameters: readonly Parameter[]): string[] {
 }
 
 /** `X-Amz-Target: Prefix.Action` of the JSON protocols. */
-function targetsOf(headers: readonly NameValue[]): string[] {
-  return headers
-    .filter(({ name }) => name === 'x-amz-target')
-    .map(({ value }) => value.slice(value.lastIndexOf('.') + 1).toLowerCase())
+function targetOf(value: string): string {
+  return value.slice(value.lastIndexOf('.') + 1).toLowerCase()
 }
 
 /** `/service/NAME/operation/ACTION` of the RPC v2 protocol. */
-function operationOf(path: string): string[] {
-  const operation = /\/operation\/(\w+)$/.exec(path)?.[1]
-  return operation === undefined ? [] : [operation.toLowerCase()]
+function operationOf(path: string): string | undefined {
+  return /\/operation\/(\w+)$/.exec(path)?.[1]?.toLowerCase()
 }
 
 function isEncoded({ headers }: IssuanceRequest): boolean {
@@ -157,6 +158,9 @@ function plainPath(path: string): string {
   return withoutDotSegments(decoded(path))
 }
 
+const standsForItself = /^[!-$&-*,-~]*$/
+
 function decoded(text: string): string {
+  if (standsForItself.test(text)) return text
   return Buffer.from(decodeBytes(text.replaceAll('+', ' '))).toString('latin1')
 }

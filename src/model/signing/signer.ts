@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { createHmac, sign } from 'node:crypto'
+import { sign } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { AwsCredential } from '#model/credential'
 import { ecdsaKey } from './ecdsa-key.ts'
@@ -20,23 +20,47 @@ export interface Signer {
   /** `YYYYMMDDTHHMMSSZ` */
   readonly timestamp: string
   readonly credentialScope: string
+  /** Empty where the credential has none. */
+  readonly sessionToken: string
   /** The signature in lower-case hexadecimal: 64 characters, of SigV4A up to 144. */
   sign(stringToSign: string): string
 }
 
-/** A signer for the day of `at` (AWS, "Create a signed AWS API request"). */
-export function signerFor(
+interface LastSigner {
+  readonly scope: SigningScope
+  readonly signer: Signer
+}
+
+/** Requests come many to a second, and mostly for one service. Kept as long as the credential object. */
+const lastSigners = new WeakMap<AwsCredential, LastSigner>()
+
+/** A signer for the second of `at` (AWS, "Create a signed AWS API request"). */
+export function signerFor(credential: AwsCredential, scope: SigningScope, at: EpochMs): Signer {
+  const last = lastSigners.get(credential)
+  if (last && last.signer.timestamp === amzDate(at) && isSameScope(last.scope, scope)) return last.signer
+  const signer = makeSigner(credential, scope, at)
+  lastSigners.set(credential, { scope, signer })
+  return signer
+}
+
+function isSameScope(one: SigningScope, other: SigningScope): boolean {
+  return one.service === other.service && one.region === other.region && one.regionSet === other.regionSet
+}
+
+function makeSigner(
   credential: AwsCredential,
   { service, region, regionSet }: SigningScope,
   at: EpochMs,
 ): Signer {
   const timestamp = amzDate(at)
   const date = timestamp.slice(0, 8)
+  const sessionToken = credential.sessionToken.revealText()
   if (regionSet !== undefined) {
     const key = ecdsaKey(credential)
     return {
       algorithm: 'AWS4-ECDSA-P256-SHA256',
       timestamp,
+      sessionToken,
       credentialScope: `${date}/${service}/aws4_request`,
       sign: (stringToSign) => sign('sha256', Buffer.from(stringToSign), key).toString('hex'),
     }
@@ -45,7 +69,8 @@ export function signerFor(
   return {
     algorithm: 'AWS4-HMAC-SHA256',
     timestamp,
+    sessionToken,
     credentialScope: `${date}/${region}/${service}/aws4_request`,
-    sign: (stringToSign) => createHmac('sha256', key).update(stringToSign).digest('hex'),
+    sign: (stringToSign) => key.sign(stringToSign),
   }
 }

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import type { AwsCredential } from '#model/credential'
+import { HmacKey } from './hmac-key.ts'
 
 interface KeyScope {
   /** `YYYYMMDD` */
@@ -13,17 +14,17 @@ interface KeyScope {
 const maxScopes = 64
 
 /** Keys live as long as their credential object, so that a rotation or revocation takes them along. */
-const keys = new WeakMap<AwsCredential, Map<string, KeyObject>>()
+const keys = new WeakMap<AwsCredential, Map<string, HmacKey>>()
 
 /** The signing key for a day, region and service (SigV4, "Calculate the signature"), derived once. */
-export function signingKey(credential: AwsCredential, scope: KeyScope): KeyObject {
+export function signingKey(credential: AwsCredential, scope: KeyScope): HmacKey {
   let scopes = keys.get(credential)
   if (!scopes) keys.set(credential, (scopes = new Map()))
   const id = `${scope.date}/${scope.region}/${scope.service}`
   let key = scopes.get(id)
   if (!key) {
     if (scopes.size >= maxScopes) scopes.clear()
-    scopes.set(id, (key = deriveKey(credential, scope)))
+    scopes.set(id, (key = new HmacKey(deriveKey(credential, scope))))
   }
   return key
 }

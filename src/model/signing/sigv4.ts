@@ -15,7 +15,7 @@ import type { SeedSignature } from './body-signatures.ts'
 import { isStreamingMode, unsignedPayload } from './payload.ts'
 import { withoutQueryAuthentication } from './presigned.ts'
 import { isS3 } from './service.ts'
-import { signerFor, type SigningScope } from './signer.ts'
+import { signerFor, type Signer, type SigningScope } from './signer.ts'
 import { amzDate } from './timestamp.ts'
 
 export type { SigningScope }
@@ -78,8 +78,9 @@ export function signSigV4(
   // What we add is canonical already: running over a long session token once more would only cost.
   const added: NameValue[] = [{ name: 'x-amz-date', value: amzDate(at) }]
   if (scope.regionSet !== undefined) added.push({ name: 'x-amz-region-set', value: scope.regionSet })
-  const token = credential.sessionToken.revealText()
-  if (token !== '') added.push({ name: 'x-amz-security-token', value: token })
+  const signer = signerFor(credential, scope, at)
+  const { sessionToken } = signer
+  if (sessionToken !== '') added.push({ name: 'x-amz-security-token', value: sessionToken })
 
   const toSign: NameValue[] = [{ name: 'host', value: request.host }]
   let declaredPayload = payloadHash === unsignedPayload || streaming
@@ -96,12 +97,11 @@ export function signSigV4(
       method: request.method,
       path: canonicalPath(request.path, s3 ? 'as-key' : 'normalized'),
       query: canonicalQuery(query),
-      headers: canonicalHeaders([...toSign, ...added]),
+      headers: canonicalHeaders(toSign.concat(added)),
       payloadHash,
     },
     credential,
-    scope,
-    at,
+    signer,
   )
   added.push({ name: 'authorization', value: authorization })
   return {
@@ -118,22 +118,28 @@ function isCovered(name: string, streaming: boolean): boolean {
   return name === 'content-type' || (streaming && name === 'content-encoding')
 }
 
+const scratch = Buffer.alloc(8 * 1024)
+
+/** Header values hold one character per byte: hashing the text as UTF-8 would sign other bytes than are sent. */
+function bytesOf(text: string): Buffer {
+  // Filled and hashed in one go: nobody else sees it in between.
+  if (text.length <= scratch.length) return scratch.subarray(0, scratch.write(text, 'latin1'))
+  return Buffer.from(text, 'latin1')
+}
+
 /** The Authorization value for canonical parts, with its intermediate texts ("Create a signed AWS API request"). */
 export function authorize(
   parts: CanonicalParts,
-  credential: AwsCredential,
-  scope: SigningScope,
-  at: EpochMs,
+  { accessKeyId }: AwsCredential,
+  signer: Signer,
 ): { authorization: string; signature: string; canonicalRequest: string; stringToSign: string } {
-  const signer = signerFor(credential, scope, at)
   const { algorithm, timestamp, credentialScope } = signer
   const { text, signedHeaders } = canonicalRequest(parts)
-  // Header values hold one character per byte: hashing the text as UTF-8 would sign other bytes than are sent.
-  const digest = hash('sha256', Buffer.from(text, 'latin1'))
+  const digest = hash('sha256', bytesOf(text))
   const stringToSign = `${algorithm}\n${timestamp}\n${credentialScope}\n${digest}`
   const signature = signer.sign(stringToSign)
   return {
-    authorization: `${algorithm} Credential=${credential.accessKeyId}/${credentialScope}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
+    authorization: `${algorithm} Credential=${accessKeyId}/${credentialScope}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
     signature,
     canonicalRequest: text,
     stringToSign,

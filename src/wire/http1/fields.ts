@@ -1,6 +1,8 @@
 import type { Buffer } from 'node:buffer'
 import { CR, HTAB, LF, skip, SP, tokenCharacters, valueCharacters } from './characters.ts'
 import type { Header } from './head.ts'
+import { ParsedHeader } from './header.ts'
+import { fieldName, frequentName, hashSeed, hashStep, type Role } from './names.ts'
 
 const COLON = 0x3a
 
@@ -43,10 +45,16 @@ export function parseFields(
     upgradeProtocols: none,
     expect: undefined,
   }
-  let at = start
-  while (at < end) {
-    const nameEnd = skip(tokenCharacters, bytes, at)
-    if (nameEnd === at) return isBlank(bytes[at]!) ? 'folded header' : 'illegal header name'
+  const source = { bytes, text }
+  let lineStart = start
+  while (lineStart < end) {
+    let nameEnd = lineStart
+    let hash = hashSeed
+    for (let byte = bytes[nameEnd]!; tokenCharacters[byte] === 1; byte = bytes[nameEnd]!) {
+      hash = hashStep(hash, byte)
+      nameEnd += 1
+    }
+    if (nameEnd === lineStart) return isBlank(bytes[lineStart]!) ? 'folded header' : 'illegal header name'
     if (bytes[nameEnd] !== COLON) {
       return isBlank(bytes[nameEnd]!) ? 'white space in or after a header name' : 'illegal header name'
     }
@@ -58,30 +66,27 @@ export function parseFields(
     while (valueStart < valueEnd && isBlank(bytes[valueStart]!)) valueStart += 1
     while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd -= 1
     if (fields.headers.length === maxHeaders) return 'too many headers'
-    const rawName = text.slice(at, nameEnd)
-    const header = { name: rawName.toLowerCase(), rawName, value: text.slice(valueStart, valueEnd) }
+    const name =
+      frequentName(bytes, lineStart, { end: nameEnd, hash }) ?? fieldName(text.slice(lineStart, nameEnd))
+    const place = { lineStart, valueStart, valueEnd, lineEnd: lineEnd + 2 }
+    const header = new ParsedHeader(name, source, place)
     fields.headers.push(header)
-    if (framingNames.has(header.name)) noteFraming(fields, header.name, text.slice(nameEnd + 1, lineEnd))
-    else note(fields, header)
-    at = lineEnd + 2
+    if (name.role !== undefined) note(fields, name.role, header.value, text.slice(nameEnd + 1, lineEnd))
+    lineStart = lineEnd + 2
   }
   return fields
 }
 
-const framingNames = new Set(['content-length', 'transfer-encoding'])
-
-function noteFraming(fields: Fields, name: string, untrimmed: string): void {
-  if (name === 'content-length') {
-    fields.contentLengths += 1
-    fields.contentLength = untrimmed
-  } else {
-    fields.transferEncodings += 1
-    fields.transferEncoding = untrimmed
-  }
-}
-
-function note(fields: Fields, { name, value }: Header): void {
-  switch (name) {
+function note(fields: Fields, role: Role, value: string, untrimmed: string): void {
+  switch (role) {
+    case 'content-length':
+      fields.contentLengths += 1
+      fields.contentLength = untrimmed
+      break
+    case 'transfer-encoding':
+      fields.transferEncodings += 1
+      fields.transferEncoding = untrimmed
+      break
     case 'host':
       fields.hosts += 1
       fields.host = value

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
-import { formatRequestHead, formatResponseHead, parseAbsoluteTarget } from './index.ts'
+import { formatRequestHead, formatResponseHead, parseAbsoluteTarget, parseRequestHead } from './index.ts'
 
 function isMalformed(error: unknown): boolean {
   return isFault(error, 'WIRE_MALFORMED')
@@ -19,6 +19,20 @@ test('heads are written in the case in which names came, byte for character', ()
   assert.deepEqual(
     formatResponseHead({ status: 503, reason: 'Service Unavailable', headers: [] }),
     Buffer.from('HTTP/1.1 503 Service Unavailable\r\n\r\n'),
+  )
+})
+
+test('headers that were read are written in their order among others, with one space and none behind', () => {
+  const read = (text: string) => {
+    const parsed = parseRequestHead(Buffer.from(`GET / HTTP/1.1\r\nHost: h\r\n${text}\r\n`, 'latin1'))
+    assert(parsed.kind === 'head')
+    return parsed.head.headers
+  }
+  const [one, two] = [read('a: 1\r\nB:  2 \r\nc:3\r\nd:\t4\r\ne: 5\r\n'), read('f: \xe9\r\ng:\r\n')]
+  const headers = [...one.slice(1), { name: 'x', value: 'y' }, two[1]!, one[1]!, two[2]!]
+  assert.equal(
+    formatRequestHead({ method: 'GET', target: '/', headers }).toString('latin1'),
+    'GET / HTTP/1.1\r\na: 1\r\nB: 2\r\nc: 3\r\nd: 4\r\ne: 5\r\nx: y\r\nf: \xe9\r\na: 1\r\ng: \r\n\r\n',
   )
 })
 

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
 import { CR, LF, skip, valueCharacters } from './characters.ts'
+import { ParsedHeader } from './header.ts'
 
 /** A header to write: in the case of `rawName` where there is one. */
 export interface HeaderField {
@@ -46,22 +47,50 @@ export function formatResponseHead({
 }
 
 /**
- * SECURITY: checked although parsed headers cannot hold CR or LF: values that come from elsewhere are written
- * here too. The bytes are checked, not the text, as latin1 cuts a character such as U+010A down to a line feed.
+ * SECURITY: what was read has been judged when it was read, and goes out as the bytes that were judged. Everything
+ * else is checked here, by its bytes: latin1 cuts a character such as U+010A down to a line feed.
  */
 function formatHead(startLine: string, headers: readonly HeaderField[]): Buffer {
-  let text = startLine
-  for (const { name, rawName = name, value } of headers) {
-    if (!token.test(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
-    text += `${rawName}: ${value}\r\n`
+  let size = startLine.length + 2
+  for (const header of headers) size += isCopied(header) ? header.lineEnd - header.lineStart : sizeOf(header)
+  const bytes = Buffer.allocUnsafe(size)
+  let at = writeLine(bytes, startLine, 0)
+  for (let index = 0; index < headers.length; index += 1) {
+    const header = headers[index]!
+    if (!isCopied(header)) {
+      const { name, rawName = name, value } = header
+      if (!token.test(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
+      at = writeLine(bytes, `${rawName}: ${value}\r\n`, at)
+      continue
+    }
+    // Lines that stood one behind the other are copied in one.
+    const { source, lineStart } = header
+    let { lineEnd } = header
+    for (; index + 1 < headers.length; index += 1) {
+      const next = headers[index + 1]!
+      if (!isCopied(next) || next.source !== source || next.lineStart !== lineEnd) break
+      lineEnd = next.lineEnd
+    }
+    at += source.bytes.copy(bytes, at, lineStart, lineEnd)
   }
-  const bytes = Buffer.from(`${text}\r\n`, 'latin1')
-  let at = 0
-  for (let lines = headers.length + 2; lines > 0; lines -= 1) {
-    at = skip(valueCharacters, bytes, at)
-    if (bytes[at] !== CR || bytes[at + 1] !== LF) break
-    at += 2
-  }
-  if (at !== bytes.length) throw new Fault('WIRE_MALFORMED', 'control character in a head to write')
+  bytes[at] = CR
+  bytes[at + 1] = LF
   return bytes
+}
+
+function isCopied(header: HeaderField): header is ParsedHeader {
+  return header instanceof ParsedHeader && header.isPlain
+}
+
+function sizeOf({ name, rawName = name, value }: HeaderField): number {
+  return rawName.length + value.length + 4
+}
+
+/** Writes a line with its CRLF and returns where it ends. */
+function writeLine(bytes: Buffer, line: string, at: number): number {
+  const end = at + bytes.write(line, at, 'latin1')
+  if (skip(valueCharacters, bytes, at) !== end - 2) {
+    throw new Fault('WIRE_MALFORMED', 'control character in a head to write')
+  }
+  return end
 }
