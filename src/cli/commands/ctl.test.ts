@@ -183,7 +183,10 @@ spec:
     await apply(serviceManifest('shown'))
     await ctl('wait svc/shown --for OK')
     const table = await ctl('get svc shown')
-    assert.match(table.stdout, /^NAME +ADDRESSES +EXTERNAL +AGE\nshown +shown\.example\.org +true +\ds\n$/)
+    assert.match(
+      table.stdout,
+      /^NAME +ADDRESSES +EXTERNAL +STATE +AGE\nshown +shown\.example\.org +true +(OK|<none>) +\ds\n$/,
+    )
     const wide = await ctl('get svc shown -o wide')
     assert.match(
       wide.stdout,

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { formatAge, formatTable } from '#cli/output'
+import { formatAge, formatInstant } from '#model/printing'
+import { formatTable } from '#cli/output'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 
@@ -14,7 +15,7 @@ export function keysCommand(cli: Cli): Command {
         kid,
         state,
         formatAge(createdAt, now),
-        since > now ? `in ${formatAge(now, since)}` : formatAge(since, now),
+        formatInstant(since, now),
         removeAt === undefined ? '' : `in ${formatAge(now, removeAt)}`,
       ])
       cli.terminal.print(formatTable(['KID', 'STATE', 'AGE', 'SINCE', 'REMOVED'], rows))

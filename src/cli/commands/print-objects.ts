@@ -2,7 +2,8 @@ import { stringify } from 'yaml'
 import { Fault } from '#base/errors'
 import type { EpochMs } from '#base/clock'
 import { kindNamed, type KindDefinition, type Resource } from '#model/resource'
-import { evaluateJsonPath, formatAge, formatTable } from '#cli/output'
+import { cellOf, columnsOf, evaluateJsonPath } from '#model/printing'
+import { formatTable } from '#cli/output'
 
 /** `service.core.riptides.io/aws`, as kubectl names an object in its messages. */
 export function qualifiedName({ singular, group }: KindDefinition, name: string): string {
@@ -13,22 +14,14 @@ export function definitionFor(object: Resource): KindDefinition {
   return kindNamed(object.apiVersion, object.kind)!
 }
 
-function cellOf(object: Resource, { path, type }: KindDefinition['columns'][number], now: EpochMs): string {
-  const text = evaluateJsonPath(`{${path}}`, object)
-  if (text === '') return type === 'date' ? '<none>' : ''
-  if (type !== 'date') return text
-  const at = Date.parse(text)
-  return at > now ? `in ${formatAge(now, at)}` : formatAge(at, now)
-}
-
 function tableOf(objects: readonly Resource[], definition: KindDefinition, options: PrintOptions): string {
-  const columns = definition.columns.filter(({ wide }) => !wide || options.output === 'wide')
+  const columns = columnsOf(definition).filter(({ wide }) => !wide || options.output === 'wide')
   const rows = objects.map((object) => {
-    const name = options.qualified ? qualifiedName(definition, object.metadata.name) : object.metadata.name
-    const cells = [name, ...columns.map((column) => cellOf(object, column, options.now))]
-    return options.namespaced ? [object.metadata.namespace ?? '', ...cells] : cells
+    const [name, ...cells] = columns.map((column) => cellOf(object, column, options.now))
+    const row = [options.qualified ? qualifiedName(definition, name!) : name!, ...cells]
+    return options.namespaced ? [object.metadata.namespace ?? '', ...row] : row
   })
-  const headings = ['NAME', ...columns.map(({ name }) => name)]
+  const headings = columns.map(({ name }) => name)
   return formatTable(options.namespaced ? ['NAMESPACE', ...headings] : headings, rows)
 }
 

@@ -5,6 +5,5 @@
 export { openTerminal } from './terminal.ts'
 export type { Terminal } from './terminal.ts'
 export { renderFault, exitCodeOf } from './fault.ts'
-export { formatAge, formatTable } from './table.ts'
-export { evaluateJsonPath } from './jsonpath.ts'
+export { formatTable } from './table.ts'
 export { describeObject } from './describe.ts'

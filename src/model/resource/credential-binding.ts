@@ -86,8 +86,23 @@ export const credentialBinding = defineKind({
       description: 'When the current credential expires.',
     },
     ageColumn,
+    {
+      name: 'CREDENTIAL',
+      path: '.status.credential.id',
+      type: 'string',
+      description: 'Public id of the current credential.',
+      wide: true,
+    },
+    {
+      name: 'DAEMONS',
+      path: '.status.daemons[*].name',
+      type: 'string',
+      description: 'Daemons in scope.',
+      wide: true,
+    },
     messageColumn,
   ],
+  selectableFields: ['spec.workloadID', 'spec.credentialSource'],
   check: ({ workloadID, propagation }) => [
     ...checkWorkloadId('spec.workloadID', workloadID),
     ...(propagation.injection || propagation.sysfs
@@ -128,6 +143,7 @@ export const workloadCredential = defineKind({
   spec: workloadCredentialSpec,
   status,
   columns: credentialBinding.columns,
+  selectableFields: ['spec.workloadID', 'spec.credentialSource'],
   check: ({ workloadID }) => checkWorkloadId('spec.workloadID', workloadID),
   warn: () => ['WorkloadCredential is deprecated; use CredentialBinding with propagation.sysfs'],
   unsupported: () => ['spec'],

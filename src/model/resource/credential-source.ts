@@ -103,7 +103,18 @@ export const credentialSource = defineKind({
   description: 'Where and how a credential is obtained.',
   spec,
   status,
-  columns: [stateColumn, ageColumn, { ...messageColumn }],
+  columns: [
+    stateColumn,
+    ageColumn,
+    {
+      name: 'ROLE',
+      path: '.spec.aws.roleArn',
+      type: 'string',
+      description: 'The role that is assumed.',
+      wide: true,
+    },
+    messageColumn,
+  ],
   check: (spec) => [
     ...checkExactlyOne('spec', spec, credentialSourceTypes),
     ...(spec.aws ? checkAws(spec.aws) : []),

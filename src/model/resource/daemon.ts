@@ -94,6 +94,7 @@ export const daemon = defineKind({
       description: 'For development: hosts that this daemon dials elsewhere.',
     },
   ],
+  selectableFields: ['spec.workloadID', 'spec.claimerType', 'status.captureLevel', 'status.version'],
   check: ({ workloadID }) => checkWorkloadId('spec.workloadID', workloadID),
 })
 
@@ -184,6 +185,7 @@ export const joinToken = defineKind({
     ageColumn,
     messageColumn,
   ],
+  selectableFields: ['spec.workloadID'],
   check: ({ workloadID }) => (workloadID === undefined ? [] : checkWorkloadId('spec.workloadID', workloadID)),
   warn: ({ expireAt }) =>
     expireAt === undefined

@@ -24,7 +24,9 @@ export const objectMeta = closed(
     finalizers: Type.Optional(list(text('Name of a finalizer.'), 'Finalizers; kept, not waited for yet.')),
     ownerReferences: Type.Optional(
       list(
-        Type.Record(Type.String(), Type.Unknown(), { description: 'A reference to an owner.' }),
+        Type.Record(Type.String(), Type.Unknown({ description: 'Kept as written.' }), {
+          description: 'A reference to an owner.',
+        }),
         'Owners; kept, not acted on yet.',
       ),
     ),

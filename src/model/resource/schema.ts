@@ -7,7 +7,7 @@ export function closed<P extends TProperties>(properties: P, description: string
 
 /** An object whose fields are another system's affair: kept as written. */
 export function open(description: string) {
-  return Type.Record(Type.String(), Type.Unknown(), {
+  return Type.Record(Type.String(), Type.Unknown({ description: 'Kept as written.' }), {
     description,
     'x-kubernetes-preserve-unknown-fields': true,
   })
@@ -26,7 +26,8 @@ export function list<T extends Type.TSchema>(items: T, description: string, { mi
 }
 
 export function stringMap(description: string) {
-  return Type.Record(Type.String(), Type.String({ maxLength: 4096 }), { description })
+  const value = Type.String({ maxLength: 4096, description: 'The value of one key.' })
+  return Type.Record(Type.String(), value, { description })
 }
 
 export function choice<const V extends string[]>(values: readonly [...V], description: string) {

@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import type { ScopedService, ServiceAddress } from '#model/scope'
 import { checkAddress, normalizeHost } from './address.ts'
 import { at, malformed, type FieldError } from './field-error.ts'
-import { ageColumn, coreGroup, defineKind, messageColumn, type ObjectOf } from './kind.ts'
+import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
 import { closed, flag, list, stringMap, text } from './schema.ts'
 import { statusOf } from './status.ts'
 
@@ -93,9 +93,11 @@ export const service = defineKind({
       type: 'string',
       description: 'Outside of the managed network.',
     },
+    stateColumn,
     ageColumn,
     messageColumn,
   ],
+  selectableFields: ['spec.external'],
   check: ({ addresses = [], caBundle }) => [
     ...addresses.flatMap(({ address, aliases = [], wildcardReason }, index) => [
       ...checkAddress(at('spec.addresses', index, 'address'), address, wildcardReason),

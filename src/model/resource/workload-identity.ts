@@ -160,10 +160,17 @@ export const workloadIdentity = defineKind({
   status,
   columns: [
     { name: 'WORKLOAD ID', path: '.spec.workloadID', type: 'string', description: 'Path of the SPIFFE ID.' },
+    {
+      name: 'DAEMON',
+      path: '.spec.scope.*.id',
+      type: 'string',
+      description: 'The daemon or group of daemons.',
+    },
     stateColumn,
     ageColumn,
     messageColumn,
   ],
+  selectableFields: ['spec.workloadID', 'spec.scope.daemon.id', 'spec.scope.daemonGroup.id'],
   check: (spec) => [
     ...checkWorkloadId('spec.workloadID', spec.workloadID),
     ...checkExactlyOne('spec.scope', spec.scope, ['daemon', 'daemonGroup', 'agentGroup']),

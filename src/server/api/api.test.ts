@@ -207,17 +207,6 @@ test('the plural is understood in its usual spellings', async () => {
   }
 })
 
-test('Kubernetes clients find the kinds by discovery', async () => {
-  await using server = await openTestServer()
-  const read = async (path: string) => JSON.parse((await server.ask('GET', path)).body)
-  assert.deepEqual((await read('/api')).versions, ['v1'])
-  const groups = (await read('/apis')).groups as { name: string }[]
-  assert.deepEqual(groups.map(({ name }) => name).sort(), ['auth.riptides.io', 'core.riptides.io'])
-  const { resources } = (await read(`/apis/${core}`)) as { resources: { name: string; kind: string }[] }
-  assert.ok(resources.some(({ name, kind }) => name === 'workloadidentitys' && kind === 'WorkloadIdentity'))
-  assert.equal((await read('/version')).gitVersion, 'v0.1.0')
-})
-
 test('a watch begins with what there is, follows, resumes, and says when it cannot', async () => {
   await using server = await openTestServer()
   const { client } = server

@@ -6,6 +6,7 @@ import type { Resources } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { discoveryRoutes } from './discovery.ts'
+import { openapiRoutes } from './openapi-routes.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
@@ -116,6 +117,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   for (const plugin of plugins) await app.register(plugin)
   await app.register(async (scope) => {
     discoveryRoutes(scope, options)
+    openapiRoutes(scope, options)
     readRoutes(scope, { ...options, signal: stop.signal })
     writeRoutes(scope, options)
     systemRoutes(scope, { ...options, signal: stop.signal })

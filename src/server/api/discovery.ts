@@ -1,59 +1,149 @@
 import type { FastifyInstance } from 'fastify'
 import { kinds, type KindDefinition } from '#model/resource'
-import { failure } from './status.ts'
+import { documentOf, sendDocument, type Document } from './document.ts'
+import { negotiate } from './negotiation.ts'
 
-const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch']
+/**
+ * The release of Kubernetes whose API this one is like: the first that has all that is served here (aggregated
+ * discovery v2, OpenAPI v3, field validation, streaming lists). Clients choose features by it; with its own
+ * version as build metadata, as other distributions have it.
+ */
+const emulated = { major: '1', minor: '32' }
 
-function apiResourceList(groupVersion: string, definitions: readonly KindDefinition[]) {
+const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+const statusVerbs = ['get', 'patch', 'update']
+
+/** Whether the objects of a kind have a status, with a path of its own. */
+export function hasStatus({ schema }: Pick<KindDefinition, 'schema'>): boolean {
+  return 'status' in (schema as { properties: object }).properties
+}
+
+/** The groups of the kinds with their kinds, the nameless group first. Every group has one version. */
+export function groupsOf(
+  definitions: readonly KindDefinition[],
+): readonly { name: string; version: string; kinds: readonly KindDefinition[] }[] {
+  const groups = Map.groupBy(definitions, ({ group }) => group)
+  return [...groups]
+    .map(([name, kinds]) => ({ name, version: kinds[0]!.version, kinds }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+type Group = ReturnType<typeof groupsOf>[number]
+
+const groupVersion = ({ name, version }: Group) => (name === '' ? version : `${name}/${version}`)
+
+/** Other spellings of the plural too: clients take any of these for the kind. */
+const shortNamesOf = ({ shortNames, aliases }: KindDefinition) => [...shortNames, ...aliases]
+
+function apiResourceList(group: Group) {
   return {
     kind: 'APIResourceList',
     apiVersion: 'v1',
-    groupVersion,
-    resources: definitions.flatMap(({ plural, singular, kind, shortNames, schema }) => [
-      { name: plural, singularName: singular, namespaced: true, kind, verbs, shortNames },
-      ...('status' in (schema as { properties: object }).properties
-        ? [{ name: `${plural}/status`, singularName: '', namespaced: true, kind, verbs: ['get', 'update'] }]
-        : []),
-    ]),
+    groupVersion: groupVersion(group),
+    resources: group.kinds.flatMap((definition) => {
+      const { plural, singular, kind, scope, categories = [] } = definition
+      const namespaced = scope === 'Namespaced'
+      const shortNames = shortNamesOf(definition)
+      const resource = {
+        name: plural,
+        singularName: singular,
+        namespaced,
+        kind,
+        verbs,
+        shortNames,
+        categories,
+      }
+      const status = { name: `${plural}/status`, singularName: '', namespaced, kind, verbs: statusVerbs }
+      return hasStatus(definition) ? [resource, status] : [resource]
+    }),
   }
 }
 
-function apiGroup(name: string, version: string) {
-  const groupVersion = { groupVersion: `${name}/${version}`, version }
+function apiGroup(group: Group) {
+  const version = { groupVersion: groupVersion(group), version: group.version }
   return {
     kind: 'APIGroup',
     apiVersion: 'v1',
-    name,
-    versions: [groupVersion],
-    preferredVersion: groupVersion,
+    name: group.name,
+    versions: [version],
+    preferredVersion: version,
   }
+}
+
+/** All kinds of some groups at once: Kubernetes' aggregated discovery. */
+function aggregated(apiVersion: string, groups: readonly Group[]) {
+  return {
+    kind: 'APIGroupDiscoveryList',
+    apiVersion: `apidiscovery.k8s.io/${apiVersion}`,
+    metadata: {},
+    items: groups.map(({ name, version, kinds }) => ({
+      metadata: name === '' ? {} : { name },
+      versions: [{ version, freshness: 'Current', resources: kinds.map(discoveredKind) }],
+    })),
+  }
+}
+
+function discoveredKind(definition: KindDefinition) {
+  const { group, version, kind, plural, singular, scope, categories = [] } = definition
+  const shortNames = shortNamesOf(definition)
+  const responseKind = { group, version, kind }
+  return {
+    resource: plural,
+    responseKind,
+    scope,
+    singularResource: singular,
+    verbs,
+    ...(shortNames.length > 0 && { shortNames }),
+    ...(categories.length > 0 && { categories }),
+    ...(hasStatus(definition) && {
+      subresources: [{ subresource: 'status', responseKind, verbs: statusVerbs }],
+    }),
+  }
+}
+
+/** The forms of the list of some groups: as it was before, and aggregated. */
+function formsOf(plain: object, groups: readonly Group[]): ReadonlyMap<string, Document> {
+  const form = (type: string, content: object) => [type, documentOf(type, content)] as const
+  const aggregate = (version: string) =>
+    form(
+      `application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=${version}`,
+      aggregated(version, groups),
+    )
+  return new Map([form('application/json', plain), aggregate('v2'), aggregate('v2beta1')])
 }
 
 /** The documents by which Kubernetes clients learn which kinds there are. */
 export function discoveryRoutes(app: FastifyInstance, { version }: { version: string }): void {
-  const groups = [...new Set(kinds.map(({ group }) => group))].filter((group) => group !== '')
-  const inGroup = (group: string) => kinds.filter((definition) => definition.group === group)
+  const groups = groupsOf(kinds)
+  const named = groups.filter(({ name }) => name !== '')
+  const core = groups.filter(({ name }) => name === '')
 
-  app.get('/version', () => {
-    const [major = '0', minor = '0'] = version.split('.')
-    return { major, minor, gitVersion: `v${version}`, platform: 'linux' }
-  })
-  app.get('/api', () => ({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }))
-  app.get('/api/v1', () => apiResourceList('v1', inGroup('')))
-  app.get('/apis', () => ({
-    kind: 'APIGroupList',
-    apiVersion: 'v1',
-    groups: groups.map((group) => apiGroup(group, inGroup(group)[0]!.version)),
+  function serve(path: string, forms: ReadonlyMap<string, Document>): void {
+    app.get(path, (request, reply) => sendDocument(request, reply, negotiate(request.headers.accept, forms)))
+  }
+  const json = (content: object) => new Map([['application/json', documentOf('application/json', content)]])
+
+  app.get('/version', () => ({
+    ...emulated,
+    gitVersion: `v${emulated.major}.${emulated.minor}.0+tideway-${version}`,
+    gitCommit: '',
+    gitTreeState: '',
+    buildDate: '1970-01-01T00:00:00Z',
+    goVersion: '',
+    compiler: `node ${process.version}`,
+    platform: `${process.platform}/${process.arch}`,
   }))
-  app.get<{ Params: { group: string } }>('/apis/:group', ({ params }, reply) => {
-    if (!groups.includes(params.group)) return reply.code(404).send(failure(404, 'NotFound', 'no such group'))
-    return apiGroup(params.group, inGroup(params.group)[0]!.version)
-  })
-  app.get<{ Params: { group: string; version: string } }>('/apis/:group/:version', ({ params }, reply) => {
-    const definitions = inGroup(params.group).filter(({ version }) => version === params.version)
-    if (params.group === '' || definitions.length === 0) {
-      return reply.code(404).send(failure(404, 'NotFound', 'no such group and version'))
-    }
-    return apiResourceList(`${params.group}/${params.version}`, definitions)
-  })
+  serve(
+    '/api',
+    formsOf(
+      { kind: 'APIVersions', apiVersion: 'v1', versions: ['v1'], serverAddressByClientCIDRs: [] },
+      core,
+    ),
+  )
+  serve('/apis', formsOf({ kind: 'APIGroupList', apiVersion: 'v1', groups: named.map(apiGroup) }, named))
+  for (const group of core) serve('/api/v1', json(apiResourceList(group)))
+  for (const group of named) {
+    serve(`/apis/${group.name}`, json(apiGroup(group)))
+    serve(`/apis/${groupVersion(group)}`, json(apiResourceList(group)))
+  }
 }

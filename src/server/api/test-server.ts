@@ -73,7 +73,12 @@ export interface TestServer extends AsyncDisposable {
   ask(
     method: string,
     path: string,
-    options?: { authorization?: string | null; body?: unknown; contentType?: string },
+    options?: {
+      authorization?: string | null
+      body?: unknown
+      contentType?: string
+      headers?: Readonly<Record<string, string>>
+    },
   ): Promise<Answer>
   auditTrail(): Promise<readonly AuditRecord[]>
 }
@@ -158,10 +163,20 @@ export async function openTestServer(
     resources,
     client,
     warnings,
-    ask(method, path, { authorization = `Bearer ${token}`, body, contentType = 'application/json' } = {}) {
+    ask(
+      method,
+      path,
+      {
+        authorization = `Bearer ${token}`,
+        body,
+        contentType = 'application/json',
+        headers: further = {},
+      } = {},
+    ) {
       const payload = typeof body === 'string' || body === undefined ? body : JSON.stringify(body)
       return new Promise((resolve, reject) => {
         const headers = {
+          ...further,
           ...(authorization !== null && { authorization }),
           ...(payload !== undefined && {
             'content-type': contentType,

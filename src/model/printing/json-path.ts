@@ -11,6 +11,11 @@ export function evaluateJsonPath(template: string, root: unknown): string {
   return renderNodes(parseTemplate(text), root)
 }
 
+/** The values at a path such as `.spec.addresses[*].address`, each as text. */
+export function textsAt(path: string, root: unknown): string[] {
+  return evaluate(parsePath(path, path).steps, root).map(textOf)
+}
+
 type Step =
   | { type: 'field'; name: string }
   | { type: 'wildcard' }

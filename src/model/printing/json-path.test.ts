@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { evaluateJsonPath } from './jsonpath.ts'
+import { evaluateJsonPath } from './json-path.ts'
 
 const object = {
   metadata: { name: 'node-1', labels: { 'app.kubernetes.io/name': 'x', 'a.b': 'dotted' } },

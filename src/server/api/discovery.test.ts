@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kinds } from '#model/resource'
+import { openTestServer } from './test-server.ts'
+
+test('Kubernetes clients find every kind, with its names, scope and verbs', async () => {
+  await using server = await openTestServer()
+  const read = async (path: string) => JSON.parse((await server.ask('GET', path)).body)
+  assert.deepEqual((await read('/api')).versions, ['v1'])
+  const { groups } = (await read('/apis')) as {
+    groups: { name: string; preferredVersion: { groupVersion: string } }[]
+  }
+  const versions = groups.map(({ preferredVersion }) => `/apis/${preferredVersion.groupVersion}`)
+  const found: string[] = []
+  for (const path of ['/api/v1', ...versions]) {
+    const list = await read(path)
+    assert.equal(list.groupVersion, path.replace(/^\/apis?\//, ''))
+    for (const { name, kind, namespaced, verbs } of list.resources) {
+      if (name.includes('/')) assert.deepEqual(verbs, ['get', 'patch', 'update'])
+      else found.push(`${path} ${name} ${kind} ${namespaced ? 'Namespaced' : 'Cluster'}`)
+    }
+  }
+  assert.deepEqual(
+    found.sort(),
+    kinds
+      .map(({ group, version, plural, kind, scope }) => {
+        const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+        return `${path} ${plural} ${kind} ${scope}`
+      })
+      .sort(),
+  )
+  assert.equal((await server.ask('GET', '/apis/nothing.io')).status, 404)
+  assert.equal((await server.ask('GET', '/apis/nothing.io/v1')).status, 404)
+})
+
+test('newer clients get all kinds in one answer, in the version that they know', async () => {
+  await using server = await openTestServer()
+  for (const version of ['v2', 'v2beta1']) {
+    const accept = `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList,application/json`
+    const names: string[] = []
+    for (const path of ['/api', '/apis']) {
+      const { headers, body } = await server.ask('GET', path, { headers: { accept } })
+      assert.match(String(headers['content-type']), /as=APIGroupDiscoveryList;g=apidiscovery\.k8s\.io/)
+      const list = JSON.parse(body)
+      assert.equal(list.apiVersion, `apidiscovery.k8s.io/${version}`)
+      for (const { versions } of list.items) {
+        for (const { resources } of versions)
+          names.push(...resources.map((item: { resource: string }) => item.resource))
+      }
+    }
+    assert.deepEqual(names.sort(), kinds.map(({ plural }) => plural).sort())
+  }
+})
+
+test('a client that has a document already is told that it still holds', async () => {
+  await using server = await openTestServer()
+  const { headers } = await server.ask('GET', '/apis')
+  const again = await server.ask('GET', '/apis', { headers: { 'if-none-match': headers['etag'] as string } })
+  assert.deepEqual([again.status, again.body], [304, ''])
+})
+
+test('a form that there is not is refused with the forms that there are', async () => {
+  await using server = await openTestServer()
+  const { status, body } = await server.ask('GET', '/apis', {
+    headers: { accept: 'application/vnd.kubernetes.protobuf' },
+  })
+  assert.equal(status, 406)
+  assert.match(JSON.parse(body).message, /application\/json,/)
+})
+
+test('the version is that of the Kubernetes whose API this is like, and our own', async () => {
+  await using server = await openTestServer()
+  const { major, minor, gitVersion } = JSON.parse((await server.ask('GET', '/version')).body)
+  assert.equal(gitVersion, `v${major}.${minor}.0+tideway-0.1.0`)
+})

@@ -1,0 +1,118 @@
+import type { KindDefinition } from '#model/resource'
+import { metaSchemas, patchName } from './openapi-meta.ts'
+import { operationsOf, type Operation, type Parameter } from './openapi-paths.ts'
+import {
+  groupVersionKind,
+  kindSchemas,
+  openapiV2,
+  openapiV3,
+  publishedSchema,
+  type Dialect,
+  type Schema,
+} from './openapi-schema.ts'
+
+const json = 'application/json'
+const patchTypes = [
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+  'application/apply-patch+yaml',
+]
+const bodyTypes = ({ body }: Operation) => (body === patchName ? patchTypes : [json])
+
+function schemasOf(kinds: readonly KindDefinition[], dialect: Dialect): Readonly<Record<string, Schema>> {
+  const common = Object.entries(metaSchemas).map(([name, schema]) => [name, publishedSchema(schema, dialect)])
+  const own = kinds.flatMap((definition) => Object.entries(kindSchemas(definition, dialect)))
+  return Object.fromEntries([...common, ...own]) as Record<string, Schema>
+}
+
+/** The operations of some kinds by path and method, each in the words that `render` has for it. */
+function pathsOf(kinds: readonly KindDefinition[], render: (operation: Operation) => object): object {
+  const paths: Record<string, Record<string, object>> = {}
+  for (const definition of kinds) {
+    for (const operation of operationsOf(definition)) {
+      paths[operation.path] = {
+        ...paths[operation.path],
+        [operation.method]: {
+          operationId: operation.id,
+          description: operation.description,
+          tags: [definition.group === '' ? 'core' : definition.group],
+          'x-kubernetes-action': operation.action,
+          'x-kubernetes-group-version-kind': groupVersionKind(definition),
+          ...render(operation),
+        },
+      }
+    }
+  }
+  return paths
+}
+
+const info = (version: string) => ({
+  title: 'Tideway',
+  version,
+  description: 'The resource API of the control plane, with the conventions of Kubernetes.',
+})
+
+/** OpenAPI 2.0 of all kinds. */
+export function openapiV2Document(kinds: readonly KindDefinition[], version: string): object {
+  const parameter = ({ name, in: place, type, description }: Parameter) => ({
+    name,
+    in: place,
+    type,
+    description,
+    ...(place === 'path' && { required: true }),
+  })
+  const render = (operation: Operation) => ({
+    consumes: bodyTypes(operation),
+    produces: [json],
+    parameters: [
+      ...operation.parameters.map(parameter),
+      ...(operation.body === undefined
+        ? []
+        : [{ name: 'body', in: 'body', schema: openapiV2.reference(operation.body) }]),
+    ],
+    responses: {
+      [operation.status]: { description: 'Done.', schema: openapiV2.reference(operation.answer) },
+      401: { description: 'The bearer token is missing or unknown.' },
+    },
+  })
+  return {
+    swagger: '2.0',
+    info: info(version),
+    paths: pathsOf(kinds, render),
+    definitions: schemasOf(kinds, openapiV2),
+  }
+}
+
+/** OpenAPI 3.0 of the kinds of one group. */
+export function openapiV3Document(kinds: readonly KindDefinition[], version: string): object {
+  const parameter = ({ name, in: place, type, description }: Parameter) => ({
+    name,
+    in: place,
+    description,
+    schema: { type },
+    ...(place === 'path' && { required: true }),
+  })
+  const content = (types: readonly string[], name: string) =>
+    Object.fromEntries(types.map((type) => [type, { schema: openapiV3.reference(name) }]))
+  const render = (operation: Operation) => ({
+    parameters: operation.parameters.map(parameter),
+    ...(operation.body !== undefined && {
+      requestBody: { content: content(bodyTypes(operation), operation.body) },
+    }),
+    responses: {
+      [operation.status]: { description: 'Done.', content: content([json], operation.answer) },
+      401: { description: 'The bearer token is missing or unknown.' },
+    },
+  })
+  return {
+    openapi: '3.0.0',
+    info: info(version),
+    paths: pathsOf(kinds, render),
+    components: {
+      schemas: schemasOf(kinds, openapiV3),
+      securitySchemes: { BearerToken: { type: 'http', scheme: 'bearer' } },
+    },
+    security: [{ BearerToken: [] }],
+  }
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
+import { kinds } from '#model/resource'
+import { openapiV2Document } from './openapi-documents.ts'
+import { encodeOpenapiV2 } from './openapi-protobuf.ts'
+import type { Schema } from './openapi-schema.ts'
+import { openTestServer, type TestServer } from './test-server.ts'
+
+interface V3 {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, { operationId: string }>>>>
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
+}
+
+async function documentsOf(server: TestServer): Promise<V3[]> {
+  const index = JSON.parse((await server.ask('GET', '/openapi/v3')).body)
+  const urls = Object.values(index.paths).map(
+    (path) => (path as { serverRelativeURL: string }).serverRelativeURL,
+  )
+  return Promise.all(urls.map(async (url) => JSON.parse((await server.ask('GET', url)).body)))
+}
+
+/** Calls `visit` with every node of a schema and its path. */
+function walk(schema: Schema, path: string, visit: (schema: Schema, path: string) => void): void {
+  visit(schema, path)
+  const { properties = {}, items, additionalProperties } = schema
+  for (const [name, inner] of Object.entries(properties)) walk(inner, `${path}.${name}`, visit)
+  if (items) walk(items, `${path}[]`, visit)
+  if (typeof additionalProperties === 'object') walk(additionalProperties, `${path}{}`, visit)
+}
+
+test('every field of every kind is described in a sentence', async () => {
+  await using server = await openTestServer()
+  const wanting: string[] = []
+  for (const { components } of await documentsOf(server)) {
+    for (const [name, schema] of Object.entries(components.schemas)) {
+      walk(schema, name, ({ description = '', $ref }, path) => {
+        if ($ref === undefined && !/^[\p{L}\d`].*\.$/su.test(description))
+          wanting.push(`${path}: ${description}`)
+      })
+    }
+  }
+  assert.deepEqual(wanting, [])
+})
+
+test('every kind has a schema with its group, version and kind, and no reference leads nowhere', async () => {
+  await using server = await openTestServer()
+  const identified: string[] = []
+  for (const { components, paths } of await documentsOf(server)) {
+    for (const schema of Object.values(components.schemas)) {
+      const named = schema['x-kubernetes-group-version-kind'] as
+        | { group: string; version: string; kind: string }[]
+        | undefined
+      for (const { group, kind } of named ?? []) identified.push(`${kind}.${group}`)
+    }
+    for (const [, name] of JSON.stringify({ components, paths }).matchAll(
+      /#\/components\/schemas\/([\w.]+)/g,
+    )) {
+      assert.ok(components.schemas[name!], name!)
+    }
+  }
+  const expected = kinds.flatMap(({ kind, group }) => [`${kind}.${group}`, `${kind}List.${group}`])
+  assert.deepEqual(identified.sort(), expected.sort())
+})
+
+test('operations have names of their own', async () => {
+  await using server = await openTestServer()
+  const ids = (await documentsOf(server)).flatMap(({ paths }) =>
+    Object.values(paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId)),
+  )
+  assert.deepEqual(
+    ids.filter((id, index) => ids.indexOf(id) !== index),
+    [],
+  )
+})
+
+test('a document whose hash is in the URL may be kept for good', async () => {
+  await using server = await openTestServer()
+  const index = JSON.parse((await server.ask('GET', '/openapi/v3')).body)
+  const { serverRelativeURL } = index.paths['apis/core.riptides.io/v1alpha1']
+  const cacheControl = async (url: string) => String((await server.ask('GET', url)).headers['cache-control'])
+  assert.match(await cacheControl(serverRelativeURL), /immutable/)
+  assert.doesNotMatch(await cacheControl(serverRelativeURL.split('?')[0]), /immutable/)
+})
+
+test('OpenAPI v2 comes as JSON, and as the protobuf that older kubectl insists on', async () => {
+  await using server = await openTestServer()
+  const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+  const encoded = await server.ask('GET', '/openapi/v2', { headers: { accept } })
+  assert.match(
+    encoded.headers['content-type'] as string,
+    /^application\/com\.github\.proto-openapi\.spec\.v2\.v1\.0\+protobuf/,
+  )
+  const { swagger, definitions } = JSON.parse((await server.ask('GET', '/openapi/v2')).body)
+  assert.equal(swagger, '2.0')
+  assert.ok(definitions['io.riptides.core.v1alpha1.Service'])
+})
+
+test('the protobuf holds the definitions of the JSON, by name and in order', () => {
+  const document = openapiV2Document(kinds, '1') as { definitions: Record<string, Schema> }
+  const names: string[] = []
+  /** Reads the fields of a message that are messages or texts themselves. */
+  function fields(bytes: Uint8Array): [field: number, content: Uint8Array][] {
+    const reader = new BinaryReader(bytes)
+    const found: [number, Uint8Array][] = []
+    while (reader.pos < reader.len) {
+      const [field, type] = reader.tag()
+      if (type === WireType.LengthDelimited) found.push([field, reader.bytes()])
+      else reader.skip(type)
+    }
+    return found
+  }
+  for (const [field, content] of fields(encodeOpenapiV2(document))) {
+    if (field !== 9) continue
+    for (const [, named] of fields(content)) names.push(Buffer.from(fields(named)[0]![1]).toString())
+  }
+  assert.deepEqual(names, Object.keys(document.definitions))
+})
+
+test('what the protobuf has no field for is a mistake of ours', () => {
+  assert.throws(() => encodeOpenapiV2({ swagger: '2.0', host: 'x' }), TypeError)
+})
