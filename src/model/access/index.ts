@@ -13,6 +13,7 @@ export {
   type ResourceRequest,
   type User,
 } from './attributes.ts'
+export { userFromClaims, type ClaimedUser, type ClaimMapping } from './claims.ts'
 export { builtInBindings, builtInRoles } from './built-in-roles.ts'
 export { bindingEscalation, rbacGroup, roleEscalation } from './escalation.ts'
 export {

@@ -52,10 +52,17 @@ export interface ChangeRecord {
   readonly at: string
   /** `system:admin`, a SPIFFE ID, or `tideway:<controller>`. */
   readonly actor: string
+  /** Groups of the actor, beside those of everyone. */
+  readonly groups?: readonly string[]
+  /** How the actor was known: `bootstrap`, `service-account`, `oidc:NAME`. */
+  readonly provider?: string
   /** `create`, `update`, `delete`, `exchange`, `rotate`, `join`, ... */
   readonly verb: string
   /** `kind/name`. */
   readonly object: string
+  readonly namespace?: string
+  /** Paths of the fields that an update changed, never their values. */
+  readonly changed?: readonly string[]
   readonly outcome: 'ok' | 'refused' | 'failed'
   readonly message?: string
 }

@@ -18,6 +18,13 @@ export {
 export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
 export { fieldErrorsOf, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
+export {
+  isSafeIssuer,
+  oidcTrustOf,
+  type IdentityProvider,
+  type OIDCClient,
+  type OidcTrust,
+} from './identity-provider.ts'
 export type { Namespace } from './namespace.ts'
 export {
   defaultNamespace,
@@ -37,8 +44,10 @@ export {
   type Resource,
   type ResourceOf,
 } from './registry.ts'
+export type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts'
 export { parseSeconds } from './schema.ts'
 export type { Secret } from './secret.ts'
+export type { ServiceAccount } from './service-account.ts'
 export {
   assumableByAnyLocalUser,
   normalizeSelectors,

@@ -10,7 +10,19 @@ import { daemon, joinToken, verifier, type Daemon, type JoinToken, type Verifier
 import type { KindDefinition } from './kind.ts'
 import { namespace, type Namespace } from './namespace.ts'
 import { defaultNamespace } from './object-meta.ts'
+import { identityProvider, oidcClient, type IdentityProvider, type OIDCClient } from './identity-provider.ts'
+import {
+  clusterRole,
+  clusterRoleBinding,
+  role,
+  roleBinding,
+  type ClusterRole,
+  type ClusterRoleBinding,
+  type Role,
+  type RoleBinding,
+} from './rbac.ts'
 import { secret, type Secret } from './secret.ts'
+import { serviceAccount, type ServiceAccount } from './service-account.ts'
 import { service, type Service } from './service.ts'
 import { workloadIdentity, type WorkloadIdentity } from './workload-identity.ts'
 
@@ -26,6 +38,13 @@ export interface ResourceKinds {
   JoinToken: JoinToken
   Secret: Secret
   Namespace: Namespace
+  ServiceAccount: ServiceAccount
+  Role: Role
+  RoleBinding: RoleBinding
+  ClusterRole: ClusterRole
+  ClusterRoleBinding: ClusterRoleBinding
+  IdentityProvider: IdentityProvider
+  OIDCClient: OIDCClient
 }
 
 export type Kind = keyof ResourceKinds
@@ -43,6 +62,13 @@ const definitions: { readonly [K in Kind]: KindDefinition<K> } = {
   JoinToken: joinToken,
   Secret: secret,
   Namespace: namespace,
+  ServiceAccount: serviceAccount,
+  Role: role,
+  RoleBinding: roleBinding,
+  ClusterRole: clusterRole,
+  ClusterRoleBinding: clusterRoleBinding,
+  IdentityProvider: identityProvider,
+  OIDCClient: oidcClient,
 }
 
 /** Every kind, in the order in which `ctl get all` shows them. */

@@ -22,6 +22,7 @@ export type {
   Preconditions,
   ResourceEvent,
   Resources,
+  Review,
   StatusOf,
   WriteOptions,
 } from './resources.ts'

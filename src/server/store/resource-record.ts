@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
 import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
-import { definitionOf, type Kind, type Resource, type ResourceDraft } from '#model/resource'
+import {
+  definitionOf,
+  type Draft,
+  type IdentityProvider,
+  type Kind,
+  type Resource,
+  type ResourceDraft,
+} from '#model/resource'
 import type { StoreEntry, StoreKey } from './ports.ts'
 
 /** Seals bytes under a name that is needed to open them again (`#server/keys`). */
@@ -102,7 +109,22 @@ export function conceal(
     const sealed = sealer.seal(sealName(uid), Buffer.from(JSON.stringify(next)))
     return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }
   }
+  if (draft.kind === 'IdentityProvider') {
+    return { draft: withoutLastApplied(withoutClientSecret(draft)), hidden: before }
+  }
   return { draft, hidden: before }
+}
+
+/** The server never acts as a confidential client, so that it has no use for the secret of one. */
+function withoutClientSecret(draft: Draft<IdentityProvider>): Draft<IdentityProvider> {
+  const spec = Object.fromEntries(
+    Object.entries(draft.spec).map(([method, value]) => {
+      if (typeof value !== 'object' || !('clientSecret' in value)) return [method, value]
+      const { clientSecret: _, ...rest } = value
+      return [method, rest]
+    }),
+  )
+  return { ...draft, spec: spec as typeof draft.spec }
 }
 
 function sameData(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {

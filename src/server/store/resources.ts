@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
+import type { User } from '#model/access'
 import {
   expectResource,
   formatTime,
@@ -51,15 +52,26 @@ export interface ResourceEvent<K extends Kind = Kind> {
   readonly previous?: ResourceOf<K>
 }
 
-/** Looks at a valid write before it happens: returns warnings, or throws a Fault to refuse it. */
-export type Admission = (review: {
+/** A valid write before it happens. */
+export interface Review {
   readonly operation: 'create' | 'update' | 'delete'
   /** Without write-only fields. */
   readonly object: Resource
   readonly previous?: Resource
-}) => readonly string[] | Promise<readonly string[]>
+  /** Whether a write-only value changes. */
+  readonly concealed?: boolean
+  /** Who writes; absent for the server itself. */
+  readonly actor?: User
+}
+
+/** Looks at a valid write before it happens: returns warnings, or throws a Fault to refuse it. */
+export type Admission = (review: Review) => readonly string[] | Promise<readonly string[]>
 
 export interface WriteOptions {
+  /** For whom, so that admissions can judge what he may do; absent for the server itself. */
+  readonly actor?: User
+  /** Is told what would be written once nothing stands against it. */
+  readonly observe?: (review: Review) => void
   /** Everything but the write itself. */
   readonly dryRun?: boolean
   /** Is told what the writer should know. */
@@ -161,10 +173,12 @@ export function openResources(
   }
 
   async function admit(
-    review: Parameters<Admission>[0],
-    warn: ((warning: string) => void) | undefined,
+    change: Review,
+    { actor, warn, observe }: Pick<WriteOptions, 'actor' | 'warn' | 'observe'>,
   ): Promise<void> {
+    const review = { ...change, ...(actor && { actor }) }
     for (const admission of admissions) for (const text of await admission(review)) warn?.(text)
+    observe?.(review)
   }
 
   /** Writes a record in place of one of `modRevision`; undefined when that is not what is there. */
@@ -181,7 +195,8 @@ export function openResources(
     return { ...object, metadata } as Resource
   }
 
-  async function create(input: ResourceDraft, { dryRun, warn }: WriteOptions): Promise<Resource> {
+  async function create(input: ResourceDraft, options: WriteOptions): Promise<Resource> {
+    const { dryRun, warn } = options
     const { draft: valid, definition } = expectResource(withGeneratedName(input, random))
     if (valid.kind === 'JoinToken' && valid.spec.token === undefined) {
       throw invalidResource(subjectOf(definition, valid.metadata.name), [
@@ -198,7 +213,7 @@ export function openResources(
       resourceVersion: '',
     })
     for (const text of resourceWarnings(object)) warn?.(text)
-    await admit({ operation: 'create', object }, warn)
+    await admit({ operation: 'create', object }, options)
     const { name } = object.metadata
     if (dryRun) {
       if (await load(object.kind, namespaceOf(object), name)) throw alreadyExists(object.kind, name)
@@ -213,8 +228,9 @@ export function openResources(
   async function replace(
     before: ResourceRecord,
     input: ResourceDraft,
-    { dryRun, warn }: WriteOptions,
+    options: WriteOptions,
   ): Promise<Resource | undefined> {
+    const { dryRun, warn } = options
     const { draft: valid } = expectResource(input)
     const { metadata } = before.object
     const { name, resourceVersion, uid } = valid.metadata
@@ -232,7 +248,8 @@ export function openResources(
       : complete(draft, { ...metadata, generation: metadata.generation + 1 }, before.object)
     for (const text of resourceWarnings(object)) warn?.(text)
     if (isDeepStrictEqual(object, before.object) && hidden === before.hidden) return before.object
-    await admit({ operation: 'update', object, previous: before.object }, warn)
+    const concealed = hidden !== before.hidden
+    await admit({ operation: 'update', object, previous: before.object, concealed }, options)
     return dryRun ? object : put(object, hidden, before.modRevision)
   }
 
@@ -307,7 +324,7 @@ export function openResources(
       namespace: string,
       name: string,
       { uid, resourceVersion }: Preconditions = {},
-      { dryRun, warn }: WriteOptions = {},
+      options: WriteOptions = {},
     ) {
       return retry(kind, namespace, name, async ({ object, modRevision }) => {
         if (uid !== undefined && uid !== object.metadata.uid) {
@@ -316,8 +333,8 @@ export function openResources(
         if (resourceVersion !== undefined && resourceVersion !== object.metadata.resourceVersion) {
           throw conflict(kind, name, modified)
         }
-        await admit({ operation: 'delete', object, previous: object }, warn)
-        if (dryRun) return object
+        await admit({ operation: 'delete', object, previous: object }, options)
+        if (options.dryRun) return object
         const key = resourceKey(kind, namespace, name)
         const result = await store.transaction([{ key, modRevision }], [{ type: 'delete', key }])
         return result.ok ? object : undefined

@@ -1,0 +1,252 @@
+import { Type, type Static } from 'typebox'
+import { at, forbidden, malformed, required, type FieldError } from './field-error.ts'
+import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
+import { choice, closed, list, open, stringMap, text } from './schema.ts'
+import { statusOf } from './status.ts'
+import { checkExactlyOne } from './workload-identity.ts'
+
+export const signingAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const
+
+const clientSecret = Type.Optional(
+  Type.String({
+    maxLength: 4096,
+    writeOnly: true,
+    description: 'Accepted for the sake of existing manifests, and dropped: nobody here needs it.',
+  }),
+)
+
+const prefix = (of: string) =>
+  Type.Optional(
+    Type.String({
+      maxLength: 253,
+      description: `Put before every ${of}; the name of this object and a colon unless given.`,
+    }),
+  )
+
+const oidc = closed(
+  {
+    issuer: text('Issuer URL, exactly as it stands in the `iss` of its tokens; https, or http on loopback.'),
+    audiences: list(text('A client ID.'), 'Tokens are accepted when their `aud` holds one of these.', {
+      minItems: 1,
+    }),
+    usernameClaim: Type.Optional(text('Claim that is the user name; sub unless given.')),
+    usernamePrefix: prefix('user name'),
+    groupsClaim: Type.Optional(text('Claim that lists groups; none unless given.')),
+    groupsPrefix: prefix('group'),
+    requiredClaims: Type.Optional(stringMap('Claims that a token must have, with these values.')),
+    signingAlgorithms: Type.Optional(
+      list(
+        choice([...signingAlgorithms], 'A JWS algorithm.'),
+        'Algorithms that are accepted; RS256 and ES256 unless given.',
+        {
+          minItems: 1,
+        },
+      ),
+    ),
+    caBundle: Type.Optional(
+      text('PEM of the CAs that sign the certificate of the issuer, beside the public ones.', {
+        maxLength: 262_144,
+      }),
+    ),
+  },
+  'Any provider of OpenID Connect. An extension of Tideway.',
+)
+
+const methods = {
+  oidc: Type.Optional(oidc),
+  google: Type.Optional(
+    closed(
+      {
+        clientID: text('Client ID.'),
+        clientSecret,
+        requiredHostedDomains: list(text('A domain.'), 'Workspace domains whose users are let in.', {
+          minItems: 1,
+        }),
+      },
+      'Google, for the users of some Workspace domains.',
+    ),
+  ),
+  github: Type.Optional(
+    closed(
+      {
+        clientID: text('Client ID.'),
+        clientSecret,
+        requiredOrgs: list(
+          open('An organisation: name, and teams.'),
+          'Organisations whose members are let in.',
+        ),
+      },
+      'GitHub. Accepted, not acted on yet: GitHub gives no ID tokens to users.',
+    ),
+  ),
+  bitbucket: Type.Optional(
+    closed({ clientID: text('Client ID.'), clientSecret }, 'Bitbucket. Accepted, not acted on yet.'),
+  ),
+  static: Type.Optional(open('A user without a provider, for development. Accepted, not acted on yet.')),
+}
+const methodNames = Object.keys(methods) as (keyof typeof methods)[]
+
+const spec = closed(
+  { name: text('Name that people see when they log in.'), ...methods },
+  'Who users are: exactly one provider.',
+)
+
+const status = statusOf(['PENDING', 'AVAILABLE', 'FAILED'], {})
+
+export type IdentityProviderSpec = Static<typeof spec>
+export type IdentityProvider = ObjectOf<'IdentityProvider', IdentityProviderSpec, Static<typeof status>>
+
+/** Whether the issuer may be asked: over HTTPS, or within this machine. */
+export function isSafeIssuer(issuer: string): boolean {
+  const url = URL.parse(issuer)
+  if (!url || url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false
+  const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname)
+  return url.protocol === 'https:' || (url.protocol === 'http:' && loopback)
+}
+
+// SECURITY: names that begin so are the server's own; a provider must not give them.
+const reserved = 'system:'
+
+function checkOidc({ issuer, usernamePrefix, groupsPrefix, caBundle }: Static<typeof oidc>): FieldError[] {
+  const prefixes = { usernamePrefix, groupsPrefix }
+  return [
+    ...(isSafeIssuer(issuer)
+      ? []
+      : [malformed('spec.oidc.issuer', 'must be an https:// URL without query, or http:// on loopback')]),
+    ...Object.entries(prefixes).flatMap(([name, value]) =>
+      value?.startsWith(reserved)
+        ? [forbidden(at('spec.oidc', name), `names that begin with ${reserved} are the server's own`)]
+        : [],
+    ),
+    ...(caBundle === undefined || caBundle.includes('-----BEGIN CERTIFICATE-----')
+      ? []
+      : [malformed('spec.oidc.caBundle', 'must be certificates in PEM')]),
+  ]
+}
+
+export const identityProvider = defineKind({
+  kind: 'IdentityProvider',
+  group: coreGroup,
+  plural: 'identityproviders',
+  shortNames: ['idp'],
+  description: 'An external provider whose users may use the resource API with their ID tokens.',
+  categories: ['tideway'],
+  spec,
+  status,
+  columns: [
+    { name: 'ISSUER', path: '.spec.oidc.issuer', type: 'string', description: 'Issuer of the tokens.' },
+    stateColumn,
+    ageColumn,
+    messageColumn,
+  ],
+  check: (spec) => [
+    ...checkExactlyOne('spec', spec, methodNames),
+    ...(spec.oidc ? checkOidc(spec.oidc) : []),
+  ],
+  unsupported: (spec) =>
+    (['github', 'bitbucket', 'static'] as const).filter((name) => spec[name]).map((name) => `spec.${name}`),
+})
+
+/** How tokens of a provider are judged, with every default filled in. */
+export interface OidcTrust {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly usernameClaim: string
+  readonly usernamePrefix: string
+  readonly groupsClaim?: string
+  readonly groupsPrefix: string
+  /** Claims that must have one of the values. */
+  readonly requiredClaims: Readonly<Record<string, readonly string[]>>
+  readonly signingAlgorithms: readonly string[]
+  readonly caBundle?: string
+}
+
+/** What a provider stands for; undefined for those that are not acted on. */
+export function oidcTrustOf({ metadata, spec }: IdentityProvider): OidcTrust | undefined {
+  const prefix = `${metadata.name}:`
+  const defaults = { usernamePrefix: prefix, groupsPrefix: prefix, signingAlgorithms: ['RS256', 'ES256'] }
+  if (spec.google) {
+    const { clientID, requiredHostedDomains } = spec.google
+    return {
+      ...defaults,
+      issuer: 'https://accounts.google.com',
+      audiences: [clientID],
+      usernameClaim: 'email',
+      requiredClaims: { hd: requiredHostedDomains },
+    }
+  }
+  if (!spec.oidc) return undefined
+  const { requiredClaims = {}, usernameClaim = 'sub', ...rest } = spec.oidc
+  const claims = Object.entries(requiredClaims).map(([name, value]) => [name, [value]])
+  return {
+    ...defaults,
+    ...rest,
+    usernameClaim,
+    requiredClaims: Object.fromEntries(claims) as OidcTrust['requiredClaims'],
+  }
+}
+
+const clientSpec = closed(
+  {
+    redirectUrls: list(
+      text('A URL, such as http://127.0.0.1/callback for a program on the own machine.'),
+      'Where a login may end.',
+      { minItems: 1 },
+    ),
+    native: Type.Optional(closed({}, 'The client by which the command line logs in.')),
+    identityProvider: Type.Optional(
+      text('Name of the IdentityProvider at which the client is registered. An extension of Tideway.'),
+    ),
+    clientID: Type.Optional(
+      text('Client ID; one of the audiences of the provider. An extension of Tideway.'),
+    ),
+    scopes: Type.Optional(
+      list(
+        text('A scope.'),
+        'Scopes to ask for; openid, email, profile and offline_access unless given. An extension of Tideway.',
+      ),
+    ),
+  },
+  'How people log in.',
+)
+
+const clientStatus = statusOf(['PENDING', 'AVAILABLE', 'FAILED'], {})
+
+export type OIDCClientSpec = Static<typeof clientSpec>
+export type OIDCClient = ObjectOf<'OIDCClient', OIDCClientSpec, Static<typeof clientStatus>>
+
+export const oidcClient = defineKind({
+  kind: 'OIDCClient',
+  group: coreGroup,
+  plural: 'oidcclients',
+  description: 'The client by which "tideway context login" logs people in at an IdentityProvider.',
+  categories: ['tideway'],
+  spec: clientSpec,
+  status: clientStatus,
+  columns: [
+    { name: 'PROVIDER', path: '.spec.identityProvider', type: 'string', description: 'Its provider.' },
+    { name: 'CLIENT ID', path: '.spec.clientID', type: 'string', description: 'Client ID.' },
+    stateColumn,
+    ageColumn,
+    messageColumn,
+  ],
+  check: ({ redirectUrls, native, identityProvider, clientID }) => [
+    ...(native ? [] : [required('spec.native', 'the only clients that are known are native ones')]),
+    ...(identityProvider === undefined ? [required('spec.identityProvider')] : []),
+    ...(clientID === undefined ? [required('spec.clientID')] : []),
+    ...redirectUrls.flatMap((url, index) =>
+      URL.canParse(url) ? [] : [malformed(at('spec.redirectUrls', index), 'must be a URL')],
+    ),
+  ],
+})
