@@ -43,6 +43,7 @@ export const faultCatalogue = {
   STORE_CORRUPT: { kind: 'internal', publicText: 'the store is damaged' },
   STORE_UNAVAILABLE: { kind: 'unavailable', publicText: 'the store is unavailable' },
   STORE_REVISION_GONE: { kind: 'conflict', publicText: 'the requested revision is no longer kept' },
+  BACKUP_INVALID: { kind: 'invalid', publicText: 'the backup is invalid' },
   SEALING_KEY_MISSING: { kind: 'invalid', publicText: 'the sealing key is missing' },
   SEALING_KEY_WRONG: { kind: 'invalid', publicText: 'the sealing key is wrong' },
   KEY_NOT_FOUND: { kind: 'not-found', publicText: 'no such key' },

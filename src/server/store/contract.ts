@@ -159,6 +159,26 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     await assert.rejects(take(store, '/', 7, 1), { code: 'STORE_REVISION_GONE' })
   })
 
+  check('takes other entries in place of all, at a revision that was never seen', async (store) => {
+    await store.transaction([], [put('/a', '1'), put('/b', '1')])
+    const watch = assert.rejects(take(store, '/', 1, 1), { code: 'STORE_REVISION_GONE' })
+    const { revision } = await store.replaceAll([{ key: '/c', value: bytes('3') }], { aboveRevision: 5_000 })
+    await watch
+    assert.ok(revision > 1_000_000)
+    assert.deepEqual(await store.list(''), {
+      entries: [
+        { key: '/c', value: (await store.get('/c'))!.value, modRevision: revision, createRevision: revision },
+      ],
+      revision,
+    })
+    for (const seen of [0, 1, 4_000]) {
+      await assert.rejects(take(store, '/', seen, 1), { code: 'STORE_REVISION_GONE' })
+    }
+    const next = take(store, '/', revision, 1)
+    await store.transaction([{ key: '/c', modRevision: revision }], [put('/c', '4')])
+    assert.deepEqual(await next, [`/c=4@${revision + 1}(3)`])
+  })
+
   void test(`${name}: ends watches and refuses requests once closed`, async () => {
     const store = await open({ keepRevisions: 20 })
     const watch = assert.rejects(take(store, '/', 0, 1), { code: 'STORE_UNAVAILABLE' })

@@ -1,5 +1,5 @@
 import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
-import type { Store, StoreEntry, StoreEvent, StoreKey } from './ports.ts'
+import { historyGap, type Store, type StoreEntry, type StoreEvent, type StoreKey } from './ports.ts'
 
 /** A store that forgets everything at the end: for tests. Keeps changes of at least `keepRevisions` revisions. */
 export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: number } = {}): Store {
@@ -53,6 +53,21 @@ export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: numb
       if (events.length === 0) return { ok: true, revision: feed.revision }
       feed.append(revision, events)
       return { ok: true, revision }
+    },
+    async replaceAll(replacement, { aboveRevision }) {
+      checkOpen()
+      const revision = Math.max(feed.revision, aboveRevision) + historyGap
+      entries.clear()
+      for (const { key, value } of replacement) {
+        entries.set(key, {
+          key,
+          value: Uint8Array.from(value),
+          modRevision: revision,
+          createRevision: revision,
+        })
+      }
+      feed.skip(revision)
+      return { revision }
     },
     watch: feed.watch,
     async [Symbol.asyncDispose]() {

@@ -1,3 +1,9 @@
+/**
+ * How far revisions jump where some may have been lost that were seen (docs/decisions/0010): more than are written
+ * between a backup and its restore, and a millionth of what there is.
+ */
+export const historyGap = 1_000_000_000
+
 /** A key of the store, such as `/registry/core.riptides.io/services/riptides-system/aws`. */
 export type StoreKey = string
 
@@ -41,6 +47,14 @@ export interface Store extends AsyncDisposable {
     compares: readonly StoreCompare[],
     operations: readonly StoreOperation[],
   ): Promise<{ ok: true; revision: number } | { ok: false; conflict: StoreKey }>
+  /**
+   * Puts `entries` in the place of all there is, as one transaction whose revision is far above every one that was
+   * given before, here or (`aboveRevision`) in the store they come from: watches from before it are no longer served.
+   */
+  replaceAll(
+    entries: readonly { readonly key: StoreKey; readonly value: Uint8Array }[],
+    options: { aboveRevision: number },
+  ): Promise<{ revision: number }>
   /**
    * Events under `prefix` with a revision above `afterRevision`, in order, none missing or doubled; ends on abort.
    * @throws Fault STORE_REVISION_GONE when those revisions are no longer kept.

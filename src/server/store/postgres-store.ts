@@ -8,7 +8,7 @@ import { openPostgres, type PostgresOptions } from './postgres-connection.ts'
 import { readChanges, readEntries, readEntry } from './postgres-reads.ts'
 import { migratePostgres } from './postgres-schema.ts'
 import { openPostgresTail } from './postgres-tail.ts'
-import { openPostgresWriter, settleHistory } from './postgres-writer.ts'
+import { openPostgresWriter, replaceAll, settleHistory } from './postgres-writer.ts'
 
 /** How long a request waits for a database that restarts or is exchanged before it is refused. */
 const patienceMs = 5_000
@@ -127,6 +127,12 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       // Watches here learn of a change no later than its writer.
       if (outcome.ok) await tail.reachedSoon(outcome.revision)
       return outcome
+    },
+    async replaceAll(entries, { aboveRevision }) {
+      const revision = await use((client) => replaceAll(client, entries, aboveRevision))
+      tail.nudge()
+      await tail.reachedSoon(revision)
+      return { revision }
     },
     async *watch(prefix, watchOptions) {
       await expectKnown(watchOptions.afterRevision)

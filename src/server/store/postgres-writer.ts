@@ -1,17 +1,11 @@
-import type { QueryResultRow } from 'pg'
+import type { ClientBase, QueryResultRow } from 'pg'
 import { Fault } from '#base/errors'
-import type { Store, StoreCompare, StoreKey, StoreOperation } from './ports.ts'
+import { historyGap, type Store, type StoreCompare, type StoreKey, type StoreOperation } from './ports.ts'
 
 // Transactions that wait while the database works; beyond that it is not keeping up and callers are told so.
 const maxWaiting = 10_000
 const maxBatch = 256
 const maxBatchBytes = 4 * 1024 * 1024
-/**
- * How far revisions jump where some may have been lost that were seen (docs/decisions/0010): more than are written
- * between a backup and its restore, and less than a millionth of what there is.
- */
-export const historyGap = 1_000_000_000
-
 type Outcome = Awaited<ReturnType<Store['transaction']>>
 
 interface Waiting {
@@ -55,6 +49,37 @@ async function write(
 /** Lets the database notice that it is on another line of history than before. */
 export async function settleHistory(run: Run, keepRevisions: number): Promise<void> {
   await write(run, keepRevisions, [])
+}
+
+const replaceChunk = 1_000
+
+/** `Store.replaceAll`, on a connection of its own. */
+export async function replaceAll(
+  client: Pick<ClientBase, 'query'>,
+  entries: Parameters<Store['replaceAll']>[0],
+  aboveRevision: number,
+): Promise<number> {
+  await client.query('BEGIN')
+  // It takes as long as it takes, and nobody thinks in between.
+  await client.query('SET LOCAL statement_timeout = 0')
+  const { rows } = await client.query<{ head: number }>(
+    `UPDATE tideway_counters SET head = greatest(head, $1) + $2, floor = greatest(head, $1) + $2,
+       history = tideway_history() RETURNING head`,
+    [aboveRevision, historyGap],
+  )
+  const { head } = rows[0]!
+  await client.query('DELETE FROM tideway_entries')
+  await client.query('DELETE FROM tideway_changes')
+  for (let at = 0; at < entries.length; at += replaceChunk) {
+    const chunk = entries.slice(at, at + replaceChunk)
+    await client.query(
+      `INSERT INTO tideway_entries SELECT key, value, $3, $3 FROM unnest($1::text[], $2::bytea[]) AS new (key, value)`,
+      [chunk.map(({ key }) => key), chunk.map(({ value }) => value), head],
+    )
+  }
+  await client.query(`SELECT pg_notify('tideway', '')`)
+  await client.query('COMMIT')
+  return head
 }
 
 /**

@@ -4,7 +4,14 @@ import { Fault, isFault } from '#base/errors'
 import type { Changes } from './change-feed.ts'
 import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
 import { checkSchemaVersion, sqliteMigrations } from './migrations.ts'
-import type { StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
+import {
+  historyGap,
+  type StoreCompare,
+  type StoreEntry,
+  type StoreEvent,
+  type StoreKey,
+  type StoreOperation,
+} from './ports.ts'
 
 /** 'Tdwy': marks a file as ours, so that no other program's database is migrated by mistake. */
 const applicationId = 0x54647779
@@ -18,6 +25,11 @@ export type Request =
       readonly compares: readonly StoreCompare[]
       readonly operations: readonly StoreOperation[]
     }
+  | {
+      readonly type: 'replaceAll'
+      readonly entries: readonly { readonly key: StoreKey; readonly value: Uint8Array }[]
+      readonly aboveRevision: number
+    }
 
 export type Reply =
   | { readonly type: 'entry'; readonly entry: StoreEntry | undefined }
@@ -26,6 +38,7 @@ export type Reply =
   | { readonly type: 'gone' }
   | { readonly type: 'committed'; readonly revision: number; readonly events: readonly StoreEvent[] }
   | { readonly type: 'conflict'; readonly key: StoreKey }
+  | { readonly type: 'replaced'; readonly revision: number }
 
 /** The database file, synchronously: lives in the worker. */
 export interface SqliteDatabase {
@@ -201,6 +214,13 @@ export function openSqliteDatabase({
     )
   }
 
+  function replaceAll({ entries, aboveRevision }: Extract<Request, { type: 'replaceAll' }>): Reply {
+    head = floor = Math.max(head, aboveRevision) + historyGap
+    database.exec('DELETE FROM entries; DELETE FROM changes')
+    for (const { key, value } of entries) upsert.run(key, value, head, head)
+    return { type: 'replaced', revision: head }
+  }
+
   function changesAfter(prefix: StoreKey, afterRevision: number): Changes {
     const end = prefixEnd(prefix)
     const rows = selectChanges.all(afterRevision, prefix, end) as unknown as ChangeRow[]
@@ -222,6 +242,8 @@ export function openSqliteDatabase({
       case 'changes':
         if (request.afterRevision < floor) return { type: 'gone' }
         return { type: 'changes', changes: changesAfter(request.prefix, request.afterRevision) }
+      case 'replaceAll':
+        return replaceAll(request)
       default:
         return transact(request)
     }

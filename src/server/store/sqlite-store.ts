@@ -97,6 +97,7 @@ export async function openSqliteStore({
       // Watches learn of a change no later than its writer.
       for (const reply of message.replies) {
         if (reply.type === 'committed' && reply.events.length > 0) feed.append(reply.revision, reply.events)
+        if (reply.type === 'replaced') feed.skip(reply.revision)
       }
       for (const [index, reply] of message.replies.entries()) batch[index]!.resolve(reply)
     }
@@ -130,6 +131,10 @@ export async function openSqliteStore({
       const reply = await ask({ type: 'transaction', compares, operations })
       if (reply.type === 'conflict') return { ok: false, conflict: reply.key }
       return { ok: true, revision: expectReply(reply, 'committed').revision }
+    },
+    async replaceAll(entries, { aboveRevision }) {
+      const { revision } = expectReply(await ask({ type: 'replaceAll', entries, aboveRevision }), 'replaced')
+      return { revision }
     },
     watch: feed.watch,
     async [Symbol.asyncDispose]() {

@@ -5,7 +5,7 @@ import { silentLog } from '#base/log'
 import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
 import { testStore } from '../../../src/server/store/contract.ts'
 import { testCrashes } from '../../../src/server/store/crash-contract.ts'
-import { historyGap } from '../../../src/server/store/postgres-writer.ts'
+import { historyGap } from '../../../src/server/store/ports.ts'
 import { openCluster, type Cluster } from './cluster.ts'
 
 let cluster: Cluster
