@@ -205,8 +205,8 @@ test('merge_test.go associative set: items keep their order', () => {
     ['abcdefghij', '1b2h3e4kl', 'a1bcdfg2hij3e4kl'],
   ]
   for (const [live, config, merged] of cases) {
-    assert.deepEqual(merge({ setStr: [...live] }, { setStr: [...config] }, structure), {
-      setStr: [...merged],
+    assert.deepEqual(merge({ setStr: live.split('') }, { setStr: config.split('') }, structure), {
+      setStr: merged.split(''),
     })
   }
 })
@@ -249,13 +249,16 @@ test('applying twice is applying once', () => {
   const config = fc.record(
     {
       name: fc.string(),
-      map: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.string()),
+      map: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.string(), { noNullPrototype: true }),
       setStr: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd')),
-      list: fc.uniqueArray(fc.record({ name: fc.constantFrom('a', 'b', 'c'), value: fc.nat(3) }), {
-        selector: ({ name }) => name,
-      }),
+      list: fc.uniqueArray(
+        fc.record({ name: fc.constantFrom('a', 'b', 'c'), value: fc.nat(3) }, { noNullPrototype: true }),
+        {
+          selector: ({ name }) => name,
+        },
+      ),
     },
-    { requiredKeys: [] },
+    { requiredKeys: [], noNullPrototype: true },
   )
   fc.assert(
     fc.property(config, config, config, (first, second, third) => {
