@@ -249,12 +249,16 @@ test('applying twice is applying once', () => {
   const config = fc.record(
     {
       name: fc.string(),
-      map: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.string(), { noNullPrototype: true }),
-      setStr: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd')),
+      map: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.string(), {
+        minKeys: 1,
+        noNullPrototype: true,
+      }),
+      setStr: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1 }),
       list: fc.uniqueArray(
         fc.record({ name: fc.constantFrom('a', 'b', 'c'), value: fc.nat(3) }, { noNullPrototype: true }),
         {
           selector: ({ name }) => name,
+          minLength: 1,
         },
       ),
     },
