@@ -81,7 +81,7 @@ export function openChangeFeed({
       head = floor = revision
       bell.ring()
     },
-    async *watch(prefix, { afterRevision, signal }) {
+    async *watch(prefix, { afterRevision, signal, untilRevision = Infinity, onProgress }) {
       // A revision from another history, such as before a restore: the watcher must list anew.
       if (afterRevision > head) throw revisionGone(afterRevision)
       let seen = afterRevision
@@ -92,7 +92,9 @@ export function openChangeFeed({
         const behind = revision < head
         seen = revision
         if (events.length > 0) yield events
-        else if (!behind) await bell.after(rings, signal)
+        onProgress?.(seen)
+        if (seen >= untilRevision) return
+        if (events.length === 0 && !behind) await bell.after(rings, signal)
       }
     },
     close() {

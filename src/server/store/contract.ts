@@ -140,6 +140,32 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     }
   })
 
+  check('ends a watch once it has come to a revision, whatever that changed', async (store) => {
+    await store.transaction([], [put('/w/a', '1')])
+    await store.transaction([], [put('/x', '1')])
+    const { signal } = new AbortController()
+    const batches = await Array.fromAsync(store.watch('/w/', { afterRevision: 0, untilRevision: 2, signal }))
+    assert.deepEqual(batches.flat().map(describe), ['/w/a=1@1'])
+    assert.deepEqual(
+      await Array.fromAsync(store.watch('/w/', { afterRevision: 1, untilRevision: 2, signal })),
+      [],
+    )
+  })
+
+  check('tells a watcher how far it has come, also when nothing there changes', async (store) => {
+    const stop = new AbortController()
+    const progress: number[] = []
+    const onProgress = (revision: number) => {
+      progress.push(revision)
+      if (revision === 2) stop.abort()
+    }
+    const ended = Array.fromAsync(store.watch('/w/', { afterRevision: 0, signal: stop.signal, onProgress }))
+    await store.transaction([], [put('/w/a', '1')])
+    await store.transaction([], [put('/x', '1')])
+    assert.deepEqual((await ended).flat().map(describe), ['/w/a=1@1'])
+    assert.equal(progress.at(-1), 2)
+  })
+
   check('ends a watch on abort', async (store) => {
     const stop = new AbortController()
     const ended = (async () => {

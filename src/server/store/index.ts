@@ -4,6 +4,7 @@
  * (`#server/reconcile`) nor who may write them (`#server/api`).
  */
 export { openMemoryStore } from './memory-store.ts'
+export { runtimePrefix } from './ports.ts'
 export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
 export { openPostgresStore, type PostgresStoreOptions } from './postgres-store.ts'
 export {
@@ -22,6 +23,7 @@ export type {
   Preconditions,
   ResourceEvent,
   Resources,
+  ScannedObject,
   Review,
   StatusOf,
   WriteOptions,

@@ -4,6 +4,9 @@
  */
 export const historyGap = 1_000_000_000
 
+/** Below it lies what servers say of themselves while they run: no part of a backup. */
+export const runtimePrefix = '/run/'
+
 /** A key of the store, such as `/registry/core.riptides.io/services/riptides-system/aws`. */
 export type StoreKey = string
 
@@ -57,10 +60,17 @@ export interface Store extends AsyncDisposable {
   ): Promise<{ revision: number }>
   /**
    * Events under `prefix` with a revision above `afterRevision`, in order, none missing or doubled; ends on abort.
+   * With `untilRevision` it ends once all events up to that have been given, perhaps with some later ones;
+   * `onProgress` is told up to which revision all have been taken.
    * @throws Fault STORE_REVISION_GONE when those revisions are no longer kept.
    */
   watch(
     prefix: StoreKey,
-    options: { afterRevision: number; signal: AbortSignal },
+    options: {
+      afterRevision: number
+      signal: AbortSignal
+      untilRevision?: number
+      onProgress?: ((revision: number) => void) | undefined
+    },
   ): AsyncIterable<readonly StoreEvent[]>
 }

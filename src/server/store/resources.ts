@@ -20,6 +20,7 @@ import {
   type ResourceOf,
 } from '#model/resource'
 import { mergePatch } from './merge-patch.ts'
+import { listAt } from './past.ts'
 import type { Store, StoreEvent } from './ports.ts'
 import {
   conceal,
@@ -84,6 +85,14 @@ export interface Preconditions {
   readonly resourceVersion?: string | undefined
 }
 
+/** One object of a scan. */
+export interface ScannedObject<K extends Kind = Kind> {
+  /** Where it stands in the order of the scan: its namespace, if it has one, and name. */
+  readonly position: string
+  /** Reads it, which takes longer than to pass it by. */
+  read(): ResourceOf<K>
+}
+
 export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
@@ -97,6 +106,15 @@ export interface Resources {
     kind: K | 'all',
     namespace?: string,
   ): Promise<{ items: ResourceOf<K>[]; resourceVersion: string }>
+  /**
+   * Objects of one kind in the order of their positions, those after `after`, as they are or as they were at an
+   * earlier revision.
+   * @throws Fault STORE_REVISION_GONE when that revision is no longer known, or is yet to come
+   */
+  scan<K extends Kind>(
+    kind: K,
+    options: { namespace?: string | undefined; atRevision?: string | undefined; after?: string | undefined },
+  ): Promise<{ objects: readonly ScannedObject<K>[]; resourceVersion: string }>
   /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, or what an admission throws */
   create<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
   /**
@@ -135,7 +153,13 @@ export interface Resources {
   /** Changes after `fromRevision`, in order; ends on abort. @throws Fault STORE_REVISION_GONE, STORE_UNAVAILABLE */
   watch<K extends Kind>(
     kind: K | 'all',
-    options: { fromRevision: string; namespace?: string | undefined; signal: AbortSignal },
+    options: {
+      fromRevision: string
+      namespace?: string | undefined
+      signal: AbortSignal
+      /** Is told up to which revision all changes have been taken, also when there are none here. */
+      onProgress?: (resourceVersion: string) => void
+    },
   ): AsyncIterable<readonly ResourceEvent<K>[]>
   /** The join token object that `token` belongs to, whether expired or not. */
   matchJoinToken(token: Secret): Promise<JoinToken | undefined>
@@ -290,6 +314,24 @@ export function openResources(
         resourceVersion: String(revision),
       }
     },
+    async scan(
+      kind: Kind,
+      { namespace, atRevision, after = '' }: { namespace?: string; atRevision?: string; after?: string },
+    ) {
+      const prefix = kindPrefix(kind, namespace)
+      const { entries, revision } =
+        atRevision === undefined
+          ? await store.list(prefix)
+          : await listAt(store, prefix, parseRevision(atRevision))
+      const from = kindPrefix(kind)
+      const objects = entries
+        .filter(({ key }) => key > from + after)
+        .map((entry) => ({
+          position: entry.key.slice(from.length),
+          read: () => decodeRecord(entry).object,
+        }))
+      return { objects, resourceVersion: String(revision) }
+    },
     create: (draft: ResourceDraft, options: WriteOptions = {}) => create(draft, options),
     update(draft: ResourceDraft, options: WriteOptions = {}) {
       return retry(draft.kind, namespaceOf(draft), draft.metadata.name, (before) =>
@@ -342,12 +384,23 @@ export function openResources(
     },
     async *watch(
       kind: Kind | 'all',
-      { fromRevision, namespace, signal }: { fromRevision: string; namespace?: string; signal: AbortSignal },
+      {
+        fromRevision,
+        namespace,
+        signal,
+        onProgress,
+      }: {
+        fromRevision: string
+        namespace?: string
+        signal: AbortSignal
+        onProgress?: (resourceVersion: string) => void
+      },
     ) {
       const prefix = kind === 'all' ? registryPrefix : kindPrefix(kind, namespace)
       for await (const events of store.watch(prefix, {
         afterRevision: parseRevision(fromRevision),
         signal,
+        onProgress: onProgress && ((revision) => onProgress(String(revision))),
       })) {
         yield events.map(toEvent)
       }
