@@ -6,10 +6,10 @@ import { test } from 'node:test'
 import type { FastifyPluginAsync } from 'fastify'
 import { openTestClock } from '#base/clock'
 import type { Secret } from '#base/secret'
+import { adminTokens, ensureAdminToken } from '#server/access'
 import { openMemoryStore } from '#server/store'
 import { auth, core, service, token, value } from './test-objects.ts'
 import { loopbackCertificate, openTestServer } from './test-server.ts'
-import { ensureAdminToken, openTokenAuthenticator } from './tokens.ts'
 
 test('an anonymous caller, or one with another token, learns nothing', async () => {
   await using server = await openTestServer()
@@ -94,9 +94,9 @@ test("the administrator's token counts only once it has been delivered", async (
   })
   await assert.rejects(failing, /disk full/)
   assert.equal(await make((token) => delivered.push(token.revealText())), true)
-  const authenticator = openTokenAuthenticator(store)
-  assert.equal(await authenticator.authenticate(`Bearer ${delivered[0]}`), undefined)
-  assert.deepEqual(await authenticator.authenticate(`Bearer ${delivered[1]}`), { name: 'system:admin' })
+  const tokens = adminTokens(store)
+  await assert.rejects(tokens.authenticate(delivered[0]!))
+  assert.equal((await tokens.authenticate(delivered[1]!))?.name, 'system:admin')
 })
 
 test("a lost administrator's token is replaced, and no longer accepted", async () => {

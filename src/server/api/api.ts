@@ -1,26 +1,31 @@
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
+import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { TokenIssuer } from '#server/issuer'
-import type { Resources } from '#server/store'
+import type { Resources, Review } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
+import { authorize } from './authorization.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
-import type { Authenticator, Principal } from './tokens.ts'
 import { writeRoutes } from './write-routes.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Served to anyone. Everything else needs a bearer token. */
+    /** Served to anyone. Everything else needs a bearer token, and a right. */
     public?: boolean
   }
   interface FastifyRequest {
     /** Who asks; undefined on public routes only. */
     principal: Principal | undefined
+    /** Keeps up what was allowed, for answers that go on; undefined on public routes only. */
+    hold: (() => Hold) | undefined
+    /** What a write changes, once nothing stands against it. */
+    review: Review | undefined
   }
 }
 
@@ -42,7 +47,7 @@ export interface ApiOptions {
   readonly listen: { readonly host: string; readonly port: number }
   readonly tls: TlsKeyPair
   readonly resources: Resources
-  readonly auth: Authenticator
+  readonly access: Access
   readonly audit: AuditTrail
   readonly issuer: Pick<TokenIssuer, 'keys' | 'rotate'>
   readonly log: Log
@@ -64,7 +69,7 @@ const securityHeaders = {
 
 /** Opens the HTTPS server of the control plane. @throws Fault SETTING_INVALID when it cannot listen or use the key */
 export async function openApi(options: ApiOptions): Promise<Api> {
-  const { auth, log, tls, listen, plugins = [] } = options
+  const { access, log, tls, listen, plugins = [] } = options
   const stop = new AbortController()
   const app = fastify({
     https: { ...tls, minVersion: 'TLSv1.2' },
@@ -76,13 +81,16 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   })
 
   app.decorateRequest('principal', undefined)
+  app.decorateRequest('hold', undefined)
+  app.decorateRequest('review', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders)
     // SECURITY: everything is closed unless its route says otherwise, paths that do not exist included, so that
     // nobody learns which objects or routes there are.
     if (request.routeOptions.config?.public === true && !request.is404) return
-    request.principal = await auth.authenticate(request.headers.authorization)
+    request.principal = await access.authenticate(request.headers.authorization)
     if (!request.principal) throw new Fault('API_UNAUTHENTICATED', 'unknown bearer token')
+    await authorize(request, options)
   })
   app.addHook('onResponse', async (request, reply) => {
     log.debug('api.request', {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '#base/log'
+import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { TokenIssuer } from '#server/issuer'
 import { badRequest, statusOf } from './status.ts'
@@ -37,7 +38,7 @@ export function systemRoutes(
   app.post('/keys/rotate', async (request, reply) => {
     const key = await issuer.rotate()
     await audit.change({
-      actor: request.principal!.name,
+      ...auditedActor(request.principal!),
       verb: 'rotate',
       object: `key/${key.kid}`,
       outcome: 'ok',

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes, createPublicKey } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -10,18 +10,20 @@ import { silentLog } from '#base/log'
 import { openResourceClient, type ResourceClient } from '#client/resource-api'
 import type { AuditRecord } from '#model/audit'
 import { certificatesToPem, createRootCertificate, hostName, issueCertificate } from '#model/pki'
+import { accessAdmission, ensureAdminToken, openAccessControl } from '#server/access'
 import { openAuditTrail } from '#server/audit'
 import type { IssuerKeyInfo } from '#server/issuer'
 import {
   openMemoryStore,
+  openResourceCache,
   openResources,
   openSqliteStore,
+  type ResourceCache,
   type Resources,
   type Sealer,
   type Store,
 } from '#server/store'
 import { openApi, type Api, type ApiOptions } from './api.ts'
-import { ensureAdminToken, openTokenAuthenticator } from './tokens.ts'
 
 /** A certificate for loopback under a CA of its own. */
 export function loopbackCertificate(): { ca: string; tls: { cert: string; key: string } } {
@@ -98,7 +100,18 @@ export async function openTestServer(
   )
   const clock = openTestClock()
   const audit = stack.use(await openAuditTrail({ directory: join(folder, 'audit'), clock, log: silentLog }))
-  const resources = openResources(store, { clock, random: randomBytes, sealer: testSealer })
+  const opened: { cache?: ResourceCache } = {}
+  const resources = openResources(store, {
+    clock,
+    random: randomBytes,
+    sealer: testSealer,
+    admissions: [accessAdmission(() => opened.cache!)],
+  })
+  const cache = (opened.cache = stack.use(await openResourceCache(resources)))
+  const custody = { privateKey: async (_: string, create: () => KeyObject) => create() }
+  const control = stack.use(
+    await openAccessControl({ store, custody, resources, cache, audit, clock, log: silentLog }),
+  )
   let token = ''
   await ensureAdminToken(store, {
     clock,
@@ -114,12 +127,12 @@ export async function openTestServer(
       listen: { host: '127.0.0.1', port: 0 },
       tls,
       resources,
-      auth: openTokenAuthenticator(store),
+      access: control.access,
       audit,
       issuer: { keys: () => [key], rotate: async () => ({ ...key, kid: 'k2', state: 'published' }) },
       log: silentLog,
       version: '0.1.0',
-      ...(options.plugins && { plugins: options.plugins }),
+      plugins: [...control.plugins, ...(options.plugins ?? [])],
     }),
   )
   const url = `https://127.0.0.1:${api.address.port}`

@@ -6,7 +6,7 @@ import { statusOf } from './status.ts'
 
 /**
  * Answers with one line of JSON for each item, as they come, until the client goes, `signal` aborts or the items
- * end. A failure after the first byte is `onError`'s line. The client's reading sets the pace.
+ * end, or the right to them does. A failure after the first byte is `onError`'s line. The client's reading sets the pace.
  */
 export async function sendLines(
   request: FastifyRequest,
@@ -27,7 +27,9 @@ export async function sendLines(
 ): Promise<void> {
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())
-  const either = AbortSignal.any([signal, gone.signal])
+  using hold = request.hold?.()
+  const ends = [signal, gone.signal, ...(hold ? [hold.signal] : [])]
+  const either = AbortSignal.any(ends)
   async function* text(): AsyncGenerator<string> {
     try {
       for await (const line of lines(either)) yield `${JSON.stringify(line)}\n`

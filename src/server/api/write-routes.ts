@@ -8,8 +8,10 @@ import {
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
+import { changedPaths } from '#model/audit'
+import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import type { Preconditions, Resources, StatusOf, WriteOptions } from '#server/store'
+import type { Preconditions, Resources, Review, StatusOf, WriteOptions } from '#server/store'
 import {
   collectionPaths,
   kindOf,
@@ -62,6 +64,14 @@ function warningHeader(text: string): string {
   return `299 - "${plain}"`
 }
 
+/** Which fields an update changes; of what is never given back only that it does. */
+function changedBy(review: Review | undefined): { changed?: readonly string[] } {
+  if (review?.operation !== 'update' || !review.previous) return {}
+  const { object, previous, concealed } = review
+  const hidden = object.kind === 'Secret' ? 'data' : 'spec.token'
+  return { changed: [...changedPaths(previous, object), ...(concealed ? [hidden] : [])] }
+}
+
 /** Create, update, patch and delete on the resource paths of Kubernetes for every kind. */
 export function writeRoutes(
   app: FastifyInstance,
@@ -76,17 +86,24 @@ export function writeRoutes(
     write: () => Promise<T>,
   ): Promise<T> {
     const object = `${definition.kind}/${name}`
-    const actor = request.principal!.name
+    const { namespace } = request.params
+    const who = { ...auditedActor(request.principal!), ...(namespace !== undefined && { namespace }) }
     let written: T
     try {
       written = await write()
     } catch (error) {
       const { code, message } = statusOf(error)
       const outcome = code >= 500 ? 'failed' : 'refused'
-      await audit.change({ actor, verb, object, outcome, ...(message !== undefined && { message }) })
+      await audit.change({ ...who, verb, object, outcome, ...(message !== undefined && { message }) })
       throw error
     }
-    await audit.change({ actor, verb, object: `${definition.kind}/${written.metadata.name}`, outcome: 'ok' })
+    await audit.change({
+      ...who,
+      verb,
+      object: `${definition.kind}/${written.metadata.name}`,
+      ...changedBy(request.review),
+      outcome: 'ok',
+    })
     return written
   }
 
@@ -95,6 +112,10 @@ export function writeRoutes(
     if (dryRun !== undefined && dryRun !== 'All') throw badRequest('dryRun must be All')
     const warnings = new Set<string>()
     return {
+      actor: request.principal!,
+      observe: (review) => {
+        request.review = review
+      },
       dryRun: dryRun === 'All',
       warn: (warning) => {
         warnings.add(warningHeader(warning))

@@ -5,6 +5,7 @@ import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
+import { accessAdmission } from '#server/access'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
 import { isReservedWorkloadId } from '#server/enrollment'
 import { loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
@@ -63,7 +64,8 @@ export async function openFoundation({
     weakIdentities,
   })
   const sealer = openSealer(sealingKey)
-  const resources = openResources(store, { clock, random: randomBytes, sealer, admissions: [admission] })
+  const admissions = [accessAdmission(() => opened.cache!), admission]
+  const resources = openResources(store, { clock, random: randomBytes, sealer, admissions })
   const cache = (opened.cache = stack.use(await openResourceCache(resources)))
   const owned = stack.move()
   return {

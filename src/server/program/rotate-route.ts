@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { credentialId } from '#model/credential'
 import { definitionOf } from '#model/resource'
+import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { Reconciler } from '#server/reconcile'
 
@@ -20,9 +21,10 @@ export function rotateRoute(
         const { namespace, name } = request.params
         const { credential, failure } = await reconciler.rotate(namespace, name)
         await audit.change({
-          actor: request.principal!.name,
+          ...auditedActor(request.principal!),
           verb: 'rotate',
           object: `CredentialBinding/${name}`,
+          namespace,
           outcome: failure ? 'failed' : 'ok',
           ...(failure && { message: failure.reason }),
         })

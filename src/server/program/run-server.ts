@@ -10,7 +10,8 @@ import { openLog, type Log } from '#base/log'
 import { openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
 import { setDumpable } from '#base/syscall'
-import { ensureAdminToken, openApi, openTokenAuthenticator } from '#server/api'
+import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#server/access'
+import { openApi } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
 import { openControl } from './control.ts'
@@ -142,17 +143,22 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
       ...(settings.nodeEndpoint !== undefined && { nodeEndpoint: settings.nodeEndpoint }),
     }),
   )
+  await ensureBuiltInAccess(resources)
+  const control = stack.use(
+    await openAccessControl({ store, custody, resources, cache, audit, clock, log }),
+  )
   const api = stack.use(
     await openApi({
       listen,
       tls: identity.tls,
       resources,
-      auth: openTokenAuthenticator(store),
+      access: control.access,
       audit,
       issuer,
       log,
       version,
       plugins: [
+        ...control.plugins,
         issuerRoutes(issuer),
         enrollmentPlugin({ ...daemons, nodeEndpoint: node.nodeEndpoint }),
         rotateRoute(reconciler, audit),
@@ -190,6 +196,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     (run) => reconciler.run(run),
     (run) => node.run(run),
     (run) => issuer.run(run),
+    (run) => control.run(run),
     ({ signal }) => identity.run({ signal, onRenewed: (tls) => api.setCertificate(tls) }),
     ({ signal }) => Promise.race([cache.done, untilAborted(signal)]),
   ])

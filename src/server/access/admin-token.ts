@@ -2,19 +2,9 @@ import { createHash } from 'node:crypto'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
+import { authenticatedGroup, mastersGroup } from '#model/access'
 import type { Store } from '#server/store'
-
-/** Who makes a request. */
-export interface Principal {
-  /** Such as `system:admin`. */
-  readonly name: string
-}
-
-/** Tells who a request is from. */
-export interface Authenticator {
-  /** `undefined` for anyone we do not know. */
-  authenticate(authorization: string | undefined): Promise<Principal | undefined>
-}
+import type { Authenticator } from './ports.ts'
 
 interface TokenRecord {
   readonly name: string
@@ -23,28 +13,26 @@ interface TokenRecord {
 
 const prefix = '/auth/tokens/'
 const bootstrapKey = '/auth/bootstrap'
-const maxTokenBytes = 512
+const mark = 'tdw_'
+const administrator = 'system:admin'
 
 /** SECURITY: only the hash is stored, and it is what is looked up, so that no time tells how much of a guess fits. */
 function tokenKey(token: Secret): string {
   return prefix + createHash('sha256').update(token.reveal()).digest('hex')
 }
 
-/** Knows the bearer tokens (RFC 6750) in the store. */
-export function openTokenAuthenticator(store: Store): Authenticator {
+/** Knows the administrator's token, which is in the store. */
+export function adminTokens(store: Store): Authenticator {
   return {
-    async authenticate(authorization) {
-      const match = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization ?? '')
-      if (!match || match[1]!.length > maxTokenBytes) return undefined
-      const entry = await store.get(tokenKey(Secret.of(match[1]!)))
-      if (!entry) return undefined
+    async authenticate(token) {
+      if (!token.startsWith(mark)) return undefined
+      const entry = await store.get(tokenKey(Secret.of(token)))
+      if (!entry) throw new Fault('TOKEN_INVALID', 'no such token')
       const { name } = JSON.parse(Buffer.from(entry.value).toString()) as TokenRecord
-      return { name }
+      return { name, groups: [mastersGroup, authenticatedGroup], provider: 'bootstrap' }
     },
   }
 }
-
-const administrator = 'system:admin'
 
 /**
  * Makes the administrator's token, once in the life of a store; with `replace` a new one, and the earlier ones stop
@@ -72,7 +60,7 @@ export async function ensureAdminToken(
   const earlier = entries.filter(
     ({ value }) => (JSON.parse(Buffer.from(value).toString()) as TokenRecord).name === administrator,
   )
-  const token = Secret.of(`tdw_${Buffer.from(random(32)).toString('base64url')}`)
+  const token = Secret.of(`${mark}${Buffer.from(random(32)).toString('base64url')}`)
   const record: TokenRecord = { name: administrator, createdAt: clock.now() }
   await deliver(token)
   const { ok } = await store.transaction(

@@ -1,0 +1,88 @@
+import type { Clock } from '#base/clock'
+import { isFault } from '#base/errors'
+import { openBell } from '#base/lifecycle'
+import type { Log } from '#base/log'
+import { isAllowed, type AccessPolicy, type AccessRequest } from '#model/access'
+import type { ResourceCache } from '#server/store'
+import type { Access, Authenticator, Hold, Principal } from './ports.ts'
+
+const maxTokenBytes = 16 * 1024
+/** What no change of ours tells, such as a key that a provider took back, is found after this long. */
+const recheckMs = 60_000
+
+const decisive = new Set([
+  'Role',
+  'ClusterRole',
+  'RoleBinding',
+  'ClusterRoleBinding',
+  'ServiceAccount',
+  'IdentityProvider',
+])
+
+/** Asks the authenticators in turn, and the policy. */
+export function openAccess({
+  authenticators,
+  policy,
+  cache,
+  clock,
+  log,
+}: {
+  authenticators: readonly Authenticator[]
+  policy: AccessPolicy
+  cache: Pick<ResourceCache, 'onChange'>
+  clock: Clock
+  log: Log
+}): Access & Disposable {
+  const changed = openBell()
+  const stop = cache.onChange((events) => {
+    if (events.some(({ object }) => decisive.has(object.kind))) changed.ring()
+  })
+
+  async function authenticate(authorization: string | undefined): Promise<Principal | undefined> {
+    const token = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization ?? '')?.[1]
+    if (token === undefined || token.length > maxTokenBytes) return undefined
+    try {
+      for (const authenticator of authenticators) {
+        const principal = await authenticator.authenticate(token)
+        if (principal) return principal
+      }
+    } catch (error) {
+      // SECURITY: what was wrong with a token is for our log; its bearer learns only that it is not accepted.
+      if (isFault(error, 'STORE_UNAVAILABLE')) throw error
+      log.debug('access.token-refused', { reason: (error as Error).message })
+    }
+    return undefined
+  }
+
+  const allows: Access['allows'] = (user, request) => isAllowed(policy, user, request)
+
+  async function stillHolds(authorization: string | undefined, request: AccessRequest): Promise<boolean> {
+    const principal = await authenticate(authorization)
+    return principal !== undefined && allows(principal, request)
+  }
+
+  function hold(authorization: string | undefined, request: AccessRequest): Hold {
+    const over = new AbortController()
+    const { signal } = over
+    const watchOver = async () => {
+      while (!signal.aborted) {
+        const { rings } = changed
+        if (!(await stillHolds(authorization, request).catch(() => false))) return over.abort()
+        const waited = new AbortController()
+        const either = AbortSignal.any([signal, waited.signal])
+        const minute = clock.sleep(recheckMs, { signal: either, unref: true }).catch(() => {})
+        await Promise.race([changed.after(rings, either), minute])
+        waited.abort()
+      }
+    }
+    void watchOver()
+    return { signal, [Symbol.dispose]: () => over.abort() }
+  }
+
+  return {
+    authenticate,
+    allows,
+    hold,
+    [Symbol.dispose]: stop,
+  }
+}

@@ -1,0 +1,80 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Fault } from '#base/errors'
+import { bindingEscalation, rbacGroup, roleEscalation } from '#model/access'
+import {
+  defaultNamespace,
+  definitionOf,
+  invalidResource,
+  oidcTrustOf,
+  subjectOf,
+  type IdentityProvider,
+  type Resource,
+} from '#model/resource'
+import type { Admission, ResourceCache } from '#server/store'
+import { policyView } from './policy-view.ts'
+
+type Guarded = Extract<Resource, { kind: 'Role' | 'ClusterRole' | 'RoleBinding' | 'ClusterRoleBinding' }>
+
+const isGuarded = (object: Resource): object is Guarded =>
+  ['Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding'].includes(object.kind)
+
+function refuse(object: Resource, field: string, message: string): never {
+  const subject = subjectOf(definitionOf(object.kind), object.metadata.name)
+  throw invalidResource(subject, [{ reason: 'FieldValueForbidden', field, message: `Forbidden: ${message}` }])
+}
+
+/**
+ * Refuses to let anyone give rights that he does not have himself (Kubernetes' privilege escalation prevention), a
+ * binding whose role changes, and providers whose users could pass for those of another. What the server writes
+ * itself has no actor and is not judged.
+ */
+export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list'>): Admission {
+  return ({ operation, object, previous, actor }) => {
+    if (operation === 'delete') return []
+    if (isGuarded(object)) {
+      // A binding says who may; with another role it would be another one, which only `create` may make.
+      if ('roleRef' in object && previous && 'roleRef' in previous) {
+        if (!isDeepStrictEqual(object.roleRef, previous.roleRef))
+          refuse(object, 'roleRef', 'cannot change roleRef')
+      }
+      const { name, namespace = '' } = object.metadata
+      const why =
+        actor &&
+        ('roleRef' in object
+          ? bindingEscalation(policyView(cacheOf()), actor, { namespace, roleRef: object.roleRef })
+          : roleEscalation(policyView(cacheOf()), actor, { namespace, name, rules: object.rules ?? [] }))
+      if (why !== undefined) {
+        const message = `${definitionOf(object.kind).plural}.${rbacGroup} ${JSON.stringify(name)} is forbidden: ${why}`
+        throw new Fault('API_FORBIDDEN', message, { publicText: message })
+      }
+    }
+    if (object.kind === 'IdentityProvider' || object.kind === 'OIDCClient') {
+      // SECURITY: who may write in some other namespace must not say who users are.
+      if (object.metadata.namespace !== defaultNamespace) {
+        refuse(object, 'metadata.namespace', `providers and their clients belong in ${defaultNamespace}`)
+      }
+    }
+    if (object.kind === 'IdentityProvider')
+      checkPrefixes(object, cacheOf().list('IdentityProvider', defaultNamespace))
+    return []
+  }
+}
+
+/** SECURITY: two providers that gave the same names would let a user of one be a user of the other. */
+function checkPrefixes(object: IdentityProvider, providers: readonly IdentityProvider[]): void {
+  const trust = oidcTrustOf(object)
+  if (!trust) return
+  for (const other of providers) {
+    if (other.metadata.name === object.metadata.name) continue
+    const theirs = oidcTrustOf(other)
+    for (const field of ['usernamePrefix', 'groupsPrefix'] as const) {
+      if (theirs?.[field] === trust[field]) {
+        refuse(
+          object,
+          `spec.oidc.${field}`,
+          `IdentityProvider ${other.metadata.name} gives names with this prefix`,
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { EpochMs } from '#base/clock'
+import type { AccessRequest, User } from '#model/access'
+
+/** Who makes a request, and how that is known. */
+export interface Principal extends User {
+  /** `bootstrap`, `service-account`, or `oidc:` and the name of the IdentityProvider. */
+  readonly provider: string
+  /** When what it was known by expires. */
+  readonly expiresAt?: EpochMs
+}
+
+/** One way to know who a bearer token belongs to. */
+export interface Authenticator {
+  /**
+   * `undefined`: not a token of this kind. @throws Fault TOKEN_INVALID for one that is, and is not accepted
+   */
+  authenticate(token: string): Promise<Principal | undefined>
+}
+
+/** A permission for as long as it lasts. */
+export interface Hold extends Disposable {
+  /** Aborts when the right or the token behind it is gone. */
+  readonly signal: AbortSignal
+}
+
+/** Who may do what, at this moment. */
+export interface Access {
+  /** Who an `Authorization` header speaks for; undefined for anyone we do not know. */
+  authenticate(authorization: string | undefined): Promise<Principal | undefined>
+  allows(user: User, request: AccessRequest): boolean
+  /** For answers that go on: looked at again whenever rights change, and once a minute. */
+  hold(authorization: string | undefined, request: AccessRequest): Hold
+}

@@ -1,0 +1,12 @@
+import { authenticatedGroup } from '#model/access'
+import type { ChangeRecord } from '#model/audit'
+import type { Principal } from './ports.ts'
+
+/** Who did something, as the audit trail keeps it. */
+export function auditedActor({
+  name,
+  groups,
+  provider,
+}: Principal): Pick<ChangeRecord, 'actor' | 'groups' | 'provider'> {
+  return { actor: name, groups: groups.filter((group) => group !== authenticatedGroup), provider }
+}

@@ -1,0 +1,71 @@
+import type { FastifyRequest } from 'fastify'
+import { Fault } from '#base/errors'
+import { accessRequest, forbiddenMessage, isPathRequest, type AccessRequest } from '#model/access'
+import { kindAt } from '#model/resource'
+import { auditedActor, type Access } from '#server/access'
+import type { AuditTrail } from '#server/audit'
+
+/**
+ * The path of a request in segments.
+ * SECURITY: made of the route and of the parameters that its handler gets, never by reading the URL again: two
+ * readings of one path are how a request is allowed as one thing and served as another.
+ */
+function segmentsOf({ routeOptions, params, url, is404 }: FastifyRequest): string[] {
+  const route = routeOptions.url
+  if (is404 || route === undefined || route.includes('*')) return url.slice(1).split('?', 1)[0]!.split('/')
+  const named = params as Readonly<Record<string, string>>
+  return route
+    .slice(1)
+    .split('/')
+    .map((part) => (part.startsWith(':') ? named[part.slice(1)]! : part))
+}
+
+/** What a request asks for, with the plural of its kind in the one spelling that rules know. */
+export function accessRequestOf(request: FastifyRequest): AccessRequest {
+  const asked = accessRequest({
+    method: request.method,
+    segments: segmentsOf(request),
+    query: request.query as Record<string, unknown>,
+  })
+  if (isPathRequest(asked)) return asked
+  const definition = kindAt(asked.group, asked.version, asked.resource)
+  return definition ? { ...asked, resource: definition.plural } : asked
+}
+
+const reads = new Set(['get', 'list', 'watch', 'head', 'options'])
+
+/** @throws Fault API_FORBIDDEN unless whoever makes a request may. A refused write is in the audit trail. */
+export async function authorize(
+  request: FastifyRequest,
+  { access, audit }: { access: Access; audit: Pick<AuditTrail, 'change'> },
+): Promise<void> {
+  const principal = request.principal!
+  const asked = accessRequestOf(request)
+  if (access.allows(principal, asked)) {
+    request.hold = () => access.hold(request.headers.authorization, asked)
+    return
+  }
+  const message = forbiddenMessage(principal, asked)
+  if (!reads.has(asked.verb)) {
+    const { verb } = asked
+    const object = isPathRequest(asked)
+      ? asked.path
+      : [
+          kindAt(asked.group, asked.version, asked.resource)?.kind ?? asked.resource,
+          asked.name,
+          asked.subresource,
+        ]
+          .filter((part) => part !== '')
+          .join('/')
+    const namespace = isPathRequest(asked) || asked.namespace === '' ? undefined : asked.namespace
+    await audit.change({
+      ...auditedActor(principal),
+      verb,
+      object: object.slice(0, 600),
+      ...(namespace !== undefined && { namespace: namespace.slice(0, 253) }),
+      outcome: 'refused',
+      message: message.slice(0, 2000),
+    })
+  }
+  throw new Fault('API_FORBIDDEN', message, { publicText: message })
+}
