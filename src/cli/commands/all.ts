@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Cli } from './cli.ts'
 import { attestCommand } from './attest.ts'
 import { auditCommand } from './audit.ts'
+import { backupCommand } from './backup.ts'
 import { captureCommand } from './capture.ts'
 import { contextCommand } from './context.ts'
 import { ctlCommand } from './ctl.ts'
@@ -11,6 +12,7 @@ import { emulatorCommand } from './emulator.ts'
 import { keysCommand } from './keys.ts'
 import { nodeCommand } from './node.ts'
 import { oidcCommand } from './oidc.ts'
+import { restoreCommand } from './restore.ts'
 import { runCommandCommand } from './run.ts'
 import { serverCommand } from './server.ts'
 import { setupCommand } from './setup.ts'
@@ -43,6 +45,8 @@ export const commands: readonly Entry[] = [
   { name: 'trust', summary: 'Who on this node trusts the intercept CA', create: trustCommand },
   { name: 'keys', summary: 'Show and rotate the keys that sign workload tokens', create: keysCommand },
   { name: 'oidc', summary: 'Publish the OIDC issuer as static files', create: oidcCommand },
+  { name: 'backup', summary: 'Back up what the control plane keeps', create: backupCommand },
+  { name: 'restore', summary: 'Put a backup back', create: restoreCommand },
   { name: 'setup', summary: 'Print what to set up in a cloud', create: setupCommand },
   { name: 'context', summary: 'Choose the control plane that commands speak to', create: contextCommand },
   {

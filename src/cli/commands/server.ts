@@ -11,6 +11,7 @@ export async function serverCommand(cli: Cli): Promise<Command> {
     await runServer(settings, {
       signal,
       credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
+      passFile: env['PGPASSFILE'],
       saveAdminAccess: ({ name, server, token, caPem }) => {
         const file = contextFilePath(env)
         const context = { name, server, token: token.revealText(), ...(caPem !== undefined && { caPem }) }

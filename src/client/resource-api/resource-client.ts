@@ -96,6 +96,8 @@ export interface ResourceClient {
   rotateCredential(bindingName: string, place?: Place): Promise<RotatedCredential>
   keys(): Promise<readonly IssuerKey[]>
   rotateKeys(): Promise<IssuerKey>
+  /** The bytes of a backup of everything that the server keeps. */
+  backup(options: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>>
 }
 
 export interface ResourceClientOptions {
@@ -280,6 +282,7 @@ export function openResourceClient(options: ResourceClientOptions): ResourceClie
       return ((await call('/keys', {})) as { keys: IssuerKey[] }).keys
     },
     rotateKeys: () => call('/keys/rotate', { method: 'POST' }),
+    backup: async ({ signal }: { signal: AbortSignal }) => (await open('/backup', { signal })).body!,
   }
   // One untyped implementation serves every kind: the server answers with objects of the kind asked for.
   return untyped as unknown as ResourceClient

@@ -13,11 +13,11 @@ import { identityAdmission } from '#server/reconcile'
 import {
   openResourceCache,
   openResources,
-  openSqliteStore,
   type ResourceCache,
   type Resources,
   type Store,
 } from '#server/store'
+import { openStore, type SecretPlaces } from './open-store.ts'
 import type { ServerSettings } from './settings.ts'
 
 /** What everything else stands on: what is kept, and kept secret, in the data folder. */
@@ -36,22 +36,26 @@ export interface Foundation extends AsyncDisposable {
  */
 export async function openFoundation({
   settings,
-  credentialsDirectory,
+  places,
   clock,
   log,
   metrics,
 }: {
   settings: ServerSettings
-  credentialsDirectory: string | undefined
+  places: SecretPlaces
   clock: Clock
   log: Log
   metrics: Metrics
 }): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
   const { dataDir, sealingKeyFile, trustDomain, weakIdentities } = settings
-  const store = stack.use(await openSqliteStore({ path: join(dataDir, 'tideway.db') }))
+  const store = stack.use(await openStore(settings, { ...places, clock, log }))
   const file = sealingKeyFile ?? join(dataDir, 'sealing-key')
-  const sealingKey = await loadSealingKey({ store, file, credentialsDirectory })
+  const sealingKey = await loadSealingKey({
+    store,
+    file,
+    credentialsDirectory: places.credentialsDirectory,
+  })
   const custody = await openCustody(store, sealingKey)
   await holdTrustDomain(store, trustDomain)
   const audit = stack.use(await openAuditTrail({ directory: join(dataDir, 'audit'), clock, log, metrics }))
@@ -85,11 +89,7 @@ async function holdTrustDomain(store: Store, trustDomain: TrustDomain): Promise<
   await store.transaction([{ key, modRevision: 0 }], [{ type: 'put', key, value }])
   const held = Buffer.from((await store.get(key))!.value).toString()
   if (held === trustDomain) return
-  throw new Fault(
-    'SETTING_INVALID',
-    `the data folder belongs to the trust domain ${held}, not ${trustDomain}`,
-    {
-      hint: `start with --trust-domain ${held}, or with another --data-dir`,
-    },
-  )
+  throw new Fault('SETTING_INVALID', `the store belongs to the trust domain ${held}, not ${trustDomain}`, {
+    hint: `start with --trust-domain ${held}, or with another --data-dir or --store`,
+  })
 }

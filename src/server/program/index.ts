@@ -5,3 +5,4 @@
  */
 export { checkSettings, serverSettings, type ServerSettings } from './settings.ts'
 export { runServer, type AdminAccess, type RunServerOptions, type ServerReady } from './run-server.ts'
+export { readBackup, restoreBackup, type Restored } from './restore.ts'

@@ -14,9 +14,11 @@ import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#serve
 import { openApi } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
+import { backupRoute } from './backup-route.ts'
 import { openControl } from './control.ts'
 import { openFoundation } from './foundation.ts'
 import { openHealthServer } from './health.ts'
+import type { SecretPlaces } from './open-store.ts'
 import { rotateRoute } from './rotate-route.ts'
 import {
   checkSettings,
@@ -50,7 +52,7 @@ export interface AdminAccess {
   readonly caPem?: string
 }
 
-export interface RunServerOptions {
+export interface RunServerOptions extends SecretPlaces {
   readonly signal: AbortSignal
   readonly onReady?: (ready: ServerReady) => void
   /**
@@ -58,8 +60,6 @@ export interface RunServerOptions {
    * reset, unless `adminContext` is `none`.
    */
   readonly saveAdminAccess?: (access: AdminAccess) => void | Promise<void>
-  /** `$CREDENTIALS_DIRECTORY` as systemd sets it. */
-  readonly credentialsDirectory?: string | undefined
   readonly clock?: Clock
   readonly log?: Log
 }
@@ -90,7 +90,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const foundation = stack.use(
     await openFoundation({
       settings,
-      credentialsDirectory: options.credentialsDirectory,
+      places: options,
       clock,
       log,
       metrics,
@@ -162,6 +162,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
         issuerRoutes(issuer),
         enrollmentPlugin({ ...daemons, nodeEndpoint: node.nodeEndpoint }),
         rotateRoute(reconciler, audit),
+        backupRoute(store, { audit, clock }),
       ],
     }),
   )

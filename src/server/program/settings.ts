@@ -5,6 +5,7 @@ import type { LogLevel } from '#base/log'
 import { isLoopback, oneOf, text, type SettingSpec, type SettingsOf } from '#base/settings'
 import { parseTrustDomain, type TrustDomain } from '#model/identity'
 import type { HttpOverride } from '#server/exchange'
+import { parsePostgresUrl, type PostgresTarget } from '#server/store'
 
 export interface Listen {
   readonly host: string
@@ -36,6 +37,11 @@ function connectTo(value: unknown): readonly HttpOverride[] {
     const [{ host, port }, target] = [listen(from), listen(to)]
     return { host: host.toLowerCase(), port, address: target.host, addressPort: target.port }
   })
+}
+
+/** `sqlite`: the file in the data folder. */
+function storePlace(value: unknown): 'sqlite' | PostgresTarget {
+  return value === 'sqlite' ? value : parsePostgresUrl(text(value))
 }
 
 function switchValue(value: unknown): boolean {
@@ -77,6 +83,17 @@ const optional = <T>(parse: (value: unknown) => T, help: string, placeholder: st
 /** The settings of `tideway server`: the option is the key in kebab case. */
 export const serverSettings = {
   dataDir: setting(text, defaultDataDir(), 'folder of database, audit trail and sealing key', 'DIR'),
+  store: setting<'sqlite' | PostgresTarget>(
+    storePlace,
+    'sqlite',
+    'where everything is kept: a file in the data folder, or a PostgreSQL database that several servers share',
+    'sqlite|postgres://USER@HOST:PORT/DATABASE',
+  ),
+  storePasswordFile: optional(
+    text,
+    'file (0600) of the database password; else the systemd credential tideway-store-password, or PGPASSFILE',
+    'FILE',
+  ),
   listen: setting(
     listen,
     { host: '127.0.0.1', port: 8443 },
