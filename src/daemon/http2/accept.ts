@@ -2,6 +2,7 @@ import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import type { RawHeaders } from './fields.ts'
 import { RequestStream } from './request-stream.ts'
+import { connectionWindowBytes, streamWindowBytes } from './windows.ts'
 
 /** A client's connection that speaks HTTP/2. */
 export interface AcceptedHttp2 {
@@ -48,10 +49,12 @@ export function acceptHttp2(
       maxConcurrentStreams: options.maxStreams,
       maxHeaderListSize: 64 * 1024,
       enableConnectProtocol: true,
+      initialWindowSize: streamWindowBytes,
     },
   })
   // node:http2 waits for this event, which a server's socket gets from no one else.
   socket.emit('secureConnect')
+  session.setLocalWindowSize(connectionWindowBytes)
   session.on('error', () => session.destroy())
   session.on('close', options.onClose)
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: RawHeaders) => {

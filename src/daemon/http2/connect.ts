@@ -2,6 +2,7 @@ import { connect } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { Fault } from '#base/errors'
 import { ResponseStream } from './response-stream.ts'
+import { connectionWindowBytes, streamWindowBytes } from './windows.ts'
 
 /** A connection to an upstream that speaks HTTP/2, for many requests at a time. */
 export interface ConnectedHttp2 {
@@ -19,9 +20,6 @@ export interface ConnectedHttp2 {
   close(): void
   destroy(): void
 }
-
-/** What upstream may have in flight on one stream while the client does not read, in bytes. */
-const windowBytes = 256 * 1024
 
 const bounds = {
   maxHeaderListPairs: 128,
@@ -44,7 +42,7 @@ export function connectHttp2(
   const session = connect('https://upstream', {
     ...bounds,
     createConnection: () => socket,
-    settings: { enablePush: false, initialWindowSize: windowBytes },
+    settings: { enablePush: false, initialWindowSize: streamWindowBytes },
   })
   let streams = 0
   const connection: ConnectedHttp2 = {
@@ -84,6 +82,7 @@ export function connectHttp2(
     })
     session.once('remoteSettings', () => {
       socket.setTimeout(0, onTimeout)
+      session.setLocalWindowSize(connectionWindowBytes)
       resolve(connection)
     })
   })

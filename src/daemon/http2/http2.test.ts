@@ -206,3 +206,21 @@ test('an upstream that closes instead of telling its settings is not connected t
   server.destroy()
   await assert.rejects(connectHttp2(client, { timeoutMs: 60_000 }), { code: 'UPSTREAM_UNREACHABLE' })
 })
+
+test('what is not read stays with its sender, each stream by itself', async () => {
+  using side = await openServerSide()
+  const window = 256 * 1024
+  const underWay = window + 2 * 64 * 1024
+  const [stalled, other] = [side.next(), side.next()]
+  const pouring = Array.from({ length: 2 }, () => {
+    const stream = side.session.request({ ':method': 'PUT', 'content-length': 8 * window })
+    stream.on('error', () => {})
+    stream.end(Buffer.alloc(8 * window))
+    return stream
+  })
+  const unread = await stalled
+  // The second goes through whole while the first waits.
+  assert.ok((await readAll(await other)).length > 8 * window)
+  assert.ok(unread.readableLength <= underWay)
+  assert.ok(pouring[0]!.writableLength > 0, 'the client could send all of it')
+})

@@ -7,7 +7,10 @@ export interface Limits {
   /** Of which a part of the ClientHello has come: a whole one at once does not count. */
   readonly maxPartialHellos: number
   readonly maxPartialHellosPerIdentity: number
-  /** Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them. */
+  /**
+   * Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them. Each may
+   * have 384 KiB of its body with us while upstream does not read.
+   */
   readonly maxStreams: number
   readonly maxStreamsPerIdentity: number
   readonly maxStreamsPerConnection: number
@@ -47,8 +50,8 @@ export const defaultLimits: Limits = Object.freeze({
   maxConnectionsPerIdentity: 4096,
   maxPartialHellos: 2048,
   maxPartialHellosPerIdentity: 512,
-  maxStreams: 8192,
-  maxStreamsPerIdentity: 4096,
+  maxStreams: 4096,
+  maxStreamsPerIdentity: 2048,
   maxStreamsPerConnection: 100,
   maxIdleUpstreams: 1024,
   maxIdleUpstreamsPerKey: 128,
