@@ -38,7 +38,11 @@ interface Attempt {
 
 export function openIdTokenVerifier(
   trust: OidcTrust,
-  { http, clock }: { http: HttpClient; clock: Clock },
+  {
+    http,
+    clock,
+    cooldownMs = keysCooldownMs,
+  }: { http: Pick<HttpClient, 'request'>; clock: Clock; cooldownMs?: number },
 ): IdTokenVerifier {
   const { issuer, audiences } = trust
   let attempt: Attempt | undefined
@@ -74,7 +78,7 @@ export function openIdTokenVerifier(
       throw new Fault('EXCHANGE_FAILED', 'the provider has no safe jwks_uri')
     return createRemoteJWKSet(url, {
       timeoutDuration: timeoutMs,
-      cooldownDuration: keysCooldownMs,
+      cooldownDuration: cooldownMs,
       cacheMaxAge: keysMaxAgeMs,
       [joseFetch]: get,
     })
@@ -107,7 +111,7 @@ export function openIdTokenVerifier(
       })
       // OpenID Connect Core section 3.1.3.7: a token for several parties says which of them it was issued to.
       const { azp, aud } = payload
-      if (azp === undefined ? [aud].flat().length > 1 : !audiences.includes(String(azp))) {
+      if (azp === undefined ? [aud].flat().length > 1 : typeof azp !== 'string' || !audiences.includes(azp)) {
         throw new Fault('TOKEN_INVALID', 'the token was issued to another party (azp)')
       }
       return payload

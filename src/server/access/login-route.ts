@@ -36,7 +36,7 @@ export function loginRoute(cache: Pick<ResourceCache, 'get' | 'list'>): FastifyP
     ]
   }
   return async (app) => {
-    app.get('/login', { config: { public: true } as object }, () => ({
+    app.get('/login', { config: { public: true } }, () => ({
       clients: cache.list('OIDCClient', defaultNamespace).flatMap(describe),
     }))
   }

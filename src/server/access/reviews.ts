@@ -43,7 +43,7 @@ const tokenRequest = Type.Object({
 function reader<S extends TSchema>(kind: string, schema: S): (body: unknown) => Static<S> {
   const validator = Compile(schema)
   return (body) => {
-    if (validator.Check(body)) return body as Static<S>
+    if (validator.Check(body)) return body
     throw invalid(kind, 'spec', 'Invalid value: not of the form that is expected')
   }
 }

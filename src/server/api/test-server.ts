@@ -69,6 +69,7 @@ export interface TestServer extends AsyncDisposable {
   readonly store: Store
   readonly resources: Resources
   readonly client: ResourceClient
+  readonly clock: ReturnType<typeof openTestClock>
   /** Warnings that the client was told. */
   readonly warnings: string[]
   /** A plain request; `authorization: null` sends none. */
@@ -130,6 +131,7 @@ export async function openTestServer(
       access: control.access,
       audit,
       issuer: { keys: () => [key], rotate: async () => ({ ...key, kid: 'k2', state: 'published' }) },
+      clock,
       log: silentLog,
       version: '0.1.0',
       plugins: [...control.plugins, ...(options.plugins ?? [])],
@@ -175,6 +177,7 @@ export async function openTestServer(
     store,
     resources,
     client,
+    clock,
     warnings,
     ask(
       method,

@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { AuditRecord, ChangeRecord } from '#model/audit'
+import { core, rbac, service } from './test-objects.ts'
+import { openTestServer, type TestServer } from './test-server.ts'
+
+const home = 'riptides-system'
+const services = `/apis/${core}/namespaces/${home}/services`
+const rbacPath = (plural: string, namespace: string | undefined = home) =>
+  `/apis/${rbac}/${namespace === undefined ? '' : `namespaces/${namespace}/`}${plural}`
+
+interface Rule {
+  verbs: string[]
+  apiGroups?: string[]
+  resources?: string[]
+  nonResourceURLs?: string[]
+}
+
+const onServices = (...verbs: string[]): Rule => ({
+  verbs,
+  apiGroups: ['core.riptides.io'],
+  resources: ['services'],
+})
+
+/** A server, and service accounts of it that may do what a test lets them. */
+async function openHall(): Promise<TestServer & { account: typeof account; until: typeof until }> {
+  const server = await openTestServer()
+
+  async function token(name: string): Promise<string> {
+    const path = `/api/v1/namespaces/${home}/serviceaccounts/${name}/token`
+    const answer = await server.ask('POST', path, { body: {} })
+    return (JSON.parse(answer.body) as { status: { token: string } }).status.token
+  }
+
+  /** Asks until the answer is one that is waited for: rights take effect a moment after they are written. */
+  async function until(ask: () => ReturnType<TestServer['ask']>, status: number) {
+    for (;;) {
+      const answer = await ask()
+      if (answer.status === status) return answer
+    }
+  }
+
+  /** A new account with a role of these rules, in its namespace or everywhere. */
+  async function account(name: string, rules: Rule[], { everywhere = false } = {}) {
+    await server.client.create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } })
+    const [role, binding] = everywhere
+      ? (['ClusterRole', 'ClusterRoleBinding'] as const)
+      : (['Role', 'RoleBinding'] as const)
+    await server.client.create({ apiVersion: rbac, kind: role, metadata: { name }, rules })
+    await server.client.create({
+      apiVersion: rbac,
+      kind: binding,
+      metadata: { name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace: home }],
+      roleRef: { kind: role as 'ClusterRole', name },
+    })
+    const authorization = `Bearer ${await token(name)}`
+    const ask = (method: string, path: string, body?: unknown) =>
+      server.ask(method, path, { authorization, ...(body !== undefined && { body }) })
+    const review = (verb: string, resource: string, group: string) =>
+      ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+        spec: { resourceAttributes: { verb, resource, group, namespace: home } },
+      })
+    const selfReviews = { verbs: ['create'], apiGroups: ['authorization.k8s.io'], resources: ['*'] }
+    await server.client
+      .create({ apiVersion: rbac, kind: 'ClusterRole', metadata: { name: 'reviews' }, rules: [selfReviews] })
+      .catch(() => {})
+    await server.client.create({
+      apiVersion: rbac,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: `${name}-reviews` },
+      subjects: [{ kind: 'ServiceAccount', name, namespace: home }],
+      roleRef: { kind: 'ClusterRole', name: 'reviews' },
+    })
+    await until(() => review('get', 'services', 'core.riptides.io'), 201)
+    return { authorization, ask, review }
+  }
+
+  return Object.assign(server, { account, until })
+}
+
+const message = ({ body }: { body: string }) => (JSON.parse(body) as { message: string }).message
+const changes = (records: readonly AuditRecord[]) =>
+  records.filter((record): record is ChangeRecord => record.type === 'change')
+
+describe('a request is served to whom a role allows it', () => {
+  test('and refused to others with the words of Kubernetes', async () => {
+    await using hall = await openHall()
+    const { ask } = await hall.account('reader', [onServices('get', 'list')])
+    assert.equal((await ask('GET', services)).status, 200)
+    const refused = await ask('POST', services, service())
+    assert.equal(refused.status, 403)
+    assert.deepEqual(JSON.parse(refused.body), {
+      apiVersion: 'v1',
+      kind: 'Status',
+      metadata: {},
+      status: 'Failure',
+      message:
+        'services.core.riptides.io is forbidden: User "system:serviceaccount:riptides-system:reader" cannot create ' +
+        'resource "services" in API group "core.riptides.io" in the namespace "riptides-system"',
+      reason: 'Forbidden',
+      details: { kind: 'services', group: 'core.riptides.io' },
+      code: 403,
+    })
+  })
+
+  test('on every route: resources, watches, statuses, paths, and what does not exist', async () => {
+    await using hall = await openHall()
+    await hall.client.create(service())
+    const { ask } = await hall.account('reader', [onServices('get')])
+    const refused: [method: string, path: string][] = [
+      ['GET', services],
+      ['GET', `${services}?watch=true`],
+      ['GET', `${services}?watch=1`],
+      ['POST', services],
+      ['PUT', `${services}/aws`],
+      ['PATCH', `${services}/aws`],
+      ['DELETE', `${services}/aws`],
+      ['DELETE', services],
+      ['GET', `${services}/aws/status`],
+      ['PUT', `${services}/aws/status`],
+      ['GET', `/apis/${core}/services`],
+      ['GET', `/apis/${core}/namespaces/other/services/aws`],
+      ['GET', `/api/v1/namespaces/${home}/secrets`],
+      ['GET', `/api/v1/namespaces/${home}/Secrets`],
+      ['GET', `/api/v1/namespaces/${home}/%73ecrets`],
+      ['GET', `/api/v1/namespaces/${home}/services%2Faws`],
+      ['POST', `/api/v1/namespaces/${home}/serviceaccounts/reader/token`],
+      ['GET', '/audit'],
+      ['GET', '/audit?follow=true'],
+      ['GET', '/keys'],
+      ['POST', '/keys/rotate'],
+      ['GET', '/no-such-path'],
+      ['GET', '/apis/no.such/v1/things'],
+      ['POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews'],
+    ]
+    for (const [method, path] of refused) {
+      const { status } = await ask(method, path, method === 'GET' || method === 'DELETE' ? undefined : {})
+      assert.equal(status, 403, `${method} ${path}`)
+    }
+    assert.equal((await ask('GET', `${services}/aws`)).status, 200)
+    assert.equal((await hall.client.get('Service', 'aws')).metadata.name, 'aws')
+  })
+
+  test('in any spelling of a kind that is understood', async () => {
+    await using hall = await openHall()
+    const rule = { verbs: ['list'], apiGroups: ['core.riptides.io'], resources: ['workloadidentitys'] }
+    const { ask } = await hall.account('reader', [rule])
+    for (const plural of ['workloadidentitys', 'workloadidentities']) {
+      assert.equal((await ask('GET', `/apis/${core}/namespaces/${home}/${plural}`)).status, 200)
+    }
+  })
+
+  test('what was refused to whom is in the audit trail, and which fields an update changed', async () => {
+    await using hall = await openHall()
+    const { ask } = await hall.account('writer', [onServices('create', 'update')])
+    await ask('POST', services, service())
+    await ask('PUT', `${services}/aws`, service({ app: 'y', team: 'z' }))
+    await ask('DELETE', `${services}/aws`)
+    const who = {
+      actor: 'system:serviceaccount:riptides-system:writer',
+      groups: ['system:serviceaccounts', 'system:serviceaccounts:riptides-system'],
+      provider: 'service-account',
+      namespace: home,
+      object: 'Service/aws',
+    }
+    const records = changes(await hall.auditTrail()).filter(({ actor }) => actor === who.actor)
+    const [created, updated, deleted] = records.map(({ type: _, id: __, at: ___, ...rest }) => rest)
+    assert.deepEqual(created, { ...who, verb: 'create', outcome: 'ok' })
+    assert.deepEqual(updated, {
+      ...who,
+      verb: 'update',
+      changed: ['spec.labels.app', 'spec.labels.team'],
+      outcome: 'ok',
+    })
+    assert.deepEqual([deleted?.verb, deleted?.outcome], ['delete', 'refused'])
+    assert.match(deleted!.message!, /cannot delete resource "services"/)
+  })
+})
+
+describe('nobody gives himself, or others, more than he has', () => {
+  const writesRoles: Rule = {
+    verbs: ['*'],
+    apiGroups: ['rbac.authorization.k8s.io'],
+    resources: ['roles', 'rolebindings'],
+  }
+  const binding = (name: string, kind: string, role: string) => ({
+    apiVersion: rbac,
+    kind: 'RoleBinding',
+    metadata: { name },
+    subjects: [{ kind: 'ServiceAccount', name: 'climber' }],
+    roleRef: { kind, name: role },
+  })
+
+  test('neither by binding a greater role, nor by writing one, nor by editing one that is bound', async () => {
+    await using hall = await openHall()
+    const everything = { verbs: ['*'], apiGroups: ['*'], resources: ['*'] }
+    await hall.client.create({
+      apiVersion: rbac,
+      kind: 'ClusterRole',
+      metadata: { name: 'everything' },
+      rules: [everything],
+    })
+    // A star over verbs holds bind and escalate too; take the verbs one by one.
+    const verbs = ['create', 'update', 'patch', 'delete', 'get']
+    const { ask, authorization } = await hall.account('climber', [
+      { ...writesRoles, verbs },
+      onServices('get'),
+    ])
+    const forbidden: [method: string, path: string, body: unknown][] = [
+      ['POST', rbacPath('rolebindings'), binding('up', 'ClusterRole', 'everything')],
+      ['POST', rbacPath('rolebindings'), binding('up', 'Role', 'to-come')],
+      [
+        'POST',
+        rbacPath('roles'),
+        { apiVersion: rbac, kind: 'Role', metadata: { name: 'to-come' }, rules: [everything] },
+      ],
+      [
+        'PUT',
+        rbacPath('roles/climber'),
+        { apiVersion: rbac, kind: 'Role', metadata: { name: 'climber' }, rules: [everything] },
+      ],
+    ]
+    for (const [method, path, body] of forbidden) {
+      const answer = await ask(method, path, body)
+      assert.equal(answer.status, 403, `${method} ${path}`)
+      assert.match(
+        message(answer),
+        /is attempting to grant RBAC permissions not currently held|not found: it can be/,
+      )
+    }
+    const patched = await hall.ask('PATCH', rbacPath('roles/climber'), {
+      authorization,
+      body: { rules: [everything] },
+      contentType: 'application/merge-patch+json',
+    })
+    assert.equal(patched.status, 403)
+    const within = {
+      apiVersion: rbac,
+      kind: 'Role',
+      metadata: { name: 'lesser' },
+      rules: [onServices('get')],
+    }
+    assert.equal((await ask('POST', rbacPath('roles'), within)).status, 201)
+    await hall.until(() => ask('POST', rbacPath('rolebindings'), binding('same', 'Role', 'lesser')), 201)
+    // The role of a binding stays; with another one it would be another binding.
+    const moved = await ask(
+      'PUT',
+      rbacPath('rolebindings/same'),
+      binding('same', 'ClusterRole', 'everything'),
+    )
+    assert.match(message(moved), /cannot change roleRef/)
+    // Cluster-wide rights are out of reach altogether.
+    assert.equal((await ask('POST', rbacPath('clusterrolebindings', undefined), {})).status, 403)
+    assert.equal((await ask('GET', `/api/v1/namespaces/${home}/secrets`)).status, 403)
+  })
+
+  test('refusals are in the audit trail as refused', async () => {
+    await using hall = await openHall()
+    const { ask } = await hall.account('climber', [{ ...writesRoles, verbs: ['create'] }])
+    const rules = [onServices('get')]
+    await ask('POST', rbacPath('roles'), { apiVersion: rbac, kind: 'Role', metadata: { name: 'x' }, rules })
+    const last = changes(await hall.auditTrail()).findLast(({ object }) => object === 'Role/x')
+    assert.equal(last?.outcome, 'refused')
+  })
+})
+
+describe('a right that is taken away', () => {
+  test('ends a watch that lives on it', async () => {
+    await using hall = await openHall()
+    const { authorization } = await hall.account('watcher', [onServices('watch', 'list')])
+    const ended = hall.ask('GET', `${services}?watch=true`, { authorization })
+    await hall.client.delete('RoleBinding', 'watcher')
+    const { status, body } = await ended
+    // Either it ended, or it was never opened: the right may have gone first.
+    assert.ok(status === 403 || body === '')
+    await hall.until(() => hall.ask('GET', services, { authorization }), 403)
+  })
+
+  test('as does the end of the account', async () => {
+    await using hall = await openHall()
+    const { authorization } = await hall.account('watcher', [onServices('watch', 'list')])
+    const ended = hall.ask('GET', `${services}?watch=true`, { authorization })
+    await hall.client.delete('ServiceAccount', 'watcher')
+    assert.ok([200, 401].includes((await ended).status))
+    assert.equal((await hall.ask('GET', services, { authorization })).status, 401)
+  })
+})
+
+describe('questions about rights', () => {
+  test('what may I, in detail, and who am I', async () => {
+    await using hall = await openHall()
+    const { ask, review } = await hall.account('asker', [onServices('get')])
+    const allowed = async (...what: Parameters<typeof review>) =>
+      (JSON.parse((await review(...what)).body) as { status: { allowed: boolean } }).status.allowed
+    assert.equal(await allowed('get', 'services', 'core.riptides.io'), true)
+    assert.equal(await allowed('delete', 'services', 'core.riptides.io'), false)
+    const rules = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
+      spec: { namespace: home },
+    })
+    const { resourceRules } = (JSON.parse(rules.body) as { status: { resourceRules: Rule[] } }).status
+    assert.ok(resourceRules.some(({ resources }) => resources?.includes('services')))
+    const me = await hall.ask('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', { body: {} })
+    assert.deepEqual((JSON.parse(me.body) as { status: object }).status, {
+      userInfo: { username: 'system:admin', groups: ['system:masters', 'system:authenticated'] },
+    })
+  })
+
+  test('what may somebody else, and only the one who may ask', async () => {
+    await using hall = await openHall()
+    const ask = (spec: object) =>
+      hall.ask('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', { body: { spec } })
+    const nonResourceAttributes = { verb: 'get', path: '/audit' }
+    for (const [groups, allowed] of [
+      [['system:masters'], true],
+      [['others'], false],
+    ] as const) {
+      const { body } = await ask({ user: 'x', groups, nonResourceAttributes })
+      assert.equal((JSON.parse(body) as { status: { allowed: boolean } }).status.allowed, allowed)
+    }
+    assert.equal((await ask({ user: 'x' })).status, 422)
+    assert.equal((await ask({ nonResourceAttributes })).status, 422)
+    assert.equal((await ask({ user: 'x', nonResourceAttributes, resourceAttributes: {} })).status, 422)
+    const local = `/apis/authorization.k8s.io/v1/namespaces/${home}/localsubjectaccessreviews`
+    for (const namespace of ['other', undefined]) {
+      const body = {
+        spec: { user: 'x', resourceAttributes: { verb: 'get', resource: 'secrets', namespace } },
+      }
+      assert.equal((await hall.ask('POST', local, { body })).status, 422)
+    }
+  })
+})
