@@ -27,6 +27,7 @@ test('on this machine there is no TLS unless it is asked for', () => {
   assert.deepEqual(parsePostgresUrl('postgres://tideway@localhost/control?sslmode=verify-full').tls, {})
   const { host, tls, database } = parsePostgresUrl('postgres://tideway@/control?host=/run/postgresql')
   assert.deepEqual([host, tls, database], ['/run/postgresql', undefined, 'control'])
+  assert.equal(parsePostgresUrl('postgres://tideway@:6432/control?host=/run/postgresql').port, 6432)
 })
 
 for (const [text, reason] of [

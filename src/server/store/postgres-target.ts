@@ -28,7 +28,7 @@ const parameters = ['host', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey']
  */
 export function parsePostgresUrl(text: string): PostgresTarget {
   // A socket's folder stands in `host`: the place of the host is empty then, which URL takes only without a user.
-  const url = URL.parse(text.replace(/^(postgres(?:ql)?:\/\/(?:[^/@]*@)?)(?=[/?])/, '$1socket.invalid'))
+  const url = URL.parse(text.replace(/^(postgres(?:ql)?:\/\/(?:[^/@]*@)?)(?=[:/?])/, '$1socket.invalid'))
   if (!url || !/^postgres(ql)?:$/.test(url.protocol)) {
     throw new TypeError('postgres://USER@HOST:PORT/DATABASE is expected')
   }
