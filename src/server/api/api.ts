@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { Access, Hold, Principal } from '#server/access'
@@ -50,6 +51,7 @@ export interface ApiOptions {
   readonly access: Access
   readonly audit: AuditTrail
   readonly issuer: Pick<TokenIssuer, 'keys' | 'rotate'>
+  readonly clock: Clock
   readonly log: Log
   readonly version: string
   /** Further routes; those with `config.public` are served to anyone. */

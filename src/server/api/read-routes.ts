@@ -1,83 +1,77 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { jittered, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
-import type { Kind, Resource } from '#model/resource'
+import type { Kind, KindDefinition, Resource } from '#model/resource'
 import type { Resources } from '#server/store'
+import { listPart } from './list.ts'
+import { listOptionsFrom } from './list-options.ts'
 import {
   collectionPaths,
   kindOf,
   objectPaths,
-  single,
   statusPaths,
   type Params,
-  type Query,
   type ResourceRequest,
 } from './resource-request.ts'
-import { badRequest, statusOf } from './status.ts'
-import { sendLines, timeoutSignal } from './watch.ts'
+import { statusOf } from './status.ts'
+import { representationFor } from './table.ts'
+import { watchEvents } from './watch-events.ts'
+import { sendLines } from './watch.ts'
 
-/** The one name that a list is restricted to, by the only field selector there is. */
-function selectedName(query: Query): string | undefined {
-  // A selector that were ignored would make `delete -l` delete everything.
-  if (single(query, 'labelSelector') !== undefined) throw badRequest('label selectors are not supported')
-  const selector = single(query, 'fieldSelector')
-  if (selector === undefined) return undefined
-  const match = /^metadata\.name==?([a-z0-9.-]+)$/.exec(selector)
-  if (!match) throw badRequest('the only field selector supported is metadata.name=NAME')
-  return match[1]
-}
+// As Kubernetes' API servers do: clients come back, and not all at once.
+const longestWatchSeconds = 3600
 
 /** Get, list and watch on the resource paths of Kubernetes for every kind. */
 export function readRoutes(
   app: FastifyInstance,
-  { resources, log, signal }: { resources: Resources; log: Log; signal: AbortSignal },
+  {
+    resources,
+    clock,
+    log,
+    signal,
+    random = Math.random,
+  }: { resources: Resources; clock: Clock; log: Log; signal: AbortSignal; random?: () => number },
 ): void {
-  async function list(request: ResourceRequest, reply: FastifyReply) {
-    const { kind, apiVersion } = kindOf(request.params)
-    const { namespace } = request.params
-    const name = selectedName(request.query)
-    const wanted = ({ metadata }: Resource) => name === undefined || metadata.name === name
-    const watch = single(request.query, 'watch')
-    if (watch === 'true' || watch === '1') return watchKind(request, reply, kind, wanted)
-    const { items, resourceVersion } = await resources.list(kind, namespace)
-    return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion }, items: items.filter(wanted) }
-  }
+  const representation = ({ headers, query }: ResourceRequest, definition: KindDefinition<Kind>) =>
+    representationFor(headers.accept, definition, { query, clock })
 
-  async function watchKind(
-    request: ResourceRequest,
-    reply: FastifyReply,
-    kind: Kind,
-    wanted: (object: Resource) => boolean,
-  ) {
+  async function list(request: ResourceRequest, reply: FastifyReply) {
+    const definition = kindOf(request.params)
     const { namespace } = request.params
-    const from = single(request.query, 'resourceVersion')
-    const timeout = single(request.query, 'timeoutSeconds')
-    if (timeout !== undefined && !/^\d{1,5}$/.test(timeout))
-      throw badRequest('timeoutSeconds must be a number')
+    const options = listOptionsFrom(request.query, definition)
+    const form = representation(request, definition)
+    if (!options.watch) {
+      const { objects, metadata } = await listPart(resources, definition, namespace, options)
+      return form.list(objects, metadata)
+    }
+    const { timeoutSeconds = jittered(longestWatchSeconds, 0.5, random) } = options
+    const seconds = Math.min(timeoutSeconds, longestWatchSeconds)
+    const expiry = AbortSignal.timeout(Math.round(seconds * 1000))
     await sendLines(request, reply, {
       contentType: 'application/json',
-      signal: AbortSignal.any([signal, timeoutSignal(timeout === undefined ? undefined : Number(timeout))]),
+      signal,
       log,
-      async *lines(signal) {
-        let fromRevision = from
-        // Without a revision, or with 0, a watch begins with what there is.
-        if (fromRevision === undefined || fromRevision === '0') {
-          const listed = await resources.list(kind, namespace)
-          for (const object of listed.items.filter(wanted)) yield { type: 'ADDED', object }
-          fromRevision = listed.resourceVersion
-        }
-        for await (const events of resources.watch(kind, { fromRevision, namespace, signal })) {
-          for (const { type, object } of events) if (wanted(object)) yield { type, object }
-        }
-      },
+      lines: (signal) =>
+        watchEvents(resources, {
+          definition,
+          namespace,
+          options,
+          representation: form,
+          clock,
+          expiry,
+          signal,
+        }),
       onError: (error) => ({ type: 'ERROR', object: statusOf(error) }),
     })
     return reply
   }
 
-  const get = async ({ params }: ResourceRequest) => {
-    const { kind } = kindOf(params)
-    return expectFound(params, await resources.get(kind, params.namespace ?? '', params.name!))
+  const get = async (request: ResourceRequest) => {
+    const { params } = request
+    const definition = kindOf(params)
+    const object = await resources.get(definition.kind, params.namespace ?? '', params.name!)
+    return representation(request, definition).object(expectFound(params, object))
   }
 
   for (const path of collectionPaths) app.get(path, list as never)

@@ -5,7 +5,7 @@ import { fieldErrorsOf } from '#model/resource'
 export interface Status {
   readonly apiVersion: 'v1'
   readonly kind: 'Status'
-  readonly metadata: Record<string, never>
+  readonly metadata: { readonly continue?: string }
   readonly status: 'Success' | 'Failure'
   readonly message?: string
   readonly reason?: string
@@ -15,6 +15,7 @@ export interface Status {
     readonly kind?: string
     readonly uid?: string
     readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field: string }[]
+    readonly retryAfterSeconds?: number
   }
   readonly code: number
 }
@@ -61,10 +62,15 @@ export function faultStatus(fault: Fault, details: Status['details'] = {}): Stat
 export class RequestRefusal extends Error {
   readonly status: Status
 
-  constructor(code: number, reason: string, message: string) {
+  constructor(
+    code: number,
+    reason: string,
+    message: string,
+    { details, metadata = {} }: Partial<Pick<Status, 'details' | 'metadata'>> = {},
+  ) {
     super(message)
     this.name = 'RequestRefusal'
-    this.status = failure(code, reason, message)
+    this.status = { ...failure(code, reason, message, details), metadata }
   }
 }
 

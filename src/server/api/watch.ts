@@ -47,8 +47,3 @@ export async function sendLines(
   // A client that goes away is no failure.
   await pipeline(Readable.from(text()), reply.raw).catch(() => {})
 }
-
-/** Aborts after `seconds`, or never. */
-export function timeoutSignal(seconds: number | undefined): AbortSignal {
-  return seconds === undefined ? new AbortController().signal : AbortSignal.timeout(seconds * 1000)
-}

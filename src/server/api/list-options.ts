@@ -1,0 +1,110 @@
+import { invalidResource, type KindDefinition } from '#model/resource'
+import { single, type Query } from './resource-request.ts'
+import { selectionFrom, type Selection } from './selectors.ts'
+import { badRequest } from './status.ts'
+
+/** Where a list goes on: after a position, at the revision of the parts before. */
+export interface Continuation {
+  /** Absent: at the present one, for that of the parts before is no longer known. */
+  readonly revision?: string
+  readonly after: string
+}
+
+/** What a request for a collection asks, in the terms of Kubernetes' `ListOptions`. */
+export interface ListOptions {
+  readonly selection: Selection
+  readonly watch: boolean
+  readonly limit: number
+  readonly continuation: Continuation | undefined
+  /** Absent: the newest there is, which is also what 0 means here. */
+  readonly resourceVersion: string | undefined
+  /** Whether exactly that version is wanted, not one that is no older. */
+  readonly exact: boolean
+  readonly bookmarks: boolean
+  readonly sendInitialEvents: boolean | undefined
+  readonly timeoutSeconds: number | undefined
+}
+
+/** Opaque to clients; Kubernetes' form, with -1 for the present revision. */
+export function continueToken({ revision, after }: Continuation): string {
+  const token = { v: 'meta.k8s.io/v1', rv: revision === undefined ? -1 : Number(revision), start: after }
+  return Buffer.from(JSON.stringify(token)).toString('base64url')
+}
+
+function readContinuation(token: string): Continuation {
+  try {
+    const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString()) as Record<string, unknown>
+    if (v === 'meta.k8s.io/v1' && Number.isSafeInteger(rv) && typeof start === 'string') {
+      return rv === -1 ? { after: start } : { revision: String(rv), after: start }
+    }
+  } catch {
+    // As any other that is none of ours.
+  }
+  throw badRequest('continue key is not valid: it must be taken from the answer before')
+}
+
+function flag(query: Query, name: string): boolean | undefined {
+  const value = single(query, name)
+  if (value === undefined) return undefined
+  if (value === 'true' || value === '1') return true
+  if (value === 'false' || value === '0') return false
+  throw badRequest(`${name} must be true or false`)
+}
+
+function count(query: Query, name: string): number | undefined {
+  const value = single(query, name)
+  if (value !== undefined && !/^\d{1,9}$/.test(value)) throw badRequest(`${name} must be a number`)
+  return value === undefined ? undefined : Number(value)
+}
+
+function refuse(field: string, message: string): never {
+  const error = { reason: 'FieldValueForbidden', field, message: `Forbidden: ${message}` } as const
+  throw invalidResource('ListOptions.meta.k8s.io ""', [error])
+}
+
+/** @throws RequestRefusal 400, Fault RESOURCE_INVALID for options that do not go together */
+export function listOptionsFrom(query: Query, definition: KindDefinition): ListOptions {
+  const watch = flag(query, 'watch') ?? false
+  const given = single(query, 'resourceVersion')
+  const match = single(query, 'resourceVersionMatch')
+  const token = single(query, 'continue')
+  const sendInitialEvents = flag(query, 'sendInitialEvents')
+  const limit = count(query, 'limit') ?? 0
+  if (given !== undefined && !/^\d{1,15}$/.test(given)) throw badRequest('resourceVersion must be a number')
+  if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
+    refuse('resourceVersionMatch', 'it must be Exact or NotOlderThan')
+  }
+  if (watch) {
+    if (sendInitialEvents !== undefined && match !== 'NotOlderThan') {
+      refuse(
+        'resourceVersionMatch',
+        'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+      )
+    }
+    if (sendInitialEvents === undefined && match !== undefined) {
+      refuse('resourceVersionMatch', 'it is forbidden for watch unless sendInitialEvents is provided')
+    }
+  } else {
+    if (sendInitialEvents !== undefined) refuse('sendInitialEvents', 'it is forbidden for list')
+    if (match !== undefined && given === undefined) {
+      refuse('resourceVersionMatch', 'it is forbidden unless resourceVersion is provided')
+    }
+    if (match === 'Exact' && given === '0') refuse('resourceVersionMatch', 'Exact is forbidden for 0')
+    if (token !== undefined && (match !== undefined || (given ?? '0') !== '0')) {
+      refuse('continue', 'no resourceVersion can be given beside it')
+    }
+  }
+  const resourceVersion = given === '0' ? undefined : given
+  return {
+    selection: selectionFrom(query, definition),
+    watch,
+    limit: limit === 0 ? Infinity : limit,
+    continuation: token === undefined ? undefined : readContinuation(token),
+    resourceVersion,
+    // A first part of so many objects has always meant that very version.
+    exact: match === 'Exact' || (match === undefined && limit > 0 && resourceVersion !== undefined),
+    bookmarks: flag(query, 'allowWatchBookmarks') ?? false,
+    sendInitialEvents,
+    timeoutSeconds: count(query, 'timeoutSeconds') || undefined,
+  }
+}
