@@ -28,9 +28,13 @@ const bounds = {
   strictSingleValueFields: false,
 }
 
+/** Other errors are of the socket, or tell that the client has given up itself. */
+const violations = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
+
 /**
  * Becomes the HTTP/2 server on a connection whose TLS is established, with at most `maxStreams` requests at a time.
- * Each is given to `onRequest`; errors end the connection, and `onClose` is called once.
+ * Each is given to `onRequest`; errors end the connection, and `onClose` is called once: with what
+ * the client did where it broke the rules of the connection.
  */
 export function acceptHttp2(
   socket: TLSSocket,
@@ -38,7 +42,7 @@ export function acceptHttp2(
     maxStreams: number
     random: (size: number) => Buffer
     onRequest: (request: RequestStream) => void
-    onClose: () => void
+    onClose: (violation?: string) => void
   },
 ): AcceptedHttp2 {
   // HTTP/2 knows no half-open connection: a peer that sends nothing any more grants no window either.
@@ -55,8 +59,12 @@ export function acceptHttp2(
   // node:http2 waits for this event, which a server's socket gets from no one else.
   socket.emit('secureConnect')
   session.setLocalWindowSize(connectionWindowBytes)
-  session.on('error', () => session.destroy())
-  session.on('close', options.onClose)
+  let violation: string | undefined
+  session.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code !== undefined && violations.has(code)) violation = message
+    session.destroy()
+  })
+  session.on('close', () => options.onClose(violation))
   session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: RawHeaders) => {
     options.onRequest(new RequestStream(stream, raw, options.random))
   })

@@ -26,7 +26,10 @@ export class Multiplex implements Served {
       maxStreams: plane.limits.maxStreamsPerConnection,
       random: plane.random,
       onRequest: (request) => void this.#serve(request),
-      onClose: () => this.#closed.resolve(),
+      onClose: (violation) => {
+        if (violation !== undefined) this.#report(violation)
+        this.#closed.resolve()
+      },
     })
   }
 
@@ -50,6 +53,15 @@ export class Multiplex implements Served {
     for (const session of this.#sessions) session.sweep(now)
     if (this.#sessions.size > 0 || now < this.#idleSince + this.#plane.limits.clientIdleMs) return
     this.#connection.destroy()
+  }
+
+  /** What a client did that no request of its own can be answered for. */
+  #report(violation: string): void {
+    const { counters, ledger } = this.#plane
+    const { route, grant } = this.bearer
+    counters.refused += 1
+    const reason = `WIRE_MALFORMED: HTTP/2: ${violation}`
+    void ledger.note({ route, head: undefined, grant, decision: 'refused', reason })
   }
 
   async #serve(request: RequestStream): Promise<void> {
