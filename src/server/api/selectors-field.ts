@@ -11,7 +11,8 @@ function textAt(object: Resource, path: string): string {
     const known = typeof node === 'object' && node !== null && Object.hasOwn(node, step)
     node = known ? (node as Record<string, unknown>)[step] : undefined
   }
-  return typeof node === 'object' || node === undefined ? '' : String(node)
+  if (typeof node === 'object' || node === undefined) return ''
+  return typeof node === 'string' ? node : JSON.stringify(node)
 }
 
 /**

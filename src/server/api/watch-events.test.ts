@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { openTestClock } from '#base/clock'
+import { definitionOf, type Draft, type Resource, type Service } from '#model/resource'
+import { openMemoryStore, openResources } from '#server/store'
+import { listOptionsFrom } from './list-options.ts'
+import { service } from './test-objects.ts'
+import { testSealer } from './test-server.ts'
+import { representationFor } from './table.ts'
+import { watchEvents } from './watch-events.ts'
+
+interface Shown {
+  readonly type: string
+  readonly object: Resource
+}
+
+/** Services in memory, and watches of them of which one takes event by event. */
+function openPlace() {
+  const store = openMemoryStore()
+  const clock = openTestClock()
+  const resources = openResources(store, { clock, random: randomBytes, sealer: testSealer })
+  const stop = new AbortController()
+  const expiry = new AbortController()
+  return {
+    store,
+    clock,
+    resources,
+    expiry,
+    write: (name: string, labels: Record<string, string> = {}): Draft<Service> => ({
+      ...service(),
+      metadata: { name, labels },
+    }),
+    watch(query: Record<string, string>, accept?: string) {
+      const definition = definitionOf('Service')
+      const events = watchEvents(resources, {
+        definition,
+        namespace: 'riptides-system',
+        options: listOptionsFrom({ watch: 'true', ...query }, definition),
+        representation: representationFor(accept, definition, { query, clock }),
+        clock,
+        expiry: expiry.signal,
+        signal: stop.signal,
+      })
+      return {
+        async next(): Promise<Shown | undefined> {
+          const { done, value } = await events.next()
+          return done ? undefined : (value as Shown)
+        },
+        /** The next `count` events as text. */
+        async take(count: number): Promise<string[]> {
+          const texts: string[] = []
+          while (texts.length < count) {
+            const event = await this.next()
+            texts.push(
+              `${event?.type} ${event?.object.metadata.name} ${event?.object.metadata.resourceVersion}`,
+            )
+          }
+          return texts
+        },
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await store[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('an object that comes into sight of a selector is added, one that leaves it is deleted as it last was', async () => {
+  await using place = openPlace()
+  const { resources, write } = place
+  await resources.create(write('a'))
+  const watch = place.watch({ labelSelector: 'app=x', resourceVersion: '1' })
+  await resources.update(write('a', { app: 'x' }))
+  await resources.update(write('a', { app: 'x', more: '1' }))
+  await resources.update(write('a', { app: 'y' }))
+  await resources.update(write('a', { app: 'z' }))
+  await resources.create(write('b', { app: 'x' }))
+  await resources.delete('Service', 'riptides-system', 'a')
+  await resources.delete('Service', 'riptides-system', 'b')
+  assert.deepEqual(await watch.take(2), ['ADDED a 2', 'MODIFIED a 3'])
+  const left = await watch.next()
+  assert.deepEqual(
+    [left?.type, left?.object.metadata.labels, left?.object.metadata.resourceVersion],
+    ['DELETED', { app: 'x', more: '1' }, '4'],
+  )
+  assert.deepEqual(await watch.take(2), ['ADDED b 6', 'DELETED b 8'])
+})
+
+test('a streaming list ends with a mark, and goes on as a watch', async () => {
+  await using place = openPlace()
+  const { resources, write } = place
+  await resources.create(write('a'))
+  await resources.create(write('b'))
+  const watch = place.watch({
+    sendInitialEvents: 'true',
+    resourceVersionMatch: 'NotOlderThan',
+    allowWatchBookmarks: 'true',
+  })
+  assert.deepEqual(await watch.take(2), ['ADDED a 1', 'ADDED b 2'])
+  const mark = await watch.next()
+  assert.equal(mark?.type, 'BOOKMARK')
+  assert.equal(mark?.object.metadata.annotations?.['k8s.io/initial-events-end'], 'true')
+  assert.equal(mark?.object.metadata.resourceVersion, '2')
+  await resources.create(write('c'))
+  assert.deepEqual(await watch.take(1), ['ADDED c 3'])
+})
+
+test('a watch from now on shows nothing of what there is', async () => {
+  await using place = openPlace()
+  const { resources, write } = place
+  await resources.create(write('a'))
+  const watch = place.watch({ sendInitialEvents: 'false', resourceVersionMatch: 'NotOlderThan' })
+  const first = watch.take(1)
+  // The watch has begun when its sleep until the first bookmark has.
+  await place.clock.untilArmed(1)
+  await resources.create(write('b'))
+  assert.deepEqual(await first, ['ADDED b 2'])
+})
+
+test('a quiet watch is told every minute how far the others have come, and in the end', async () => {
+  await using place = openPlace()
+  const { store, clock } = place
+  const watch = place.watch({ resourceVersion: '0', allowWatchBookmarks: 'true' })
+  const marked = watch.next()
+  await clock.untilArmed(1)
+  await store.transaction([], [{ type: 'put', key: '/other', value: Buffer.from('x') }])
+  await clock.advance(60_000)
+  const mark = await marked
+  assert.deepEqual([mark?.type, mark?.object.metadata.resourceVersion], ['BOOKMARK', '1'])
+  const last = watch.next()
+  place.expiry.abort()
+  assert.equal((await last)?.object.metadata.resourceVersion, '1')
+  assert.equal(await watch.next(), undefined)
+})
+
+test('events come as tables to those who watch tables', async () => {
+  await using place = openPlace()
+  await place.resources.create(place.write('a'))
+  const watch = place.watch({}, 'application/json;as=Table;v=v1;g=meta.k8s.io')
+  const event = (await watch.next()) as unknown as { object: { kind: string; rows: { cells: string[] }[] } }
+  assert.equal(event.object.kind, 'Table')
+  assert.equal(event.object.rows[0]!.cells[0], 'a')
+})
+
+test('a watch from a version that is no longer known fails, one from a version to come too', async () => {
+  await using place = openPlace()
+  const { store } = place
+  for (let count = 0; count < 2100; count++) {
+    await store.transaction([], [{ type: 'put', key: '/x', value: Buffer.from('x') }])
+  }
+  for (const resourceVersion of ['1', '9999']) {
+    await assert.rejects(place.watch({ resourceVersion }).next(), { code: 'STORE_REVISION_GONE' })
+  }
+})
