@@ -139,14 +139,14 @@ async function hold(
 }
 
 /**
- * Decides whether and how a request is signed; reads its body where the signature or the decision needs it. Bytes
- * of a body that is returned are taken from the plane's budget.
+ * Decides whether and how a request is signed; reads its body where the signature or the decision needs it, which
+ * takes its time. Bytes of a body that is returned are taken from the plane's budget.
  */
-export async function admit(
+export function admit(
   plane: Plane,
   client: Link,
   { head, route, grant }: { head: RequestHead; route: Route; grant: UsableGrant },
-): Promise<Admitted | Refusal> {
+): Admitted | Refusal | Promise<Admitted | Refusal> {
   const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
   if (isRefusal(address)) return address
   if (grant.current.kind !== 'aws') return exposure(route, grant) ?? { head, address }
@@ -165,35 +165,29 @@ export async function admit(
       `a body in parts (${payload.hash}) cannot be told from a call that returns credentials`,
     )
   }
-  let body: Buffer | undefined
-  if (payload.mode === 'buffer' || asksBody) {
-    const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
-    const held = await hold(
-      plane,
-      client,
-      head,
-      payload.mode === 'buffer' ? payload : { limit: bufferLimit, overflow },
-    )
-    if (!Buffer.isBuffer(held)) return held
-    body = held
-  }
-  const bodyText = asksBody ? body?.toString('latin1') : undefined
-  const issues = isCredentialIssuance(scope.service, bodyText === undefined ? call : { ...call, bodyText })
-  if (issues && !grant.binding.allowCredentialIssuance) {
-    plane.budget.give(body?.length ?? 0)
+  const conclude = (body: Buffer | undefined): Admitted | Refusal => {
+    const bodyText = asksBody ? body?.toString('latin1') : undefined
+    const issues = isCredentialIssuance(scope.service, bodyText === undefined ? call : { ...call, bodyText })
+    if (issues && !grant.binding.allowCredentialIssuance) {
+      plane.budget.give(body?.length ?? 0)
+      return {
+        status: 403,
+        code: 'REQUEST_REFUSED',
+        reason: `the call would return credentials: set spec.allowCredentialIssuance of binding ${grant.binding.name} to allow it`,
+      }
+    }
+    const resign = resignerFor(plane, payload)
     return {
-      status: 403,
-      code: 'REQUEST_REFUSED',
-      reason: `the call would return credentials: set spec.allowCredentialIssuance of binding ${grant.binding.name} to allow it`,
+      head,
+      address,
+      signature: { scope, payloadHash: hashOf(payload, body), ...(resign && { resign }) },
+      ...(body && { body }),
     }
   }
-  const resign = resignerFor(plane, payload)
-  return {
-    head,
-    address,
-    signature: { scope, payloadHash: hashOf(payload, body), ...(resign && { resign }) },
-    ...(body && { body }),
-  }
+  if (payload.mode !== 'buffer' && !asksBody) return conclude(undefined)
+  const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
+  const bounds = payload.mode === 'buffer' ? payload : { limit: bufferLimit, overflow }
+  return hold(plane, client, head, bounds).then((held) => (Buffer.isBuffer(held) ? conclude(held) : held))
 }
 
 /** What makes the signatures within a body ours; undefined where it has none. */

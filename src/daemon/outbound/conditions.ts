@@ -27,8 +27,8 @@ export interface Conditions {
 
 /** What was said last is not said again for this long. */
 const repeatMs = 5_000
-/** Words remembered; beyond that the oldest is forgotten, and may be repeated sooner. */
-const maxSaid = 1024
+/** Words remembered of each type; beyond that the oldest is forgotten, and may be repeated sooner. */
+const maxSaid = 256
 
 interface Said {
   /** Undefined: all is well. */
@@ -45,29 +45,35 @@ export function openConditions({
   log: Log
   onCondition: (condition: Condition) => void
 }): Conditions {
-  const said = new Map<string, Said>()
+  const words = new Map<Condition['type'], Map<string, Said>>()
+
+  function saidOf(type: Condition['type']): Map<string, Said> {
+    let said = words.get(type)
+    if (!said) words.set(type, (said = new Map()))
+    return said
+  }
 
   /** Whether it is news, or old enough to be said again; remembers it then. */
-  function isDue(key: string, message: string | undefined): boolean {
+  function isDue(said: Map<string, Said>, subject: string, message: string | undefined): boolean {
     const at = clock.monotonic()
-    const last = said.get(key)
+    const last = said.get(subject)
     if (last && last.message === message && at - last.at < repeatMs) return false
-    said.delete(key)
-    said.set(key, { message, at })
+    said.delete(subject)
+    said.set(subject, { message, at })
     if (said.size > maxSaid) said.delete(said.keys().next().value!)
     return true
   }
 
   return {
     raise(subject, type, reason, message) {
-      const key = `${type} ${subject}`
-      const isNews = said.get(key)?.message !== message
-      if (!isDue(key, message)) return
+      const said = saidOf(type)
+      const isNews = said.get(subject)?.message !== message
+      if (!isDue(said, subject, message)) return
       if (isNews) log.warn('outbound.condition', { subject, type, reason, message })
       onCondition({ subject, type, status: 'False', reason, message })
     },
     clear(subject, type) {
-      if (!isDue(`${type} ${subject}`, undefined)) return
+      if (!isDue(saidOf(type), subject, undefined)) return
       onCondition({ subject, type, status: 'True', reason: 'Recovered', message: '' })
     },
   }

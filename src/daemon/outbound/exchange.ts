@@ -51,6 +51,23 @@ interface Options {
   readonly onResponse: (head: ResponseHead) => void
 }
 
+/** A final response on its way to the client. */
+interface Relay {
+  readonly response: ResponseHead
+  readonly scanner: BodyScanner
+  readonly dechunks: boolean
+  /** The client's connection stays. */
+  readonly lasts: boolean
+}
+
+/** Resolves when more may be written; undefined where it may be at once. */
+type Drained = Promise<void> | undefined
+interface Malformed {
+  readonly malformed: string
+}
+
+const closing: readonly HeaderField[] = [{ name: 'Connection', value: 'close' }]
+
 /**
  * One request and its response between a client and an upstream, both ways at once: the upstream may answer before
  * the body has ended, and interim responses pass through.
@@ -177,42 +194,53 @@ export class Exchange {
     return { kind: 'unanswered', reason }
   }
 
-  async #relayFinal(response: ResponseHead): Promise<Outcome> {
-    const { client, upstream, head, onProgress } = this.#options
-    const { status, framing } = response
-    const scanner = openBodyScanner(framing)
+  /** Most responses are at hand with their head: those are through when this returns. */
+  #relayFinal(response: ResponseHead): Outcome | Promise<Outcome> {
+    const { head } = this.#options
+    const { framing } = response
     // An HTTP/1.0 client knows no chunks: it gets the payload until close (RFC 9112 section 7.1.2).
     const dechunks = framing.kind === 'chunked' && head.version === '1.0'
     const lasts = head.keepAlive && framing.kind !== 'until-close' && !dechunks
-    const added = lasts ? persistence(head) : [{ name: 'Connection', value: 'close' }]
-    let unsent: Buffer | undefined = formatHead(response, added, dechunks)
+    const added = lasts ? persistence(head) : closing
+    const relay = { response, scanner: openBodyScanner(framing), dechunks, lasts }
     this.started = true
-    for (;;) {
-      let bytes: Buffer
-      try {
-        bytes = takeScanned(upstream, scanner, dechunks)
-      } catch (error) {
-        return { kind: 'broken', status, reason: toFault(error).message }
-      }
-      const drained = writeTogether(client, unsent, bytes)
-      unsent = undefined
-      if (drained) await drained
-      if (scanner.done) break
-      if (client.closed)
-        return { kind: 'broken', status, reason: 'the client left before the end of the response' }
+    const drained = this.#relayPiece(relay, formatHead(response, added, dechunks))
+    return !drained && relay.scanner.done ? this.#concluded(relay) : this.#relayRest(relay, drained)
+  }
+
+  async #relayRest(relay: Relay, drained: Drained | Malformed): Promise<Outcome> {
+    const { client, upstream, onProgress } = this.#options
+    const { status, framing } = relay.response
+    const broken = (reason: string): Outcome => ({ kind: 'broken', status, reason })
+    for (let written = drained; ; written = this.#relayPiece(relay)) {
+      if (written && 'malformed' in written) return broken(written.malformed)
+      if (written) await written
+      if (relay.scanner.done) break
+      if (client.closed) return broken('the client left before the end of the response')
       if (await upstream.fill(0)) onProgress('response')
       else if (framing.kind === 'until-close' && !upstream.error) break
-      else
-        return {
-          kind: 'broken',
-          status,
-          reason: 'upstream closed the connection before the end of its response',
-        }
+      else return broken('upstream closed the connection before the end of its response')
     }
-    const complete = this.#uploaded && upstream.held.length === 0
+    return this.#concluded(relay)
+  }
+
+  /** Passes on what is at hand of the body, behind `head` if it is the first. */
+  #relayPiece({ scanner, dechunks }: Relay, head?: Buffer): Drained | Malformed {
+    const { client, upstream } = this.#options
+    let bytes: Buffer
+    try {
+      bytes = takeScanned(upstream, scanner, dechunks)
+    } catch (error) {
+      return { malformed: toFault(error).message }
+    }
+    return writeTogether(client, head, bytes)
+  }
+
+  #concluded({ response, lasts }: Relay): Outcome {
+    const complete = this.#uploaded && this.#options.upstream.held.length === 0
     return {
       kind: 'done',
-      status,
+      status: response.status,
       upstreamReusable: complete && response.keepAlive,
       clientReusable: this.#uploaded && lasts,
     }
@@ -227,7 +255,7 @@ function takeScanned(link: Link, scanner: BodyScanner, dechunks: boolean): Buffe
   return Buffer.concat(payload)
 }
 
-function writeTogether(link: Link, head: Buffer | undefined, body: Buffer): Promise<void> | undefined {
+function writeTogether(link: Link, head: Buffer | undefined, body: Buffer): Drained {
   if (!head) return body.length > 0 ? link.write(body) : undefined
   if (body.length === 0) return link.write(head)
   if (body.length <= coalesceLimit) return link.write(Buffer.concat([head, body]))
@@ -242,16 +270,23 @@ function formatChunk(payload: Buffer, { last }: { last: boolean }): Buffer {
   return Buffer.concat([Buffer.from(head), payload, Buffer.from(tail)])
 }
 
+const keeping: readonly HeaderField[] = [{ name: 'Connection', value: 'keep-alive' }]
+const nothing: readonly HeaderField[] = []
+
 /** HTTP/1.0 clients stay only when told so. */
-function persistence({ version }: RequestHead): HeaderField[] {
-  return version === '1.0' ? [{ name: 'Connection', value: 'keep-alive' }] : []
+function persistence({ version }: RequestHead): readonly HeaderField[] {
+  return version === '1.0' ? keeping : nothing
 }
 
 function formatHead(response: ResponseHead, added: readonly HeaderField[], dechunks = false): Buffer {
-  const headers: HeaderField[] = response.headers.filter(
-    ({ name }) =>
-      passesHop(name, response.connection) &&
-      !(dechunks && (name === 'transfer-encoding' || name === 'trailer')),
-  )
-  return formatResponseHead({ ...response, headers: [...headers, ...added] })
+  const { status, reason, connection } = response
+  const headers: HeaderField[] = []
+  for (const header of response.headers) {
+    const { name } = header
+    if (!passesHop(name, connection)) continue
+    if (dechunks && (name === 'transfer-encoding' || name === 'trailer')) continue
+    headers.push(header)
+  }
+  headers.push(...added)
+  return formatResponseHead({ status, reason, headers })
 }

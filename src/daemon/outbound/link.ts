@@ -94,9 +94,9 @@ export class Link {
   }
 
   /** Waits until more than `beyond` bytes are held (the default: than now); false when no more will come. */
-  fill(beyond = this.#size): Promise<boolean> {
-    if (this.#size > beyond) return Promise.resolve(true)
-    if (this.ended) return Promise.resolve(false)
+  fill(beyond = this.#size): boolean | Promise<boolean> {
+    if (this.#size > beyond) return true
+    if (this.ended) return false
     if (this.socket.isPaused()) this.socket.resume()
     return new Promise((resolve) => (this.#waiting = resolve))
   }

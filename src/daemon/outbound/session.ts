@@ -19,6 +19,9 @@ import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
 import { relayWebSocket, switchHeaders } from './websocket.ts'
 
+/** Other workers may have said otherwise in between. */
+const reachedMs = 5_000
+
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
 /** RFC 9110 section 9.2.2, less TRACE. */
@@ -31,8 +34,10 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
  */
 export class Session implements Served {
   readonly bearer: Bearer
-  /** Monotonic time at which whoever keeps this session waiting is given up. */
-  #deadline = Infinity
+  /** How long whoever keeps this session waiting may do so, in milliseconds. */
+  #patience = Infinity
+  /** Monotonic time at which that is over; counted from the next sweep on, as requests come many between two. */
+  #deadline: number | undefined
   readonly #plane: Plane
   readonly #client: Link
   readonly #protocol: Protocol
@@ -40,6 +45,8 @@ export class Session implements Served {
   #exchange: Exchange | undefined
   #head: RequestHead | undefined
   #cutReason: string | undefined
+  /** Monotonic time until which it need not be said again that upstream was reached. */
+  #reachedUntil = -Infinity
 
   /** `protocol` is what the client speaks: where upstream speaks it too, it is spoken all the way. */
   constructor(plane: Plane, client: Link, bearer: Bearer, protocol: Protocol) {
@@ -68,6 +75,7 @@ export class Session implements Served {
   }
 
   sweep(now: number): void {
+    this.#deadline ??= now + this.#patience
     if (this.#deadline > now) return
     this.#deadline = Infinity
     const { link } = this.#upstream ?? {}
@@ -77,7 +85,8 @@ export class Session implements Served {
   }
 
   #within(ms: number): void {
-    this.#deadline = this.#plane.clock.monotonic() + ms
+    this.#patience = ms
+    this.#deadline = undefined
   }
 
   /** Serves one request; false when no other can follow. */
@@ -112,10 +121,12 @@ export class Session implements Served {
 
   async #serve(head: RequestHead): Promise<boolean> {
     const { limits, budget } = this.#plane
-    const grant = await this.bearer.authorise()
+    const asked = this.bearer.authorise()
+    const grant = asked instanceof Promise ? await asked : asked
     if (isRefusal(grant)) return this.#refuse(grant)
     this.#within(limits.bodyMs)
-    const admitted = await admit(this.#plane, this.#client, { head, route: this.bearer.route, grant })
+    const admitting = admit(this.#plane, this.#client, { head, route: this.bearer.route, grant })
+    const admitted = admitting instanceof Promise ? await admitting : admitting
     if (isRefusal(admitted)) return this.#refuse(admitted)
     try {
       return await this.#forward(admitted, grant)
@@ -124,25 +135,41 @@ export class Session implements Served {
     }
   }
 
-  async #acquire(grant: Grant, head: RequestHead, fresh: boolean): Promise<Upstream | Refusal> {
-    const { upstreams, conditions, limits } = this.#plane
-    const subject = `service/${grant.service.name}`
+  #acquire(
+    grant: Grant,
+    { upgrade }: RequestHead,
+    fresh: boolean,
+  ): Upstream | Refusal | Promise<Upstream | Refusal> {
+    const { upstreams, limits } = this.#plane
     this.#within(2 * limits.dialMs + limits.handshakeMs)
-    try {
-      const upstream = await upstreams.acquire(
-        { route: this.bearer.route, grant },
-        // Few servers take a WebSocket over HTTP/2, and all do over HTTP/1.1.
-        { fresh, prefers: head.upgrade ? 'http/1.1' : this.#protocol },
-      )
-      conditions.clear(subject, 'UpstreamVerified')
-      conditions.clear(subject, 'UpstreamReachable')
-      return upstream
-    } catch (error) {
-      const { code, message } = toFault(error, 'UPSTREAM_UNREACHABLE')
-      const type = code === 'UPSTREAM_UNVERIFIED' ? 'UpstreamVerified' : 'UpstreamReachable'
-      conditions.raise(subject, type, code, message)
-      return { status: 502, code, reason: message }
-    }
+    const owner = { route: this.bearer.route, grant }
+    // Few servers take a WebSocket over HTTP/2, and all do over HTTP/1.1.
+    const prefers = upgrade ? 'http/1.1' : this.#protocol
+    const acquired = upstreams.acquire(owner, { fresh, prefers })
+    if (!(acquired instanceof Promise)) return this.#reached(acquired, grant)
+    return acquired.then(
+      (upstream) => this.#reached(upstream, grant),
+      (error: unknown) => this.#unreached(error, grant),
+    )
+  }
+
+  /** A kept connection, too, says that all is well; not with every request, as that is heard by all. */
+  #reached(upstream: Upstream, { service }: Grant): Upstream {
+    const { clock, conditions } = this.#plane
+    const now = clock.monotonic()
+    if (upstream.reused && now < this.#reachedUntil) return upstream
+    this.#reachedUntil = now + reachedMs
+    const subject = `service/${service.name}`
+    conditions.clear(subject, 'UpstreamVerified')
+    conditions.clear(subject, 'UpstreamReachable')
+    return upstream
+  }
+
+  #unreached(error: unknown, { service }: Grant): Refusal {
+    const { code, message } = toFault(error, 'UPSTREAM_UNREACHABLE')
+    const type = code === 'UPSTREAM_UNVERIFIED' ? 'UpstreamVerified' : 'UpstreamReachable'
+    this.#plane.conditions.raise(`service/${service.name}`, type, code, message)
+    return { status: 502, code, reason: message }
   }
 
   /**
@@ -151,10 +178,12 @@ export class Session implements Served {
    */
   async #forward(admitted: Admitted, admittedUnder: UsableGrant, { fresh = false } = {}): Promise<boolean> {
     const { ledger } = this.#plane
-    const upstream = await this.#acquire(admittedUnder, admitted.head, fresh)
+    const acquiring = this.#acquire(admittedUnder, admitted.head, fresh)
+    const upstream = acquiring instanceof Promise ? await acquiring : acquiring
     if (isRefusal(upstream)) return this.#refuse(upstream)
     this.#upstream = upstream
-    const grant = sameKind(await this.bearer.authorise(), admittedUnder)
+    const asked = this.bearer.authorise()
+    const grant = sameKind(asked instanceof Promise ? await asked : asked, admittedUnder)
     if (isRefusal(grant)) {
       this.#release(upstream)
       return this.#refuse(grant)
@@ -187,7 +216,7 @@ export class Session implements Served {
       ledger.end(record, { status: 0, reason: 'upstream closed the connection' })
       return this.#forward(admitted, grant, { fresh: true })
     }
-    return this.#send(admitted, grant, upstream, record)
+    return await this.#send(admitted, grant, upstream, record)
   }
 
   async #send(
@@ -200,8 +229,9 @@ export class Session implements Served {
     const { host, tls } = this.bearer.route
     const { head, body } = admitted
     const request = signRequest(admitted, grant.current, clock.now() + skews.offsetMs(host))
+    const { method, target, transformer } = request
     const headers = head.upgrade ? [...request.headers, ...switchHeaders] : request.headers
-    const signed = formatRequestHead({ ...request, headers })
+    const signed = formatRequestHead({ method, target, headers })
     const streams = !body && head.framing.kind !== 'none'
     const bytes = body ? Buffer.concat([signed, body]) : signed
     // A body of unannounced length may be one side of a conversation, with pauses in it.
@@ -217,7 +247,7 @@ export class Session implements Served {
       head,
       bytes,
       streams,
-      transformer: request.transformer,
+      transformer,
       onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
       onResponse: ({ headers }) => tls && skews.learn(host, headers),
     })

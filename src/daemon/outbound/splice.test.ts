@@ -102,7 +102,7 @@ test('a server that speaks first is not kept waiting for the client on a bound p
   await using upstream = await listenPlain((socket) => {
     const link = new Link(socket)
     void link.write(Buffer.from('220 ready\r\n'))
-    void link.fill().then(() => link.write(Buffer.from('250 ok\r\n')))
+    void Promise.resolve(link.fill()).then(() => link.write(Buffer.from('250 ok\r\n')))
   })
   bed.plane.apply(scopeOf(upstream.port))
   const proxy = await bed.listen({ address, port: upstream.port })

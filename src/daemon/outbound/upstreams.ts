@@ -36,7 +36,7 @@ export interface Upstreams {
    * `fresh`: not one that served before. `prefers`: what the client speaks; upstream may insist on the other.
    * @throws Fault UPSTREAM_UNREACHABLE, UPSTREAM_UNVERIFIED
    */
-  acquire(owner: Owner, options: { fresh: boolean; prefers: Protocol }): Promise<Upstream>
+  acquire(owner: Owner, options: { fresh: boolean; prefers: Protocol }): Upstream | Promise<Upstream>
   /** What the upstream of a route is known to speak even where the other is preferred. */
   insistsOn(route: Route): Protocol | undefined
   /** Closes idle connections whose owner no longer `holds`. */
@@ -212,20 +212,28 @@ export function openUpstreams({
     return opened
   }
 
+  function acquireBy(
+    way: Way,
+    owner: Owner,
+    { fresh, prefers }: { fresh: boolean; prefers: Protocol },
+  ): Upstream | Promise<Upstream> {
+    const protocol = owner.route.tls ? (insists.get(way.place) ?? prefers) : 'http/1.1'
+    const kept = fresh ? undefined : takeKept(way, owner, protocol)
+    if (kept) return kept
+    return protocol === 'h2' ? openShared(owner, way) : open(owner, way, prefers)
+  }
+
   return {
     get idle() {
       return pool.size + shared.idle
     },
-    async acquire(owner, { fresh, prefers }) {
+    acquire(owner, options) {
       const { route, grant } = owner
       const trust = trustFor(grant.service.caBundlePem)
       const known = ways.get(route)
       const holds = known?.trust === trust && known.sourceName === grant.binding.sourceName
-      const way = holds ? known : await findWay(owner, trust)
-      const protocol = route.tls ? (insists.get(way.place) ?? prefers) : 'http/1.1'
-      const kept = fresh ? undefined : takeKept(way, owner, protocol)
-      if (kept) return kept
-      return protocol === 'h2' ? openShared(owner, way) : open(owner, way, prefers)
+      if (holds) return acquireBy(known, owner, options)
+      return findWay(owner, trust).then((way) => acquireBy(way, owner, options))
     },
     insistsOn: (route) => insists.get(placeOf(route)),
     retain(holds) {

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { sign } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { AwsCredential } from '#model/credential'
+import { prepareHeader, type HeaderField } from '#wire/http1'
 import { ecdsaKey } from './ecdsa-key.ts'
 import { signingKey } from './signing-key.ts'
 import { amzDate } from './timestamp.ts'
@@ -20,8 +21,8 @@ export interface Signer {
   /** `YYYYMMDDTHHMMSSZ` */
   readonly timestamp: string
   readonly credentialScope: string
-  /** Empty where the credential has none. */
-  readonly sessionToken: string
+  /** Undefined where the credential has no session token. */
+  readonly tokenHeader: HeaderField | undefined
   /** The signature in lower-case hexadecimal: 64 characters, of SigV4A up to 144. */
   sign(stringToSign: string): string
 }
@@ -54,13 +55,14 @@ function makeSigner(
 ): Signer {
   const timestamp = amzDate(at)
   const date = timestamp.slice(0, 8)
-  const sessionToken = credential.sessionToken.revealText()
+  const token = credential.sessionToken.revealText()
+  const tokenHeader = token === '' ? undefined : prepareHeader('x-amz-security-token', token)
   if (regionSet !== undefined) {
     const key = ecdsaKey(credential)
     return {
       algorithm: 'AWS4-ECDSA-P256-SHA256',
       timestamp,
-      sessionToken,
+      tokenHeader,
       credentialScope: `${date}/${service}/aws4_request`,
       sign: (stringToSign) => sign('sha256', Buffer.from(stringToSign), key).toString('hex'),
     }
@@ -69,7 +71,7 @@ function makeSigner(
   return {
     algorithm: 'AWS4-HMAC-SHA256',
     timestamp,
-    sessionToken,
+    tokenHeader,
     credentialScope: `${date}/${region}/${service}/aws4_request`,
     sign: (stringToSign) => key.sign(stringToSign),
   }

@@ -79,8 +79,7 @@ export function signSigV4(
   const added: NameValue[] = [{ name: 'x-amz-date', value: amzDate(at) }]
   if (scope.regionSet !== undefined) added.push({ name: 'x-amz-region-set', value: scope.regionSet })
   const signer = signerFor(credential, scope, at)
-  const { sessionToken } = signer
-  if (sessionToken !== '') added.push({ name: 'x-amz-security-token', value: sessionToken })
+  if (signer.tokenHeader) added.push(signer.tokenHeader)
 
   const toSign: NameValue[] = [{ name: 'host', value: request.host }]
   let declaredPayload = payloadHash === unsignedPayload || streaming

@@ -3,6 +3,9 @@ export const LF = 0x0a
 export const CR = 0x0d
 export const SP = 0x20
 
+/** A line's end and the empty line that closes a head. */
+export const headEnd = Uint8Array.of(CR, LF, CR, LF)
+
 /** A table that answers for every byte whether `belongs` holds, so that scanning costs one load a byte. */
 function classOf(belongs: (code: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, code) => (belongs(code) ? 1 : 0))

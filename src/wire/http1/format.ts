@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
 import { CR, LF, skip, valueCharacters } from './characters.ts'
 import { ParsedHeader } from './header.ts'
+import { fieldName } from './names.ts'
 
 /** A header to write: in the case of `rawName` where there is one. */
 export interface HeaderField {
@@ -46,6 +47,16 @@ export function formatResponseHead({
   return formatHead(`HTTP/1.1 ${status} ${reason}\r\n`, headers)
 }
 
+/** A header to write many times: it is judged once. @throws Fault WIRE_MALFORMED */
+export function prepareHeader(name: string, value: string): HeaderField {
+  const text = lineOf({ name, value })
+  const bytes = Buffer.allocUnsafe(text.length)
+  writeLines(bytes, text, { at: 0, lines: 1 })
+  const valueStart = name.length + 2
+  const place = { lineStart: 0, valueStart, valueEnd: text.length - 2, lineEnd: text.length }
+  return new ParsedHeader(fieldName(name), { bytes, text }, place)
+}
+
 /**
  * SECURITY: what was read has been judged when it was read, and goes out as the bytes that were judged. Everything
  * else is checked here, by its bytes: latin1 cuts a character such as U+010A down to a line feed.
@@ -54,15 +65,19 @@ function formatHead(startLine: string, headers: readonly HeaderField[]): Buffer 
   let size = startLine.length + 2
   for (const header of headers) size += isCopied(header) ? header.lineEnd - header.lineStart : sizeOf(header)
   const bytes = Buffer.allocUnsafe(size)
-  let at = writeLine(bytes, startLine, 0)
+  let at = 0
+  let text = startLine
+  let lines = 1
   for (let index = 0; index < headers.length; index += 1) {
     const header = headers[index]!
     if (!isCopied(header)) {
-      const { name, rawName = name, value } = header
-      if (!token.test(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
-      at = writeLine(bytes, `${rawName}: ${value}\r\n`, at)
+      text += lineOf(header)
+      lines += 1
       continue
     }
+    if (lines > 0) at = writeLines(bytes, text, { at, lines })
+    text = ''
+    lines = 0
     // Lines that stood one behind the other are copied in one.
     const { source, lineStart } = header
     let { lineEnd } = header
@@ -73,9 +88,15 @@ function formatHead(startLine: string, headers: readonly HeaderField[]): Buffer 
     }
     at += source.bytes.copy(bytes, at, lineStart, lineEnd)
   }
+  if (lines > 0) at = writeLines(bytes, text, { at, lines })
   bytes[at] = CR
   bytes[at + 1] = LF
   return bytes
+}
+
+function lineOf({ name, rawName = name, value }: HeaderField): string {
+  if (!token.test(rawName)) throw new Fault('WIRE_MALFORMED', 'header name to write is not a token')
+  return `${rawName}: ${value}\r\n`
 }
 
 function isCopied(header: HeaderField): header is ParsedHeader {
@@ -86,11 +107,15 @@ function sizeOf({ name, rawName = name, value }: HeaderField): number {
   return rawName.length + value.length + 4
 }
 
-/** Writes a line with its CRLF and returns where it ends. */
-function writeLine(bytes: Buffer, line: string, at: number): number {
-  const end = at + bytes.write(line, at, 'latin1')
-  if (skip(valueCharacters, bytes, at) !== end - 2) {
-    throw new Fault('WIRE_MALFORMED', 'control character in a head to write')
+/** Writes so many lines, each with its CRLF, and returns where they end. */
+function writeLines(bytes: Buffer, text: string, { at, lines }: { at: number; lines: number }): number {
+  const end = at + bytes.write(text, at, 'latin1')
+  let lineEnd = at
+  for (let left = lines; left > 0; left -= 1) {
+    lineEnd = skip(valueCharacters, bytes, lineEnd)
+    if (bytes[lineEnd] !== CR || bytes[lineEnd + 1] !== LF) break
+    lineEnd += 2
   }
+  if (lineEnd !== end) throw new Fault('WIRE_MALFORMED', 'control character in a head to write')
   return end
 }

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer'
-import { CR, LF, skip, SP, targetCharacters, tokenCharacters } from './characters.ts'
+import { CR, headEnd, LF, skip, SP, targetCharacters, tokenCharacters } from './characters.ts'
 import { isBareLf, parseFields, type Fields } from './fields.ts'
 import { requestFraming, staysOpen } from './framing.ts'
 import {
@@ -30,7 +30,7 @@ interface RequestLine {
  * more bytes follow. The strings of a head keep its text in memory: copy what outlives the request.
  */
 export function parseRequestHead(buffer: Buffer, limits: HeadLimits = defaultHeadLimits): ParsedRequest {
-  const end = buffer.indexOf('\r\n\r\n')
+  const end = buffer.indexOf(headEnd)
   if (end < 0) return judgeIncomplete(buffer, limits)
   const length = end + 4
   if (length > limits.maxBytes) return refused(431, 'request head too large')

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer'
-import { CR, LF, skip, valueCharacters } from './characters.ts'
+import { CR, headEnd, LF, skip, valueCharacters } from './characters.ts'
 import { isBareLf, parseFields } from './fields.ts'
 import { responseFraming, staysOpen } from './framing.ts'
 import {
@@ -20,7 +20,7 @@ export function parseResponseHead(
   { method }: { method: string },
   limits: HeadLimits = defaultHeadLimits,
 ): ParsedResponse {
-  const end = buffer.indexOf('\r\n\r\n')
+  const end = buffer.indexOf(headEnd)
   if (end < 0) return judgeIncomplete(buffer, limits)
   const length = end + 4
   if (length > limits.maxBytes) return refused(502, 'response head too large')
