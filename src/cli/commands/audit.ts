@@ -1,16 +1,26 @@
 import { Command } from 'commander'
 import { Fault } from '#base/errors'
-import type { AuditRecord } from '#model/audit'
+import type { AuditRecord, ChangeRecord } from '#model/audit'
+import { defaultNamespace } from '#model/resource'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
+
+/** The administrator and our own parts by name; people also by who vouches for them, and their groups. */
+function whoDid({ actor, provider, groups = [] }: ChangeRecord): string {
+  if (!provider?.startsWith('oidc:')) return actor
+  return `${actor} (${[provider, ...groups].join(', ')})`
+}
 
 /** One record as a line for people: when, who, what, on what, how it went. */
 export function auditLine(record: AuditRecord): string {
   const node = 'node' in record && record.node !== undefined ? ` on ${record.node}` : ''
   switch (record.type) {
     case 'change': {
-      const detail = record.message === undefined ? '' : `: ${record.message}`
-      return `${record.at} ${record.actor} ${record.verb} ${record.object} ${record.outcome}${detail}`
+      const { at, verb, object, outcome, namespace, changed, message } = record
+      const place = namespace === undefined || namespace === defaultNamespace ? '' : ` in ${namespace}`
+      const what = changed === undefined || changed.length === 0 ? '' : ` (${changed.join(', ')})`
+      const detail = message === undefined ? '' : `: ${message}`
+      return `${at} ${whoDid(record)} ${verb} ${object}${place}${what} ${outcome}${detail}`
     }
     case 'request.start': {
       const { spiffeId, pid, executable, method, host, path, decision, credentialId, reason } = record

@@ -124,7 +124,8 @@ describe('tideway context', () => {
       'token: "hush',
       '[]',
       'contexts: [{ name: a }]',
-      'current: a\n',
+      'kind: Config\n',
+      'kind: Config\nclusters: a\nusers: []\ncontexts: []\n',
       'contexts:\n  - hush: : hush',
     ]) {
       await writeFile(file, text)

@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { stringify } from 'yaml'
 import { Fault } from '#base/errors'
 import {
+  bearerToken,
   contextFilePath,
+  execUser,
   fetchServerCa,
+  kubeconfigOf,
   loadContexts,
   openFetch,
   removeContext,
@@ -14,39 +18,45 @@ import {
 } from '#cli/context'
 import { formatTable } from '#cli/output'
 import type { Cli } from './cli.ts'
+import { login, printCredential } from './login.ts'
 
 interface AddOptions {
   url: string
-  tokenFile: string
+  tokenFile?: string
+  device?: boolean
   caFile?: string
   caHash?: string
   name?: string
 }
 
-async function addContext(
-  { terminal, env, signal, readInput }: Cli,
-  name: string | undefined,
-  { url, tokenFile, caFile, caHash }: AddOptions,
-): Promise<void> {
+async function addContext(cli: Cli, name: string | undefined, options: AddOptions): Promise<void> {
+  const { terminal, env, readInput } = cli
+  const { url, tokenFile, caFile, caHash, device } = options
   const { protocol, origin: server, hostname } = URL.parse(url) ?? {}
   // SECURITY: anything but HTTPS would show the token to whoever is in between.
   if (server === undefined || hostname === undefined || protocol !== 'https:')
     throw new Fault('SETTING_INVALID', '--url: an https:// URL is expected')
   if (caFile !== undefined && caHash !== undefined)
     throw new Fault('SETTING_INVALID', 'give either --ca-file or --ca-hash, not both')
-  const token = (tokenFile === '-' ? await readInput() : readOption('--token-file', tokenFile)).trim()
-  if (!/^[\x21-\x7e]+$/.test(token))
-    throw new Fault('SETTING_INVALID', `--token-file: there is no token in ${tokenFile}`)
+  if (tokenFile !== undefined && device)
+    throw new Fault('SETTING_INVALID', 'give either --token-file or --device, not both')
   const caPem =
     caFile !== undefined
       ? readOption('--ca-file', caFile)
       : caHash !== undefined
         ? await fetchServerCa(server, caHash)
         : undefined
-  const context = { name: name ?? hostname, server, token, ...(caPem !== undefined && { caPem }) }
-  await checkAccess(context, signal)
-  saveContext(contextFilePath(env), context, { makeCurrent: true })
-  terminal.say(`context "${context.name}" added and made current`)
+  const place = { name: name ?? hostname, server, ...(caPem !== undefined && { caPem }) }
+  if (tokenFile === undefined) await login(cli, place, options)
+  else {
+    const token = (tokenFile === '-' ? await readInput() : readOption('--token-file', tokenFile)).trim()
+    if (!/^[\x21-\x7e]+$/.test(token))
+      throw new Fault('SETTING_INVALID', `--token-file: there is no token in ${tokenFile}`)
+    const context = { ...place, token }
+    await checkAccess(cli, context)
+    saveContext(contextFilePath(env), context, { makeCurrent: true })
+  }
+  terminal.say(`context "${place.name}" added and made current`)
 }
 
 function readOption(option: string, file: string): string {
@@ -58,7 +68,9 @@ function readOption(option: string, file: string): string {
 }
 
 /** Asks the server for something that needs the token, so that a wrong one is found now. */
-async function checkAccess({ server, token, caPem }: Context, signal: AbortSignal): Promise<void> {
+async function checkAccess({ env, clock, signal }: Cli, context: Context): Promise<void> {
+  const { server, caPem } = context
+  const { token } = await bearerToken(context, { contextsFile: contextFilePath(env), clock, signal })
   const response = await openFetch({ caPem, signal })(`${server}/apis`, {
     headers: { authorization: `Bearer ${token}` },
   })
@@ -68,16 +80,39 @@ async function checkAccess({ server, token, caPem }: Context, signal: AbortSigna
 }
 
 export function contextCommand(cli: Cli): Command {
-  const { terminal, env, signal } = cli
+  const { terminal, env } = cli
   const command = new Command('context').description('Choose the control plane that commands speak to')
   command
     .command('add [NAME]')
     .description('Add a control plane, check access to it, and make it current')
     .requiredOption('--url <URL>', "the server's HTTPS address, such as https://tideway.example.org:8443")
-    .requiredOption('--token-file <FILE>', 'file with the bearer token (- reads standard input)')
+    .option('--token-file <FILE>', 'file with a bearer token (- reads standard input); without it you log in')
+    .option('--device', 'log in with a browser on another device')
     .option('--ca-file <FILE>', "PEM of the CA that signs the server's certificate, unless a public CA does")
     .option('--ca-hash <HASH>', 'instead of --ca-file: sha256:... as the server printed it at start')
     .action((name: string | undefined, options: AddOptions) => addContext(cli, name, options))
+  command
+    .command('login [NAME]')
+    .description("Log in at the control plane's identity provider; the context has its tokens from there on")
+    .option('--device', 'with a browser on another device')
+    .action(async (name: string | undefined, options: { device?: boolean }) => {
+      const { token: _, ...place } = selectContext(contextFilePath(env), name)
+      await login(cli, place, options)
+    })
+  command
+    .command('kubeconfig [NAME]')
+    .description(
+      'Print a kubeconfig for a context; there is no secret in it, for kubectl asks this program for tokens',
+    )
+    .action((name: string | undefined) => {
+      const file = contextFilePath(env)
+      const context = selectContext(file, name)
+      terminal.print(stringify(kubeconfigOf(context, execUser(context.name, file))))
+    })
+  command
+    .command('credential [NAME]')
+    .description('Print the token of a context, in the form that kubectl expects of its credential plugins')
+    .action((name: string | undefined) => printCredential(cli, selectContext(contextFilePath(env), name)))
   command
     .command('use <NAME>')
     .description('Make a context current')
@@ -102,7 +137,7 @@ export function contextCommand(cli: Cli): Command {
     .description('Check that the current control plane can be reached and accepts our token')
     .action(async () => {
       const context = selectContext(contextFilePath(env))
-      await checkAccess(context, signal)
+      await checkAccess(cli, context)
       terminal.print(`${context.name}: ${context.server} is reachable and accepts the token`)
     })
   command

@@ -20,11 +20,13 @@ interface RunOptions {
   readonly signal?: AbortSignal
   /** Is told what is printed, as it is. */
   readonly onPrint?: (text: string) => void
+  /** Is told what is said, as it is. */
+  readonly onSay?: (text: string) => void
 }
 
 /** Runs a command line in this process. */
 export async function runLine(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { input = '', env = {}, signal = new AbortController().signal, onPrint } = options
+  const { input = '', env = {}, signal = new AbortController().signal, onPrint, onSay } = options
   const written = { stdout: '', stderr: '' }
   const line = (text: string) => (text.endsWith('\n') ? text : `${text}\n`)
   const code = await runCommandLine(args, {
@@ -33,7 +35,10 @@ export async function runLine(args: readonly string[], options: RunOptions = {})
         written.stdout += line(text)
         onPrint?.(text)
       },
-      say: (text) => (written.stderr += line(text)),
+      say: (text) => {
+        written.stderr += line(text)
+        onSay?.(text)
+      },
     },
     env,
     clock: systemClock,

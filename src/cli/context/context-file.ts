@@ -1,28 +1,10 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parse, stringify } from 'yaml'
-import { Fault, isFault } from '#base/errors'
-
-/** One control plane as seen from here. `token` is a bearer token: the file is readable by its owner only. */
-export interface Context {
-  readonly name: string
-  /** Base URL of the HTTPS port, without a trailing slash. */
-  readonly server: string
-  readonly token: string
-  /** PEM of the CA that signs the server's certificate; absent when a public CA does. */
-  readonly caPem?: string
-}
+import { Fault } from '#base/errors'
+import { contextsOf, execUser, kubeconfigEntries, type Context, type Kubeconfig } from './kubeconfig.ts'
+import { removeLogin } from './login-file.ts'
+import { readPrivateFile, writePrivateFile } from './private-file.ts'
 
 export interface ContextFile {
   readonly current?: string
@@ -35,87 +17,84 @@ export function contextFilePath(env: NodeJS.ProcessEnv): string {
   return path.join(env['XDG_CONFIG_HOME'] ?? path.join(homedir(), '.config'), 'tideway', 'contexts.yaml')
 }
 
-function isContext(value: unknown): value is Context {
-  const { name, server, token, caPem } = (value ?? {}) as Record<string, unknown>
-  const texts = [name, server, token].every((text) => typeof text === 'string' && text !== '')
-  return texts && (caPem === undefined || typeof caPem === 'string')
-}
+const empty: Kubeconfig = { apiVersion: 'v1', kind: 'Config', clusters: [], users: [], contexts: [] }
 
-/** The contexts of a file; none when it does not exist. @throws Fault SETTING_INVALID */
-export function loadContexts(file: string): ContextFile {
-  let text: string
-  try {
-    if (statSync(file).mode & 0o077) {
-      // SECURITY: a bearer token that others could read is no longer only ours.
-      throw new Fault('SETTING_INVALID', `context file ${file} can be read by others`, {
-        hint: `chmod 600 ${file}, and replace the tokens in it`,
-      })
-    }
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { contexts: [] }
-    if (isFault(error)) throw error
-    const message = `context file ${file} cannot be read: ${(error as Error).message}`
-    throw new Fault('SETTING_INVALID', message, { cause: error })
-  }
-  const value = parsed(text)
-  if (!value || !Array.isArray(value.contexts) || !value.contexts.every(isContext)) {
-    throw new Fault('SETTING_INVALID', `context file ${file} is damaged`, {
-      hint: "it should hold 'current' and 'contexts', each context with name, server and token",
-    })
-  }
-  return value as ContextFile
+function load(file: string): { config: Kubeconfig; contexts: Context[] } {
+  const text = readPrivateFile(file, 'context file')
+  if (text === undefined) return { config: empty, contexts: [] }
+  const read = contextsOf(parsed(text))
+  if (read) return read
+  throw new Fault('SETTING_INVALID', `context file ${file} is damaged`, {
+    hint: 'it should hold a kubeconfig: kind Config, with clusters, users and contexts',
+  })
 }
 
 // SECURITY: what the parser says of a broken file quotes it, tokens included; so it is not passed on.
-function parsed(text: string): Partial<ContextFile> | undefined {
+function parsed(text: string): unknown {
   try {
-    return (parse(text) as Partial<ContextFile> | null) ?? undefined
+    return parse(text)
   } catch {
     return undefined
   }
 }
 
-/** Replaces the file at once, so that a reader sees the old or the new one, and a crash leaves one of them. */
-function store(file: string, content: ContextFile): void {
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
-  const draft = `${file}.${process.pid}.new`
-  const descriptor = openSync(draft, 'wx', 0o600)
-  try {
-    writeSync(descriptor, stringify(content))
-    fsyncSync(descriptor)
-    renameSync(draft, file)
-  } catch (error) {
-    rmSync(draft, { force: true })
-    throw error
-  } finally {
-    closeSync(descriptor)
+/** The contexts of a file, which is a kubeconfig; none when it does not exist. @throws Fault SETTING_INVALID */
+export function loadContexts(file: string): ContextFile {
+  const { config, contexts } = load(file)
+  const current = config['current-context']
+  return { ...(current !== undefined && current !== '' && { current }), contexts }
+}
+
+function store(file: string, config: Kubeconfig, current: string | undefined): void {
+  const { 'current-context': _, ...rest } = config
+  writePrivateFile(file, stringify({ ...rest, ...(current !== undefined && { 'current-context': current }) }))
+}
+
+const without = <T extends { readonly name: string }>(items: readonly T[], name: string) =>
+  items.filter((item) => item.name !== name)
+
+function withoutContext(config: Kubeconfig, name: string): Kubeconfig {
+  const { clusters, users, contexts } = config
+  return {
+    ...config,
+    clusters: without(clusters, name),
+    users: without(users, name),
+    contexts: without(contexts, name),
   }
 }
 
-/** Adds or replaces a context; it becomes the current one when `makeCurrent` or when there was none. */
+/**
+ * Adds or replaces a context; it becomes the current one when `makeCurrent` or when there was none. Without a token
+ * it is one where somebody logs in.
+ */
 export function saveContext(file: string, context: Context, { makeCurrent }: { makeCurrent: boolean }): void {
-  const { current, contexts } = loadContexts(file)
-  const others = contexts.filter(({ name }) => name !== context.name)
-  store(file, {
-    current: makeCurrent || current === undefined ? context.name : current,
-    contexts: [...others, context],
-  })
+  const { config } = load(file)
+  const { name, token } = context
+  const others = withoutContext(config, name)
+  const added = kubeconfigEntries(context, token === undefined ? execUser(name, file) : { token })
+  const next = {
+    ...others,
+    clusters: [...others.clusters, added.cluster],
+    users: [...others.users, added.user],
+    contexts: [...others.contexts, added.context],
+  }
+  store(file, next, makeCurrent ? name : (config['current-context'] ?? name))
 }
 
-/** Removes a context. @throws Fault CONTEXT_MISSING */
+/** Removes a context, and the login that it had. @throws Fault CONTEXT_MISSING */
 export function removeContext(file: string, name: string): void {
-  const { current, contexts } = loadContexts(file)
-  const others = contexts.filter((context) => context.name !== name)
-  if (others.length === contexts.length) throw noSuchContext(name, contexts)
-  store(file, { ...(current !== undefined && current !== name && { current }), contexts: others })
+  const { config, contexts } = load(file)
+  if (!contexts.some((context) => context.name === name)) throw noSuchContext(name, contexts)
+  const current = config['current-context']
+  store(file, withoutContext(config, name), current === name ? undefined : current)
+  removeLogin(file, name)
 }
 
 /** Makes a context the current one. @throws Fault CONTEXT_MISSING */
 export function useContext(file: string, name: string): void {
-  const { contexts } = loadContexts(file)
+  const { config, contexts } = load(file)
   if (!contexts.some((context) => context.name === name)) throw noSuchContext(name, contexts)
-  store(file, { current: name, contexts })
+  store(file, config, name)
 }
 
 function noSuchContext(name: string, contexts: readonly Context[]): Fault {

@@ -104,7 +104,7 @@ export interface ResourceClientOptions {
   /** Base URL of the server, without path. */
   readonly url: string
   /** Bearer token, asked for before each request. */
-  readonly token: () => string
+  readonly token: () => string | Promise<string>
   /** The global `fetch`, or one that trusts the server's own CA. */
   readonly fetch: (url: string, init?: RequestInit) => Promise<Response>
   readonly namespace?: string | undefined
@@ -141,13 +141,15 @@ export function openResourceClient(options: ResourceClientOptions): ResourceClie
   async function open(path: string, { method = 'GET', query = {}, body, signal }: Call): Promise<Response> {
     const given = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
     const search = given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`
+    // Outside of the `try`: why there is none is for whoever gives it to say.
+    const token = await options.token()
     let response: Response
     try {
       response = await options.fetch(base + path + search, {
         method,
         headers: {
           accept: 'application/json',
-          authorization: `Bearer ${options.token()}`,
+          authorization: `Bearer ${token}`,
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),

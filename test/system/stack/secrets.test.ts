@@ -115,7 +115,7 @@ describe('after everything has happened that involves a secret', () => {
     const { d } = createPrivateKey(readFileSync(nodeKeyFile())).export({ format: 'jwk' })
     return [
       { name: 'the join token', bytes: Buffer.from(world.joinToken) },
-      { name: 'the admin token', bytes: Buffer.from(token), allowedIn: world.layout.contexts },
+      { name: 'the admin token', bytes: Buffer.from(token!), allowedIn: world.layout.contexts },
       { name: 'the node key', bytes: Buffer.from(d!, 'base64url'), allowedIn: nodeKeyFile() },
     ]
   }

@@ -275,7 +275,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   const context = loadContexts(layout.contexts).contexts[0]!
   const api = openResourceClient({
     url: context.server,
-    token: () => context.token,
+    token: () => context.token!,
     fetch: openFetch({ caPem: context.caPem }),
   })
   const { accessKeyId, secretAccessKey } = readRootCredentials(emulatorFile('root-credentials'))

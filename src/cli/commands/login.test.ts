@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { decodeJwt, exportJWK, generateKeyPair } from 'jose'
+import { Provider } from 'oidc-provider'
+import { parse } from 'yaml'
+import { openCliBed, type CliBed } from './fixture.ts'
+
+const lifeSeconds = 3600
+
+/** A real provider on loopback, with one native client, where everybody who comes is Ada. */
+async function openProvider() {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const life = { idToken: lifeSeconds }
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: 'tideway',
+        application_type: 'native',
+        token_endpoint_auth_method: 'none',
+        redirect_uris: ['http://127.0.0.1/callback'],
+        grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+        response_types: ['code'],
+      },
+    ],
+    jwks: { keys: [{ ...(await exportJWK(privateKey)), kid: 'one', use: 'sig', alg: 'RS256' }] },
+    cookies: { keys: ['only a test'] },
+    features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true } },
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },
+    conformIdTokenClaims: false,
+    findAccount: (_, id) => ({
+      accountId: id,
+      claims: () => ({ sub: id, email: `${id}@example.org`, email_verified: true, groups: ['dev'] }),
+    }),
+    rotateRefreshToken: true,
+    ttl: { IdToken: () => life.idToken },
+  })
+  server.on('request', provider.callback())
+
+  /** What a person does in a browser: signs in, agrees, and follows where that leads. */
+  async function browse(start: string, user = 'ada'): Promise<string> {
+    const cookies = new Map<string, string>()
+    let [url, form]: [string, URLSearchParams | undefined] = [start, undefined]
+    for (let steps = 0; steps < 20; steps++) {
+      const response = await fetch(url, {
+        redirect: 'manual',
+        method: form ? 'POST' : 'GET',
+        headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+        ...(form && { body: form }),
+      })
+      for (const cookie of response.headers.getSetCookie()) {
+        const [name, value] = cookie.split(';')[0]!.split('=') as [string, string]
+        if (value === '') cookies.delete(name)
+        else cookies.set(name, value)
+      }
+      const target = response.headers.get('location')
+      const page = await response.text()
+      if (target !== null) {
+        url = new URL(target, url).href
+        form = undefined
+        continue
+      }
+      const action = /<form[^>]+action="([^"]+)"/.exec(page)?.[1]
+      if (action === undefined) return page
+      const fields = [...page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)]
+      form = new URLSearchParams(fields.map(([, name, value]) => [name!, value!]))
+      if (page.includes('name="login"')) {
+        form.set('login', user)
+        form.set('password', 'x')
+      }
+      url = new URL(action.replaceAll('&amp;', '&'), url).href
+    }
+    throw new Error(`no end at ${url}`)
+  }
+
+  return {
+    issuer,
+    life,
+    browse,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+describe('logging in at an external provider', () => {
+  let bed: CliBed
+  let provider: Awaited<ReturnType<typeof openProvider>>
+  const stack = new AsyncDisposableStack()
+
+  before(async () => {
+    bed = stack.use(await openCliBed())
+    provider = stack.use(await openProvider())
+    const manifest = await bed.file('access.yaml', manifests(provider.issuer))
+    assert.equal((await bed.run(['ctl', 'apply', '-f', manifest])).code, 0)
+    for (const kind of ['identityprovider/corp', 'oidcclient/cli']) {
+      const waited = await bed.run(['ctl', 'wait', kind, '--for', 'AVAILABLE', '--timeout', '60'])
+      assert.equal(waited.code, 0, waited.stderr)
+    }
+  })
+  after(() => stack.disposeAsync())
+
+  const manifests = (issuer: string) => `
+apiVersion: core.riptides.io/v1alpha1
+kind: IdentityProvider
+metadata: { name: corp }
+spec:
+  name: Example Corp
+  oidc:
+    issuer: ${issuer}
+    audiences: [tideway]
+    usernameClaim: email
+    groupsClaim: groups
+---
+apiVersion: core.riptides.io/v1alpha1
+kind: OIDCClient
+metadata: { name: cli }
+spec:
+  native: {}
+  identityProvider: corp
+  clientID: tideway
+  scopes: [openid, email, groups, offline_access]
+  redirectUrls: [http://127.0.0.1/callback]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: { name: developers }
+subjects: [{ kind: Group, name: 'corp:dev' }]
+roleRef: { kind: ClusterRole, name: viewer }
+`
+
+  /** A folder of its own for a person, and the command line as that person uses it. */
+  function person(name: string) {
+    const folder = join(bed.folder, name)
+    const file = join(folder, 'contexts.yaml')
+    const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
+      bed.run(args, { env: { TIDEWAY_CONTEXTS: file, ...env } })
+    /** Runs a command that asks to log in, and does that as soon as it has said where. */
+    async function runAndBrowse(args: readonly string[]) {
+      const page = Promise.withResolvers<string>()
+      const running = bed.run(args, {
+        env: { TIDEWAY_CONTEXTS: file },
+        onSay: (text) => {
+          const url = /http:\S+(?:auth|device)\?\S+/.exec(text)?.[0]
+          if (url !== undefined) page.resolve(provider.browse(url))
+        },
+      })
+      running.then(page.resolve.bind(undefined, ''), page.reject)
+      const shown = await page.promise
+      return { ...(await running), shown }
+    }
+    return { folder, file, run, runAndBrowse, loginFile: join(folder, 'logins', 'work.json') }
+  }
+
+  const add = () => ['context', 'add', 'work', `--url=${bed.ready.url}`, `--ca-hash=${bed.ready.caHash}`]
+
+  test('by the browser (authorization code with PKCE), and uses what the role allows', async () => {
+    const { file, folder, loginFile, run, runAndBrowse } = person('ada')
+    const added = await runAndBrowse(add())
+    assert.equal(added.code, 0, added.stderr)
+    assert.match(added.shown, /This window can be closed/)
+    assert.match(added.stderr, /^log in at Example Corp:\n {2}http:.*code_challenge_method=S256/)
+    assert.match(added.stderr, /\nlogged in at Example Corp\ncontext "work" added and made current\n$/)
+    for (const path of [file, loginFile]) assert.equal((await stat(path)).mode & 0o777, 0o600)
+    assert.deepEqual((await readdir(folder)).sort(), ['contexts.yaml', 'logins'])
+    assert.doesNotMatch(await readFile(file, 'utf8'), /token:/)
+
+    assert.equal((await run(['ctl', 'get', 'services'])).code, 0)
+    const refused = await run(['ctl', 'delete', 'service', 'x'])
+    assert.match(refused.stderr, /User "corp:ada@example.org" cannot delete resource "services"/)
+    const trail = await bed.run(['audit'])
+    assert.match(trail.stdout, /corp:ada@example.org \(oidc:corp, corp:dev\) delete Service\/x refused/)
+  })
+
+  test('by another device', async () => {
+    const { run, runAndBrowse } = person('eve')
+    const added = await runAndBrowse([...add(), '--device'])
+    assert.equal(added.code, 0, added.stderr)
+    assert.match(added.stderr, /on any device:\n.*\nand enter the code [A-Z-]+, or open\n/)
+    assert.equal((await run(['ctl', 'get', 'services'])).code, 0)
+  })
+
+  test('again, where there is a context already', async () => {
+    const { run, runAndBrowse } = person('zoe')
+    const token = bed.admin.token.revealText()
+    const input = { input: token, env: { TIDEWAY_CONTEXTS: person('zoe').file } }
+    assert.equal((await bed.run([...add(), '--token-file=-'], input)).code, 0)
+    assert.equal((await runAndBrowse(['context', 'login'])).code, 0)
+    assert.match((await run(['ctl', 'delete', 'service', 'x'])).stderr, /User "corp:ada@example.org" cannot/)
+    assert.equal((await run(['context', 'remove', 'work'])).code, 0)
+    assert.deepEqual(await readdir(join(person('zoe').folder, 'logins')), [])
+  })
+
+  test('tokens that expired are refreshed, by one process at a time, until there is nothing to refresh', async () => {
+    const { loginFile, run, runAndBrowse } = person('tim')
+    // An ID token that is as good as expired when it is given.
+    provider.life.idToken = 1
+    assert.equal((await runAndBrowse(add())).code, 0)
+    provider.life.idToken = lifeSeconds
+    const first = JSON.parse(await readFile(loginFile, 'utf8')) as { idToken: string; refreshToken: string }
+    const outcomes = await Promise.all(Array.from({ length: 4 }, () => run(['context', 'credential'])))
+    const tokens = outcomes.map(({ stdout, stderr }) => {
+      assert.equal(stderr, '')
+      return (JSON.parse(stdout) as { status: { token: string } }).status.token
+    })
+    assert.equal(new Set(tokens).size, 1)
+    assert.notEqual(tokens[0], first.idToken)
+    assert.ok(decodeJwt(tokens[0]!).exp! > decodeJwt(first.idToken).exp!)
+    assert.equal((await run(['ctl', 'get', 'services'])).code, 0)
+
+    // The refresh token that was used is worth nothing any more.
+    await writeFile(loginFile, JSON.stringify({ ...JSON.parse(await readFile(loginFile, 'utf8')), ...first }))
+    const over = await run(['ctl', 'get', 'services'])
+    assert.equal(over.code, 1)
+    assert.match(over.stderr, /refused the login: invalid_grant\nhint: log in again: 'tideway context login'/)
+  })
+
+  test('the credential plugin answers in the version that it is asked in', async () => {
+    const { run } = person('ada')
+    for (const version of ['v1', 'v1beta1']) {
+      const apiVersion = `client.authentication.k8s.io/${version}`
+      const info = JSON.stringify({ apiVersion, kind: 'ExecCredential', spec: { interactive: false } })
+      const { stdout } = await run(['context', 'credential', 'work'], { KUBERNETES_EXEC_INFO: info })
+      const credential = JSON.parse(stdout) as { apiVersion: string; status: { expirationTimestamp: string } }
+      assert.equal(credential.apiVersion, apiVersion)
+      assert.ok(Date.parse(credential.status.expirationTimestamp) > Date.now())
+    }
+  })
+
+  test('the kubeconfig that is printed holds the CA and no secret', async () => {
+    const admin = await bed.run(['context', 'kubeconfig'])
+    const config = parse(admin.stdout) as {
+      clusters: { cluster: Record<string, string> }[]
+      users: { user: { exec: { args: string[] } } }[]
+    }
+    const ca = Buffer.from(config.clusters[0]!.cluster['certificate-authority-data']!, 'base64').toString()
+    assert.equal(ca, bed.admin.caPem)
+    assert.deepEqual(config.users[0]!.user.exec.args, ['context', 'credential', 'default'])
+    assert.ok(!admin.stdout.includes(bed.admin.token.revealText()))
+  })
+
+  test('where there is no provider, or nobody has logged in, it says what to do', async () => {
+    const bare = await openCliBed()
+    try {
+      const url = [`--url=${bare.ready.url}`, `--ca-hash=${bare.ready.caHash}`]
+      const nowhere = await bare.run(['context', 'add', ...url])
+      assert.match(
+        nowhere.stderr,
+        /nobody can log in at .*: it has no OIDCClient\nhint: create an IdentityProvider/,
+      )
+      const both = await bare.run(['context', 'add', ...url, '--device', '--token-file=-'])
+      assert.match(both.stderr, /give either --token-file or --device/)
+    } finally {
+      await bare[Symbol.asyncDispose]()
+    }
+  })
+})
