@@ -43,7 +43,8 @@ async function openProvider() {
     rotateRefreshToken: true,
     ttl: { IdToken: () => life.idToken },
   })
-  server.on('request', provider.callback())
+  const answer = provider.callback()
+  server.on('request', (request, response) => void answer(request, response))
 
   /** What a person does in a browser: signs in, agrees, and follows where that leads. */
   async function browse(start: string, user = 'ada'): Promise<string> {

@@ -165,7 +165,10 @@ describe('a request is served to whom a role allows it', () => {
       object: 'Service/aws',
     }
     const records = changes(await hall.auditTrail()).filter(({ actor }) => actor === who.actor)
-    const [created, updated, deleted] = records.map(({ type: _, id: __, at: ___, ...rest }) => rest)
+    const [created, updated, deleted] = records.map((record) => {
+      const { type: _, id: __, at: ___, ...rest } = record
+      return rest
+    })
     assert.deepEqual(created, { ...who, verb: 'create', outcome: 'ok' })
     assert.deepEqual(updated, {
       ...who,
