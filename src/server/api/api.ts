@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import type { Readiness } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
@@ -9,6 +10,7 @@ import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
 import { discoveryRoutes } from './discovery.ts'
+import { healthRoutes } from './health-routes.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
@@ -51,6 +53,7 @@ export interface ApiOptions {
   readonly access: Access
   readonly audit: AuditTrail
   readonly issuer: Pick<TokenIssuer, 'keys' | 'rotate'>
+  readonly readiness: Pick<Readiness, 'blockers'>
   readonly clock: Clock
   readonly log: Log
   readonly version: string
@@ -121,9 +124,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     app.getDefaultJsonParser('error', 'error'),
   )
 
-  for (const path of ['/healthz', '/livez', '/readyz']) {
-    app.get(path, { config: { public: true } }, (_request, reply) => reply.type('text/plain').send('ok'))
-  }
+  healthRoutes(app, options.readiness)
   for (const plugin of plugins) await app.register(plugin)
   await app.register(async (scope) => {
     discoveryRoutes(scope, options)

@@ -39,6 +39,7 @@ export function readRoutes(
   async function list(request: ResourceRequest, reply: FastifyReply) {
     const definition = kindOf(request.params)
     const { namespace } = request.params
+    if (isClusterInfo(request)) return noClusterServices
     const options = listOptionsFrom(request.query, definition)
     const form = representation(request, definition)
     if (!options.watch) {
@@ -77,6 +78,17 @@ export function readRoutes(
   for (const path of collectionPaths) app.get(path, list as never)
   for (const path of [...objectPaths, ...statusPaths]) app.get(path, get as never)
 }
+
+/**
+ * `kubectl cluster-info` asks for those Services of the nameless group that belong to the cluster, and takes ours for
+ * them. There are none, and it can read only an empty list of its own.
+ */
+function isClusterInfo({ params, query }: ResourceRequest): boolean {
+  const selected = query['labelSelector'] === 'kubernetes.io/cluster-service=true'
+  return params.plural === 'services' && params.namespace === 'kube-system' && selected
+}
+
+const noClusterServices = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] }
 
 function expectFound(params: Params, object: Resource | undefined): Resource {
   if (object) return object

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
 import { openTestClock } from '#base/clock'
+import { openReadiness, type Readiness } from '#base/lifecycle'
 import { silentLog } from '#base/log'
 import { openResourceClient, type ResourceClient } from '#client/resource-api'
 import type { AuditRecord } from '#model/audit'
@@ -67,6 +68,7 @@ export interface TestServer extends AsyncDisposable {
   readonly ca: string
   readonly token: string
   readonly store: Store
+  readonly readiness: Readiness
   readonly resources: Resources
   readonly client: ResourceClient
   readonly clock: ReturnType<typeof openTestClock>
@@ -100,6 +102,7 @@ export async function openTestServer(
       : openMemoryStore(),
   )
   const clock = openTestClock()
+  const readiness = openReadiness()
   const audit = stack.use(await openAuditTrail({ directory: join(folder, 'audit'), clock, log: silentLog }))
   const opened: { cache?: ResourceCache } = {}
   const resources = openResources(store, {
@@ -131,6 +134,7 @@ export async function openTestServer(
       access: control.access,
       audit,
       issuer: { keys: () => [key], rotate: async () => ({ ...key, kid: 'k2', state: 'published' }) },
+      readiness,
       clock,
       log: silentLog,
       version: '0.1.0',
@@ -175,6 +179,7 @@ export async function openTestServer(
     ca,
     token,
     store,
+    readiness,
     resources,
     client,
     clock,

@@ -155,6 +155,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
       access: control.access,
       audit,
       issuer,
+      readiness,
       clock,
       log,
       version,
