@@ -32,8 +32,8 @@ export function isRefusal(value: object): value is Refusal {
   return 'status' in value
 }
 
-/** What a decision of the policy is worth at this moment: with lease and credential. */
-export function usable(plane: Plane, route: Route, decision: Decision): UsableGrant | Refusal {
+/** Why a decision of the policy cannot be used at this moment; undefined when lease and credential hold. */
+export function unusable(plane: Plane, route: Route, decision: Decision): Refusal | undefined {
   if (!plane.leaseHolds()) {
     return {
       status: 503,
@@ -49,15 +49,19 @@ export function usable(plane: Plane, route: Route, decision: Decision): UsableGr
   }
   const { binding, credential } = decision
   const expired = credential !== undefined && credential.credential.expiresAt <= plane.clock.now()
-  if (!credential || expired) {
-    const what = expired ? 'the credential has expired' : 'there is no credential yet'
-    return {
-      status: 503,
-      code: 'CREDENTIAL_UNAVAILABLE',
-      reason: `${what} for binding ${binding.name} from source ${binding.sourceName}: see \`tideway ctl describe credentialbinding ${binding.name}\``,
-    }
+  if (credential && !expired) return undefined
+  const what = expired ? 'the credential has expired' : 'there is no credential yet'
+  return {
+    status: 503,
+    code: 'CREDENTIAL_UNAVAILABLE',
+    reason: `${what} for binding ${binding.name} from source ${binding.sourceName}: see \`tideway ctl describe credentialbinding ${binding.name}\``,
   }
-  return { ...decision, current: credential.credential }
+}
+
+/** The grant of a decision that injects and has a credential. */
+export function usableGrant(decision: Decision): UsableGrant | undefined {
+  if (decision.action !== 'inject' || !decision.credential) return undefined
+  return { ...decision, current: decision.credential.credential }
 }
 
 /** SECURITY: what was admitted for a signature may not carry a token: other rules hold for one. */

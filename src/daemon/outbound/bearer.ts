@@ -1,6 +1,6 @@
 import { isFault } from '#base/errors'
 import type { Decision, Grant, Policy } from '#model/policy'
-import { isRefusal, usable, type UsableGrant } from './admission.ts'
+import { unusable, usableGrant, type UsableGrant } from './admission.ts'
 import type { Plane } from './plane.ts'
 import type { Refusal } from './refusal.ts'
 import { queryOf, type Route } from './route.ts'
@@ -12,7 +12,7 @@ export class Bearer {
   grant: Grant | undefined
   readonly #plane: Plane
   /** The last decision and what it was based on. */
-  #decided: { policy: Policy; route: Route; decision: Decision } | undefined
+  #decided: { policy: Policy; route: Route; decision: Decision; grant: UsableGrant | undefined } | undefined
 
   constructor(plane: Plane, route: Route, grant: Grant | undefined) {
     this.#plane = plane
@@ -28,12 +28,14 @@ export class Bearer {
   #granted(): UsableGrant | Refusal {
     const { policy } = this.#plane
     const { route } = this
-    if (this.#decided?.policy !== policy || this.#decided.route !== route) {
-      this.#decided = { policy, route, decision: policy.decide(queryOf(route)) }
+    let decided = this.#decided
+    if (decided?.policy !== policy || decided.route !== route) {
+      const decision = policy.decide(queryOf(route))
+      this.#decided = decided = { policy, route, decision, grant: usableGrant(decision) }
     }
-    const grant = usable(this.#plane, route, this.#decided.decision)
-    if (!isRefusal(grant)) this.grant = grant
-    return grant
+    const refusal = unusable(this.#plane, route, decided.decision)
+    if (refusal) return refusal
+    return (this.grant = decided.grant!)
   }
 
   /** SECURITY: an exec or a change of credentials on an open connection makes it somebody else's (rule 10). */
