@@ -5,7 +5,7 @@
  */
 export { conflictTexts } from './conflict-text.ts'
 export { decodeManagers, encodeManagers, sameManagers, type ManagedFieldsEntry } from './entries.ts'
-export { structureOf, type Structure } from './structure.ts'
+export { below, structureOf, type Structure } from './structure.ts'
 export { sameJson } from './typed-value.ts'
 export {
   applied,

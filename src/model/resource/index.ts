@@ -16,7 +16,7 @@ export {
   type CredentialSourceSpec,
 } from './credential-source.ts'
 export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
-export { fieldErrorsOf, invalidResource, type FieldError } from './field-error.ts'
+export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
 export {
   isSafeIssuer,
@@ -32,6 +32,7 @@ export {
   type DraftMeta,
   type NameForm,
   type ObjectMeta,
+  type OwnerReference,
 } from './object-meta.ts'
 export {
   definitionOf,
@@ -56,6 +57,7 @@ export {
 } from './selector.ts'
 export { scopedService, serviceAddresses, type Service, type ServiceSpec } from './service.ts'
 export { formatTime, withCondition, withoutCondition, type CommonStatus, type Condition } from './status.ts'
+export { withoutUnknownFields } from './unknown-fields.ts'
 export {
   expectResource,
   parseResource,

@@ -1,8 +1,24 @@
 import { Type, type Static } from 'typebox'
 import { forbidden, invalid, required, type FieldError } from './field-error.ts'
-import { closed, dateTime, list, stringMap, text } from './schema.ts'
+import { closed, dateTime, flag, list, stringMap, text } from './schema.ts'
 
 export const defaultNamespace = 'riptides-system'
+
+const ownerReference = closed(
+  {
+    apiVersion: text('API group and version of the owner.'),
+    kind: text('Kind of the owner.'),
+    name: text('Name of the owner.'),
+    uid: text('uid of the owner.'),
+    controller: Type.Optional(flag('Whether this owner is the controller of the object.')),
+    blockOwnerDeletion: Type.Optional(
+      flag('Whether an owner that is deleted in the foreground waits for this object to go.'),
+    ),
+  },
+  'A reference to an owner in the same namespace, or to one that lies in none.',
+)
+
+export type OwnerReference = Static<typeof ownerReference>
 
 export const objectMeta = closed(
   {
@@ -21,19 +37,24 @@ export const objectMeta = closed(
     deletionGracePeriodSeconds: Type.Optional(Type.Integer({ description: 'Set by the server; always 0.' })),
     labels: Type.Optional(stringMap('Labels for selecting objects.')),
     annotations: Type.Optional(stringMap('Free annotations.')),
-    finalizers: Type.Optional(list(text('Name of a finalizer.'), 'Finalizers; kept, not waited for yet.')),
-    ownerReferences: Type.Optional(
+    finalizers: Type.Optional(
       list(
-        Type.Record(Type.String(), Type.Unknown({ description: 'Kept as written.' }), {
-          description: 'A reference to an owner.',
-        }),
-        'Owners; kept, not acted on yet.',
+        text('Name of a finalizer.'),
+        'What must be done before the object goes; each removes its own name.',
+        {
+          merge: 'set',
+        },
       ),
+    ),
+    ownerReferences: Type.Optional(
+      list(ownerReference, 'Owners: when the last of them is deleted, so is this object.', {
+        merge: ['uid'],
+      }),
     ),
     managedFields: Type.Optional(
       list(
         Type.Unknown({ description: 'An entry of a field manager.' }),
-        'Field managers; accepted and dropped.',
+        'Who set which field; kept by the server.',
       ),
     ),
     selfLink: Type.Optional(text('Obsolete; accepted and dropped.')),

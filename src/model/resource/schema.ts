@@ -21,8 +21,20 @@ export function flag(description: string) {
   return Type.Boolean({ description })
 }
 
-export function list<T extends Type.TSchema>(items: T, description: string, { minItems = 0 } = {}) {
-  return Type.Array(items, { description, minItems, maxItems: 1000 })
+/**
+ * A list, which one writer owns as a whole; or with `merge` one whose items have owners of their own: a `set` of
+ * scalars, or objects that these keys tell apart.
+ */
+export function list<T extends Type.TSchema>(
+  items: T,
+  description: string,
+  { minItems = 0, merge }: { minItems?: number; merge?: 'set' | readonly string[] } = {},
+) {
+  const structure = merge !== undefined && {
+    'x-kubernetes-list-type': merge === 'set' ? 'set' : 'map',
+    ...(merge !== 'set' && { 'x-kubernetes-list-map-keys': [...merge] }),
+  }
+  return Type.Array(items, { description, minItems, maxItems: 1000, ...structure })
 }
 
 export function stringMap(description: string) {

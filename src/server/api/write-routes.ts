@@ -1,26 +1,32 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
+import { forbiddenMessage } from '#model/access'
+import { changedPaths } from '#model/audit'
 import {
   kindNamed,
+  namespaceOf,
   type Draft,
   type Kind,
   type KindDefinition,
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
-import { changedPaths } from '#model/audit'
-import { auditedActor } from '#server/access'
+import { auditedActor, type Access } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import type { Preconditions, Resources, Review, StatusOf, WriteOptions } from '#server/store'
+import type { Resources, Review } from '#server/store'
+import { accessRequestOf } from './authorization.ts'
+import { hasStatus } from './discovery.ts'
+import { patchFrom } from './patch-body.ts'
 import {
   collectionPaths,
   kindOf,
   objectPaths,
-  single,
   statusPaths,
   type ResourceRequest,
 } from './resource-request.ts'
+import { selectionFrom } from './selectors.ts'
 import { badRequest, statusOf } from './status.ts'
+import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
 
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
 function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {
@@ -49,21 +55,6 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   } as ResourceDraft
 }
 
-function preconditionsFrom(body: unknown): Preconditions {
-  const { preconditions = {} } = (body ?? {}) as { preconditions?: Record<string, unknown> }
-  const { uid, resourceVersion } = preconditions
-  return {
-    ...(typeof uid === 'string' && { uid }),
-    ...(typeof resourceVersion === 'string' && { resourceVersion }),
-  }
-}
-
-/** A `Warning` header value (RFC 9110 left it to RFC 7234 section 5.5): one line of ASCII in quotes. */
-function warningHeader(text: string): string {
-  const plain = text.replaceAll(/[^\x20-\x7e]/g, '?').replaceAll(/["\\]/g, '\\$&')
-  return `299 - "${plain}"`
-}
-
 /** Which fields an update changes; of what is never given back only that it does. */
 function changedBy(review: Review | undefined): { changed?: readonly string[] } {
   if (review?.operation !== 'update' || !review.previous) return {}
@@ -75,7 +66,7 @@ function changedBy(review: Review | undefined): { changed?: readonly string[] } 
 /** Create, update, patch and delete on the resource paths of Kubernetes for every kind. */
 export function writeRoutes(
   app: FastifyInstance,
-  { resources, audit }: { resources: Resources; audit: AuditTrail },
+  { resources, audit, access }: { resources: Resources; audit: AuditTrail; access: Pick<Access, 'allows'> },
 ): void {
   /** Runs a write and records who asked for what, and how it ended. */
   async function audited<T extends Resource>(
@@ -107,27 +98,18 @@ export function writeRoutes(
     return written
   }
 
-  function writeOptions(request: ResourceRequest, reply: FastifyReply): WriteOptions {
-    const dryRun = single(request.query, 'dryRun')
-    if (dryRun !== undefined && dryRun !== 'All') throw badRequest('dryRun must be All')
-    const warnings = new Set<string>()
-    return {
-      actor: request.principal!,
-      observe: (review) => {
-        request.review = review
-      },
-      dryRun: dryRun === 'All',
-      warn: (warning) => {
-        warnings.add(warningHeader(warning))
-        void reply.header('warning', [...warnings])
-      },
-    }
+  /** The options of a write of an object, or of its status when the path says so. */
+  function optionsOf(request: ResourceRequest, reply: FastifyReply, definition: KindDefinition<Kind>) {
+    const options = writeOptionsFrom(request, reply)
+    if (!isStatusPath(request)) return options
+    if (hasStatus(definition)) return { ...options, subresource: 'status' as const }
+    throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
   }
 
   const create = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const draft = draftFrom(request, definition)
-    const options = writeOptions(request, reply)
+    const options = writeOptionsFrom(request, reply)
     const name = draft.metadata.name ?? draft.metadata.generateName ?? ''
     const object = await audited(request, 'create', definition, name, () =>
       resources.create(draft as Draft<Resource>, options),
@@ -138,8 +120,8 @@ export function writeRoutes(
   const update = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const draft = draftFrom(request, definition)
-    const options = writeOptions(request, reply)
-    return audited(request, 'update', definition, request.params.name!, () =>
+    const options = optionsOf(request, reply, definition)
+    return audited(request, verbOf(request, 'update'), definition, request.params.name!, () =>
       resources.update(draft as Draft<Resource>, options),
     )
   }
@@ -147,32 +129,45 @@ export function writeRoutes(
   const patch = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const { namespace = '', name } = request.params
-    const options = writeOptions(request, reply)
-    return audited(request, 'patch', definition, name!, () =>
-      resources.patch(definition.kind, namespace, name!, request.body, options),
-    )
+    const options = optionsOf(request, reply, definition)
+    const wanted = patchFrom(request, definition)
+    return audited(request, verbOf(request, 'patch'), definition, name!, async () => {
+      if (wanted.type !== 'apply') return resources.patch(definition.kind, namespace, name!, wanted, options)
+      const { object, created } = await resources.apply(configFrom(request, definition), {
+        ...options,
+        force: wanted.force,
+        observe: (review) => {
+          if (review.operation === 'create') expectMayCreate(request)
+          options.observe?.(review)
+        },
+      })
+      if (created) void reply.code(201)
+      return object
+    })
   }
 
-  const updateStatus = async (request: ResourceRequest) => {
-    const definition = kindOf(request.params)
-    const { namespace = '', name } = request.params
-    if (!('status' in (definition.schema as { properties: object }).properties)) {
-      throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
-    }
-    const { status } = draftFrom(request, definition)
-    return audited(request, 'update-status', definition, name!, () =>
-      resources.updateStatus(definition.kind, namespace, name!, (status ?? {}) as StatusOf<Kind>),
-    )
+  /** SECURITY: whoever may patch may not create by applying what is not there. */
+  function expectMayCreate(request: ResourceRequest): void {
+    const asked = { ...accessRequestOf(request), verb: 'create' }
+    if (access.allows(request.principal!, asked)) return
+    const message = forbiddenMessage(request.principal!, asked)
+    throw new Fault('API_FORBIDDEN', message, { publicText: message })
   }
 
   const remove = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = kindOf(request.params)
     const { namespace = '', name } = request.params
-    const options = writeOptions(request, reply)
-    const preconditions = preconditionsFrom(request.body)
-    const { metadata } = await audited(request, 'delete', definition, name!, () =>
-      resources.delete(definition.kind, namespace, name!, preconditions, options),
+    const { dryRun, ...conditions } = deleteOptionsFrom(request)
+    const options = writeOptionsFrom(request, reply)
+    const object = await audited(request, 'delete', definition, name!, () =>
+      resources.delete(definition.kind, namespace, name!, conditions, {
+        ...options,
+        dryRun: dryRun || options.dryRun === true,
+      }),
     )
+    const { metadata } = object
+    // While finalizers keep it, the object is the answer, as in Kubernetes.
+    if (metadata.deletionTimestamp !== undefined && metadata.finalizers?.length) return object
     return {
       apiVersion: 'v1',
       kind: 'Status',
@@ -182,11 +177,56 @@ export function writeRoutes(
     }
   }
 
-  for (const path of collectionPaths) app.post(path, create as never)
+  const removeCollection = async (request: ResourceRequest, reply: FastifyReply) => {
+    const definition = kindOf(request.params)
+    const { kind, apiVersion } = definition
+    const selection = selectionFrom(request.query, definition)
+    const { dryRun, propagationPolicy } = deleteOptionsFrom(request)
+    const options = writeOptionsFrom(request, reply)
+    const { items, resourceVersion } = await resources.list(kind, request.params.namespace)
+    const deleted: Resource[] = []
+    for (const object of items.filter((object) => selection.matches(object))) {
+      const { name, uid } = object.metadata
+      const removed = await audited(request, 'delete', definition, name, () =>
+        resources.delete(
+          kind,
+          namespaceOf(object),
+          name,
+          { uid, propagationPolicy },
+          { ...options, dryRun: dryRun || options.dryRun === true },
+        ),
+      ).catch((error: unknown) => {
+        // Gone meanwhile, or another of its name.
+        if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) return undefined
+        throw error
+      })
+      if (removed) deleted.push(removed)
+    }
+    return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion }, items: deleted }
+  }
+
+  for (const path of collectionPaths) {
+    app.post(path, create as never)
+    app.delete(path, removeCollection as never)
+  }
   for (const path of objectPaths) {
     app.put(path, update as never)
     app.patch(path, patch as never)
     app.delete(path, remove as never)
   }
-  for (const path of statusPaths) app.put(path, updateStatus as never)
+  for (const path of statusPaths) {
+    app.put(path, update as never)
+    app.patch(path, patch as never)
+  }
+}
+
+const isStatusPath = ({ routeOptions }: ResourceRequest) => routeOptions.url!.endsWith('/status')
+
+const verbOf = (request: ResourceRequest, verb: string) => (isStatusPath(request) ? `${verb}-status` : verb)
+
+/** The configuration of a server-side apply. It says who owns nothing, for that is what applying decides. */
+function configFrom(request: ResourceRequest, definition: KindDefinition<Kind>): Draft<Resource> {
+  const config = draftFrom(request, definition)
+  if (config.metadata.managedFields === undefined) return config
+  throw badRequest('metadata.managedFields must be nil')
 }

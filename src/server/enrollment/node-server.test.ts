@@ -287,7 +287,10 @@ describe('a daemon’s stream', () => {
   it('begins anew when the groups of the Daemon change', async () => {
     await using server = await openTestServer()
     const { stream, name } = await openSynced(server)
-    await server.resources.patch('Daemon', defaultNamespace, name, { spec: { daemonGroups: ['g/new'] } })
+    await server.resources.patch('Daemon', defaultNamespace, name, {
+      type: 'merge',
+      document: { spec: { daemonGroups: ['g/new'] } },
+    })
     await assert.rejects(async () => {
       while (await stream.nextKind());
     }, refusedWith(Code.Aborted))

@@ -18,13 +18,13 @@ export { openSqliteStore } from './sqlite-store.ts'
 export { openResourceCache } from './resource-cache.ts'
 export type { ResourceCache } from './resource-cache.ts'
 export { openResources } from './resources.ts'
-export type {
-  Admission,
-  Preconditions,
-  ResourceEvent,
-  Resources,
-  ScannedObject,
-  Review,
-  StatusOf,
-  WriteOptions,
-} from './resources.ts'
+export type { ResourceEvent, Resources, ScannedObject, StatusOf } from './resources.ts'
+export { fieldConflictsOf, type FieldConflict } from './ownership.ts'
+export {
+  contentFinalizer,
+  foregroundFinalizer,
+  isBeingDeleted,
+  orphanFinalizer,
+  type PropagationPolicy,
+} from './deletion.ts'
+export type { Admission, DeleteOptions, Patch, Review, WriteOptions } from './writes.ts'

@@ -32,28 +32,52 @@ export function parseRevision(text: string): number {
   ])
 }
 
+export function namespaceTerminating(kind: Kind, name: string, namespace: string): Fault {
+  const message =
+    `${resourceName(kind)} ${JSON.stringify(name)} is forbidden: ` +
+    `unable to create new content in namespace ${namespace} because it is being terminated`
+  return new Fault('API_FORBIDDEN', message, { publicText: message })
+}
+
 /** The draft as a stored object: metadata that the server owns is `owned`, the status is that of `before`. */
 export function complete(
   { metadata, ...draft }: ResourceDraft,
   owned: Pick<
     Resource['metadata'],
-    'uid' | 'namespace' | 'generation' | 'creationTimestamp' | 'resourceVersion'
+    | 'uid'
+    | 'namespace'
+    | 'generation'
+    | 'creationTimestamp'
+    | 'resourceVersion'
+    | 'deletionTimestamp'
+    | 'deletionGracePeriodSeconds'
   >,
   before?: Resource,
 ): Resource {
   const { uid, namespace, generation, creationTimestamp, resourceVersion } = owned
-  const { name, labels, annotations, finalizers, ownerReferences } = metadata
+  const { deletionTimestamp, deletionGracePeriodSeconds } = owned
+  const {
+    name,
+    generateName = before?.metadata.generateName,
+    labels,
+    annotations,
+    finalizers,
+    ownerReferences,
+  } = metadata
   const { apiVersion, kind, status: _, ...content } = { status: undefined, ...draft }
   return {
     apiVersion,
     kind,
     metadata: {
       name,
+      ...(generateName !== undefined && { generateName }),
       ...(namespace !== undefined && { namespace }),
       uid,
       resourceVersion,
       generation,
       creationTimestamp,
+      ...(deletionTimestamp !== undefined && { deletionTimestamp }),
+      ...(deletionGracePeriodSeconds !== undefined && { deletionGracePeriodSeconds }),
       ...(notEmpty(labels) && { labels }),
       ...(notEmpty(annotations) && { annotations }),
       ...(finalizers?.length && { finalizers }),
@@ -83,7 +107,7 @@ export function withGeneratedName(
   if (metadata?.generateName === undefined || metadata.name !== undefined) return draft
   // No vowels and no look-alikes: 27 symbols, as Kubernetes has them.
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
-  const suffix = [...random(6)].map((byte) => alphabet[byte % alphabet.length]).join('')
+  const suffix = [...random(5)].map((byte) => alphabet[byte % alphabet.length]).join('')
   return { ...draft, metadata: { ...metadata, name: metadata.generateName + suffix } }
 }
 

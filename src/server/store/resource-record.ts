@@ -97,7 +97,7 @@ export function conceal(
   }
   if (draft.kind === 'Secret') {
     const { data, stringData, ...rest } = draft
-    const concealed = withoutLastApplied(rest)
+    const concealed = withNamesApplied(rest)
     if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
     const known = openData(sealer, uid, before)
     const texts = Object.entries(stringData ?? {}).map(([key, text]) => [
@@ -132,9 +132,38 @@ function sameData(a: Readonly<Record<string, string>>, b: Readonly<Record<string
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
 }
 
+const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
+
 // SECURITY: client-side apply copies the whole manifest, secrets included, into this annotation (rule 23).
 function withoutLastApplied<D extends ResourceDraft>(draft: D): D {
-  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...annotations } =
-    draft.metadata.annotations ?? {}
+  const { [lastApplied]: _, ...annotations } = draft.metadata.annotations ?? {}
   return { ...draft, metadata: { ...draft.metadata, annotations } }
+}
+
+/** As `withoutLastApplied`, but names of values stay, by which kubectl tells that one is to be removed. */
+function withNamesApplied<D extends ResourceDraft>(draft: D): D {
+  const names = namesApplied(draft.metadata.annotations?.[lastApplied])
+  if (names === undefined) return withoutLastApplied(draft)
+  const annotations = { ...draft.metadata.annotations, [lastApplied]: names }
+  return { ...draft, metadata: { ...draft.metadata, annotations } }
+}
+
+function namesApplied(text: string | undefined): string | undefined {
+  try {
+    const { apiVersion, kind, metadata, data, stringData } = JSON.parse(text ?? 'null') as Record<
+      string,
+      unknown
+    >
+    const { name, namespace, labels } = (metadata ?? {}) as Record<string, unknown>
+    const namesOf = (map: unknown) => map && Object.fromEntries(Object.keys(map).map((key) => [key, '']))
+    return JSON.stringify({
+      apiVersion,
+      kind,
+      metadata: { name, namespace, labels },
+      data: namesOf(data),
+      stringData: namesOf(stringData),
+    })
+  } catch {
+    return undefined
+  }
 }

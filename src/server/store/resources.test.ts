@@ -97,6 +97,7 @@ test('metadata that only the server sets cannot be set by a writer', async () =>
   assert.deepEqual(Object.keys(metadata).sort(), [
     'creationTimestamp',
     'generation',
+    'managedFields',
     'name',
     'namespace',
     'resourceVersion',
@@ -138,7 +139,7 @@ test('a name is made where a prefix is given', async () => {
   const resources = open()
   const draft = { ...service('x'), metadata: { generateName: 'node-' } } as unknown as Draft<Service>
   const { metadata } = await resources.create(draft)
-  assert.match(metadata.name, /^node-[a-z0-9]{6}$/)
+  assert.match(metadata.name, /^node-[a-z0-9]{5}$/)
 })
 
 test('admissions warn and refuse, in order, and see no secret', async () => {
@@ -212,7 +213,7 @@ test('the values of a Secret are sealed under its uid, kept when left out, and g
   assert.deepEqual(await read(), { a: '1', b: '2' })
   await resources.update<'Secret'>(secret({ stringData: { b: '3' } }))
   assert.deepEqual(await read(), { a: '1', b: '3' })
-  await resources.patch('Secret', namespace, 's', { data: { a: null } })
+  await resources.patch('Secret', namespace, 's', { type: 'merge', document: { data: { a: null } } })
   assert.deepEqual(await read(), { b: '3' })
   await resources.update<'Secret'>(secret({ data: {} }))
   assert.deepEqual(await read(), {})

@@ -1,31 +1,13 @@
 import { timingSafeEqual } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
-import type { User } from '#model/access'
-import {
-  expectResource,
-  formatTime,
-  invalidResource,
-  namespaceOf,
-  parseResource,
-  resourceWarnings,
-  subjectOf,
-  withoutNulls,
-  type Draft,
-  type JoinToken,
-  type Kind,
-  type Resource,
-  type ResourceDraft,
-  type ResourceOf,
-} from '#model/resource'
-import { mergePatch } from './merge-patch.ts'
+import type { Draft, JoinToken, Kind, Resource, ResourceOf } from '#model/resource'
+import { isBeingDeleted } from './deletion.ts'
 import { listAt } from './past.ts'
 import type { Store, StoreEvent } from './ports.ts'
+import { parseRevision } from './resource-object.ts'
 import {
-  conceal,
   decodeRecord,
-  encodeRecord,
   hashToken,
   kindPrefix,
   openData,
@@ -34,55 +16,13 @@ import {
   type ResourceRecord,
   type Sealer,
 } from './resource-record.ts'
-import {
-  alreadyExists,
-  complete,
-  conflict,
-  contentOf,
-  formatUuid,
-  modified,
-  notFound,
-  parseRevision,
-  withGeneratedName,
-} from './resource-object.ts'
+import { openWrites, type Admission, type DeleteOptions, type Patch, type WriteOptions } from './writes.ts'
 
 export interface ResourceEvent<K extends Kind = Kind> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
   /** As it is now, or as it was when deleted, with the deletion's revision. */
   readonly object: ResourceOf<K>
   readonly previous?: ResourceOf<K>
-}
-
-/** A valid write before it happens. */
-export interface Review {
-  readonly operation: 'create' | 'update' | 'delete'
-  /** Without write-only fields. */
-  readonly object: Resource
-  readonly previous?: Resource
-  /** Whether a write-only value changes. */
-  readonly concealed?: boolean
-  /** Who writes; absent for the server itself. */
-  readonly actor?: User
-}
-
-/** Looks at a valid write before it happens: returns warnings, or throws a Fault to refuse it. */
-export type Admission = (review: Review) => readonly string[] | Promise<readonly string[]>
-
-export interface WriteOptions {
-  /** For whom, so that admissions can judge what he may do; absent for the server itself. */
-  readonly actor?: User
-  /** Is told what would be written once nothing stands against it. */
-  readonly observe?: (review: Review) => void
-  /** Everything but the write itself. */
-  readonly dryRun?: boolean
-  /** Is told what the writer should know. */
-  readonly warn?: (warning: string) => void
-}
-
-/** What must hold of the object that is deleted. */
-export interface Preconditions {
-  readonly uid?: string | undefined
-  readonly resourceVersion?: string | undefined
 }
 
 /** One object of a scan. */
@@ -96,8 +36,10 @@ export interface ScannedObject<K extends Kind = Kind> {
 export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
- * The objects of the resource kinds; the namespace of those that lie in none is ''. Write-only fields (a join token, the values of a Secret) are never in what
- * is returned. Namespaces come into being by being used.
+ * The objects of the resource kinds; the namespace of those that lie in none is ''. Write-only fields (a join token,
+ * the values of a Secret) are never in what is returned. Namespaces come into being by being used. Who owns which
+ * field is in `metadata.managedFields`, but not in lists and watches of all kinds, which are for those who hold
+ * everything in memory.
  */
 export interface Resources {
   get<K extends Kind>(kind: K, namespace: string, name: string): Promise<ResourceOf<K> | undefined>
@@ -118,19 +60,31 @@ export interface Resources {
   /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, or what an admission throws */
   create<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
   /**
-   * Replaces all but the status. A draft with a resourceVersion or uid must name the present ones; nothing is
+   * Replaces all but the status, or with `subresource` the status alone. A draft with a resourceVersion or uid must name the present ones; nothing is
    * written when nothing changes.
    * @throws Fault RESOURCE_INVALID, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT, or what an admission throws
    */
   update<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
-  /** Applies a JSON merge patch (RFC 7396) to all but the status. Faults as `update`. */
+  /**
+   * Changes all but the status, or with `subresource` the status alone. Faults as `update`, and RESOURCE_INVALID
+   * when the patch does not fit.
+   */
   patch<K extends Kind>(
     kind: K,
     namespace: string,
     name: string,
-    patch: unknown,
+    patch: Patch,
     options?: WriteOptions,
   ): Promise<ResourceOf<K>>
+  /**
+   * Server-side apply: the object says what the draft says, and no more what the same field manager applied before
+   * and nobody else owns. Creates the object when there is none.
+   * @throws Fault as `update`, and RESOURCE_CONFLICT with its field conflicts, unless `force`
+   */
+  apply<K extends Kind>(
+    draft: Draft<ResourceOf<K>>,
+    options?: WriteOptions & { force?: boolean },
+  ): Promise<{ object: ResourceOf<K>; created: boolean }>
   /**
    * Sets the status, given or computed from the present object (again, when it changed meanwhile); nothing is
    * written when nothing changes.
@@ -142,12 +96,16 @@ export interface Resources {
     name: string,
     status: StatusOf<K> | ((current: ResourceOf<K>) => StatusOf<K>),
   ): Promise<ResourceOf<K>>
-  /** Returns the object as it was. @throws Fault RESOURCE_NOT_FOUND, RESOURCE_CONFLICT */
+  /**
+   * Deletes the object, or begins to while finalizers keep it; then it has a deletionTimestamp and goes with its
+   * last finalizer. Returns the object as it was, or as it is now.
+   * @throws Fault RESOURCE_NOT_FOUND, RESOURCE_CONFLICT
+   */
   delete<K extends Kind>(
     kind: K,
     namespace: string,
     name: string,
-    preconditions?: Preconditions,
+    conditions?: DeleteOptions,
     options?: WriteOptions,
   ): Promise<ResourceOf<K>>
   /** Changes after `fromRevision`, in order; ends on abort. @throws Fault STORE_REVISION_GONE, STORE_UNAVAILABLE */
@@ -166,9 +124,6 @@ export interface Resources {
   /** The values of a Secret object by key. */
   secretData(namespace: string, name: string): Promise<ReadonlyMap<string, Secret> | undefined>
 }
-
-// An object that changes this often under a writer who does not mind which version it is: something is wrong.
-const maxAttempts = 20
 
 /** Opens the objects in `store`. `random` gives random bytes; `admissions` are asked in order before each write. */
 export function openResources(
@@ -190,106 +145,7 @@ export function openResources(
     return entry && decodeRecord(entry)
   }
 
-  async function expect(kind: Kind, namespace: string, name: string): Promise<ResourceRecord> {
-    const record = await load(kind, namespace, name)
-    if (!record) throw notFound(kind, name)
-    return record
-  }
-
-  async function admit(
-    change: Review,
-    { actor, warn, observe }: Pick<WriteOptions, 'actor' | 'warn' | 'observe'>,
-  ): Promise<void> {
-    const review = { ...change, ...(actor && { actor }) }
-    for (const admission of admissions) for (const text of await admission(review)) warn?.(text)
-    observe?.(review)
-  }
-
-  /** Writes a record in place of one of `modRevision`; undefined when that is not what is there. */
-  async function put(
-    object: Resource,
-    hidden: ResourceRecord['hidden'],
-    modRevision: number,
-  ): Promise<Resource | undefined> {
-    const key = resourceKey(object.kind, namespaceOf(object), object.metadata.name)
-    const value = encodeRecord(object, hidden)
-    const result = await store.transaction([{ key, modRevision }], [{ type: 'put', key, value }])
-    if (!result.ok) return undefined
-    const metadata = { ...object.metadata, resourceVersion: String(result.revision) }
-    return { ...object, metadata } as Resource
-  }
-
-  async function create(input: ResourceDraft, options: WriteOptions): Promise<Resource> {
-    const { dryRun, warn } = options
-    const { draft: valid, definition } = expectResource(withGeneratedName(input, random))
-    if (valid.kind === 'JoinToken' && valid.spec.token === undefined) {
-      throw invalidResource(subjectOf(definition, valid.metadata.name), [
-        { reason: 'FieldValueRequired', field: 'spec.token', message: 'Required value' },
-      ])
-    }
-    const uid = formatUuid(random(16))
-    const { draft, hidden } = conceal(valid, uid, {}, sealer)
-    const object = complete(draft, {
-      uid,
-      namespace: namespaceOf(draft) || undefined,
-      generation: 1,
-      creationTimestamp: formatTime(clock.now()).replace(/\.\d+Z$/, 'Z'),
-      resourceVersion: '',
-    })
-    for (const text of resourceWarnings(object)) warn?.(text)
-    await admit({ operation: 'create', object }, options)
-    const { name } = object.metadata
-    if (dryRun) {
-      if (await load(object.kind, namespaceOf(object), name)) throw alreadyExists(object.kind, name)
-      return object
-    }
-    const written = await put(object, hidden, 0)
-    if (!written) throw alreadyExists(object.kind, name)
-    return written
-  }
-
-  /** One attempt to replace `before` by a draft; undefined when it has changed meanwhile. */
-  async function replace(
-    before: ResourceRecord,
-    input: ResourceDraft,
-    options: WriteOptions,
-  ): Promise<Resource | undefined> {
-    const { dryRun, warn } = options
-    const { draft: valid } = expectResource(input)
-    const { metadata } = before.object
-    const { name, resourceVersion, uid } = valid.metadata
-    if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
-      throw conflict(valid.kind, name, modified)
-    }
-    if (uid !== undefined && uid !== metadata.uid) {
-      throw conflict(valid.kind, name, `its uid is ${metadata.uid}, not ${JSON.stringify(uid.slice(0, 64))}`)
-    }
-    const { draft, hidden } = conceal(valid, metadata.uid, before.hidden, sealer)
-    const same = complete(draft, metadata, before.object)
-    const specified = isDeepStrictEqual(contentOf(same), contentOf(before.object)) && hidden === before.hidden
-    const object = specified
-      ? same
-      : complete(draft, { ...metadata, generation: metadata.generation + 1 }, before.object)
-    for (const text of resourceWarnings(object)) warn?.(text)
-    if (isDeepStrictEqual(object, before.object) && hidden === before.hidden) return before.object
-    const concealed = hidden !== before.hidden
-    await admit({ operation: 'update', object, previous: before.object, concealed }, options)
-    return dryRun ? object : put(object, hidden, before.modRevision)
-  }
-
-  /** Repeats `attempt` on the present record until it gives an object. */
-  async function retry(
-    kind: Kind,
-    namespace: string,
-    name: string,
-    attempt: (record: ResourceRecord) => Promise<Resource | undefined>,
-  ): Promise<Resource> {
-    for (let attempts = 0; attempts < maxAttempts; attempts++) {
-      const written = await attempt(await expect(kind, namespace, name))
-      if (written) return written
-    }
-    throw conflict(kind, name, modified)
-  }
+  const writes = openWrites(store, { clock, random, sealer, admissions })
 
   function toEvent(event: StoreEvent): ResourceEvent {
     if (event.type === 'delete') {
@@ -300,6 +156,12 @@ export function openResources(
     return { type: 'MODIFIED', object, previous: decodeRecord(event.previous).object }
   }
 
+  const lean = (event: ResourceEvent): ResourceEvent => ({
+    ...event,
+    object: withoutManagers(event.object),
+    ...(event.previous && { previous: withoutManagers(event.previous) }),
+  })
+
   const untyped = {
     async get(kind: Kind, namespace: string, name: string) {
       return (await load(kind, namespace, name))?.object
@@ -307,7 +169,8 @@ export function openResources(
     async list(kind: Kind | 'all', namespace?: string) {
       const prefix = kind === 'all' ? registryPrefix : kindPrefix(kind, namespace)
       const { entries, revision } = await store.list(prefix)
-      const items = entries.map((entry) => decodeRecord(entry).object)
+      const present = entries.map((entry) => decodeRecord(entry).object)
+      const items = kind === 'all' ? present.map(withoutManagers) : present
       return {
         items:
           namespace === undefined ? items : items.filter(({ metadata }) => metadata.namespace === namespace),
@@ -332,56 +195,7 @@ export function openResources(
         }))
       return { objects, resourceVersion: String(revision) }
     },
-    create: (draft: ResourceDraft, options: WriteOptions = {}) => create(draft, options),
-    update(draft: ResourceDraft, options: WriteOptions = {}) {
-      return retry(draft.kind, namespaceOf(draft), draft.metadata.name, (before) =>
-        replace(before, draft, options),
-      )
-    },
-    patch(kind: Kind, namespace: string, name: string, patch: unknown, options: WriteOptions = {}) {
-      return retry(kind, namespace, name, (before) => {
-        const { object, hidden } = before
-        const { resourceVersion: _, ...metadata } = object.metadata
-        const open =
-          kind === 'Secret' ? { data: openData(sealer, metadata.uid, hidden) } : ({} as Record<string, never>)
-        const patched = mergePatch({ ...object, ...open, metadata }, patch) as ResourceDraft
-        const target = {
-          ...patched,
-          metadata: { ...patched.metadata, name, ...(namespace !== '' && { namespace }) },
-        }
-        return replace(before, { ...target, apiVersion: object.apiVersion, kind } as ResourceDraft, options)
-      })
-    },
-    updateStatus(kind: Kind, namespace: string, name: string, status: unknown) {
-      return retry(kind, namespace, name, async ({ object, hidden, modRevision }) => {
-        const next: unknown =
-          typeof status === 'function' ? (status as (o: Resource) => unknown)(object) : status
-        const draft = { ...object, status: withoutNulls(next) } as Resource
-        expectStatus(draft)
-        return isDeepStrictEqual(draft, object) ? object : put(draft, hidden, modRevision)
-      })
-    },
-    async delete(
-      kind: Kind,
-      namespace: string,
-      name: string,
-      { uid, resourceVersion }: Preconditions = {},
-      options: WriteOptions = {},
-    ) {
-      return retry(kind, namespace, name, async ({ object, modRevision }) => {
-        if (uid !== undefined && uid !== object.metadata.uid) {
-          throw conflict(kind, name, `its uid is ${object.metadata.uid}`)
-        }
-        if (resourceVersion !== undefined && resourceVersion !== object.metadata.resourceVersion) {
-          throw conflict(kind, name, modified)
-        }
-        await admit({ operation: 'delete', object, previous: object }, options)
-        if (options.dryRun) return object
-        const key = resourceKey(kind, namespace, name)
-        const result = await store.transaction([{ key, modRevision }], [{ type: 'delete', key }])
-        return result.ok ? object : undefined
-      })
-    },
+    ...writes,
     async *watch(
       kind: Kind | 'all',
       {
@@ -402,7 +216,7 @@ export function openResources(
         signal,
         onProgress: onProgress && ((revision) => onProgress(String(revision))),
       })) {
-        yield events.map(toEvent)
+        yield events.map(kind === 'all' ? (event) => lean(toEvent(event)) : toEvent)
       }
     },
     async matchJoinToken(token: Secret) {
@@ -411,8 +225,11 @@ export function openResources(
       const match = entries
         .map((entry) => decodeRecord(entry))
         .find(
-          ({ hidden }) =>
-            hidden.tokenHash !== undefined && timingSafeEqual(Buffer.from(hidden.tokenHash), hash),
+          ({ object, hidden }) =>
+            // SECURITY: a token is used by deleting it; a finalizer must not make it good for another time.
+            !isBeingDeleted(object) &&
+            hidden.tokenHash !== undefined &&
+            timingSafeEqual(Buffer.from(hidden.tokenHash), hash),
         )
       return match?.object as JoinToken | undefined
     },
@@ -427,13 +244,7 @@ export function openResources(
   return untyped as unknown as Resources
 }
 
-/**
- * Looks at the status alone: an object that was valid when it was written may fail a rule of a newer version,
- * and its status must be able to say so.
- */
-function expectStatus(object: Resource): void {
-  const parsed = parseResource(object)
-  if (parsed.ok) return
-  const errors = parsed.errors.filter(({ field }) => /^status(?![^.[])/.test(field))
-  if (errors.length > 0) throw invalidResource(parsed.subject, errors)
+function withoutManagers(object: Resource): Resource {
+  const { managedFields: _, ...metadata } = object.metadata
+  return { ...object, metadata } as Resource
 }

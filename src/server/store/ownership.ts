@@ -1,0 +1,97 @@
+import { Fault } from '#base/errors'
+import {
+  applied,
+  conflictTexts,
+  decodeManagers,
+  structureOf,
+  updated,
+  type Conflict,
+  type Manager,
+  type Structure,
+} from '#model/managed-fields'
+import { definitionOf, type Kind, type Resource } from '#model/resource'
+
+/** Whose the fields are that a write changes. */
+export interface Writer {
+  /** Name of the field manager. */
+  readonly manager: string
+  readonly subresource?: 'status' | undefined
+  /** RFC 3339, whole seconds. */
+  readonly at: string
+}
+
+export function structureOfKind(kind: Kind): Structure {
+  return structureOf(definitionOf(kind).schema)
+}
+
+/** The managers of a stored object; none when nobody kept count. */
+export function managersOf(object: Resource | undefined): readonly Manager[] {
+  return decodeManagers(object?.metadata.managedFields) ?? []
+}
+
+/**
+ * The managers that a writer declares: those of the object unless he lists others, and none at all by
+ * `managedFields: [{}]`, as Kubernetes has it.
+ */
+export function declaredManagers(declared: readonly unknown[] = [], before: Resource | undefined) {
+  const [first] = declared
+  if (declared.length === 0) return managersOf(before)
+  if (declared.length === 1 && typeof first === 'object' && Object.keys(first!).length === 0) return []
+  return decodeManagers(declared) ?? managersOf(before)
+}
+
+/** Who owns what after an object was written in place of another, given who owned what before. */
+export function managersAfter(
+  managers: readonly Manager[],
+  before: object,
+  after: { readonly kind: Kind },
+  { manager, subresource, at }: Writer,
+): readonly Manager[] {
+  const by = { name: manager, operation: 'Update' as const, ...(subresource && { subresource }) }
+  return updated(managers, { before, after, by, at }, structureOfKind(after.kind))
+}
+
+/**
+ * Applies a configuration to a stored object, or to none.
+ * @throws Fault RESOURCE_CONFLICT with its field conflicts when others own what it changes, unless `force`
+ */
+export function applyConfiguration(
+  {
+    before,
+    live,
+    config,
+  }: { before: Resource | undefined; live: object; config: { kind: Kind; apiVersion: string } },
+  { manager, subresource, at }: Writer,
+  force: boolean,
+): { object: unknown; managers: readonly Manager[] } {
+  const { kind, apiVersion } = config
+  const structure = structureOfKind(kind)
+  const known = managersOf(before)
+  // What was written when nobody kept count belongs to somebody all the same.
+  const first = { name: 'before-first-apply', operation: 'Update' as const }
+  const managers =
+    before && known.length === 0 ? updated([], { before: {}, after: live, by: first, at }, structure) : known
+  const result = applied(managers, { live, config, by: manager, at, force }, structure, subresource)
+  if (result.ok) return result
+  throw applyConflict(result.conflicts, apiVersion)
+}
+
+/** One field that somebody else owns, as `StatusCause`. */
+export interface FieldConflict {
+  readonly reason: 'FieldManagerConflict'
+  readonly field: string
+  readonly message: string
+}
+
+/** The conflicts of an apply that was refused; none of any other fault. */
+export function fieldConflictsOf(fault: Fault): readonly FieldConflict[] {
+  return fault.code === 'RESOURCE_CONFLICT' && Array.isArray(fault.cause)
+    ? (fault.cause as readonly FieldConflict[])
+    : []
+}
+
+function applyConflict(conflicts: readonly Conflict[], apiVersion: string): Fault {
+  const { message, causes } = conflictTexts(conflicts, apiVersion)
+  const cause = causes.map((detail) => ({ reason: 'FieldManagerConflict' as const, ...detail }))
+  return new Fault('RESOURCE_CONFLICT', message, { publicText: message, cause })
+}

@@ -1,0 +1,438 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock } from '#base/clock'
+import type { User } from '#model/access'
+import { sameManagers, encodeManagers, type Manager } from '#model/managed-fields'
+import {
+  definitionOf,
+  expectResource,
+  formatTime,
+  invalidResource,
+  namespaceOf,
+  parseResource,
+  resourceWarnings,
+  subjectOf,
+  withoutNulls,
+  withoutUnknownFields,
+  type Kind,
+  type Resource,
+  type ResourceDraft,
+} from '#model/resource'
+import { finalizerErrors, finalizersOnDeletion, isBeingDeleted, type PropagationPolicy } from './deletion.ts'
+import { jsonPatch } from './json-patch.ts'
+import { mergePatch } from './merge-patch.ts'
+import {
+  applyConfiguration,
+  declaredManagers,
+  managersAfter,
+  structureOfKind,
+  type Writer,
+} from './ownership.ts'
+import type { Store } from './ports.ts'
+import {
+  alreadyExists,
+  complete,
+  conflict,
+  contentOf,
+  formatUuid,
+  modified,
+  namespaceTerminating,
+  notFound,
+  withGeneratedName,
+} from './resource-object.ts'
+import {
+  conceal,
+  decodeRecord,
+  encodeRecord,
+  resourceKey,
+  type ResourceRecord,
+  type Sealer,
+} from './resource-record.ts'
+import { strategicMergePatch } from './strategic-merge-patch.ts'
+import { disguise, reveal, withHashedToken, withPlainData } from './write-only.ts'
+
+/** A valid write before it happens. */
+export interface Review {
+  readonly operation: 'create' | 'update' | 'delete'
+  /** Without write-only fields. */
+  readonly object: Resource
+  readonly previous?: Resource
+  /** Whether a write-only value changes. */
+  readonly concealed?: boolean
+  /** Who writes; absent for the server itself. */
+  readonly actor?: User
+}
+
+/** Looks at a valid write before it happens: returns warnings, or throws a Fault to refuse it. */
+export type Admission = (review: Review) => readonly string[] | Promise<readonly string[]>
+
+export interface WriteOptions {
+  /** For whom, so that admissions can judge what he may do; absent for the server itself. */
+  readonly actor?: User
+  /** Is told what would be written once nothing stands against it. */
+  readonly observe?: (review: Review) => void
+  /** Everything but the write itself. */
+  readonly dryRun?: boolean
+  /** Is told what the writer should know. */
+  readonly warn?: (warning: string) => void
+  /** Who owns the fields that change; `tideway` unless given. */
+  readonly fieldManager?: string
+  /** `status`: the status is written and nothing else; otherwise everything else. */
+  readonly subresource?: 'status' | undefined
+  /** What becomes of fields that the kind does not have: refused unless given. */
+  readonly unknownFields?: 'refuse' | 'warn' | 'drop'
+}
+
+/** What must hold of the object that is deleted, and what becomes of those that it owns. */
+export interface DeleteOptions {
+  readonly uid?: string | undefined
+  readonly resourceVersion?: string | undefined
+  /** `Background` unless given. */
+  readonly propagationPolicy?: PropagationPolicy | undefined
+}
+
+/** A change of an object that is told as its difference. */
+export type Patch =
+  | { readonly type: 'json'; readonly operations: unknown }
+  | { readonly type: 'merge'; readonly document: unknown }
+  /** Of Kubernetes' own kinds only. */
+  | { readonly type: 'strategic'; readonly document: unknown }
+
+export const ownManager = 'tideway'
+
+// An object that changes this often under a writer who does not mind which version it is: something is wrong.
+const maxAttempts = 20
+
+type Candidate = Partial<Omit<ResourceDraft, 'metadata'>> & { metadata: ResourceDraft['metadata'] }
+
+/** Writes objects into `store`; see `Resources` for what each method promises. */
+export function openWrites(
+  store: Store,
+  {
+    clock,
+    random,
+    sealer,
+    admissions,
+  }: {
+    clock: Clock
+    random: (bytes: number) => Uint8Array
+    sealer: Sealer
+    admissions: readonly Admission[]
+  },
+) {
+  const now = () => formatTime(clock.now()).replace(/\.\d+Z$/, 'Z')
+  const writerOf = ({ fieldManager = ownManager, subresource }: WriteOptions): Writer => ({
+    manager: fieldManager,
+    subresource,
+    at: now(),
+  })
+
+  async function load(kind: Kind, namespace: string, name: string): Promise<ResourceRecord | undefined> {
+    const entry = await store.get(resourceKey(kind, namespace, name))
+    return entry && decodeRecord(entry)
+  }
+
+  async function admit(change: Review, { actor, warn, observe }: WriteOptions): Promise<void> {
+    const review = { ...change, ...(actor && { actor }) }
+    for (const admission of admissions) for (const text of await admission(review)) warn?.(text)
+    observe?.(review)
+  }
+
+  /** Writes a record in place of one of `modRevision`; undefined when that is not what is there. */
+  async function put(
+    object: Resource,
+    hidden: ResourceRecord['hidden'],
+    modRevision: number,
+  ): Promise<Resource | undefined> {
+    const key = resourceKey(object.kind, namespaceOf(object), object.metadata.name)
+    const value = encodeRecord(object, hidden)
+    const result = await store.transaction([{ key, modRevision }], [{ type: 'put', key, value }])
+    if (!result.ok) return undefined
+    const metadata = { ...object.metadata, resourceVersion: String(result.revision) }
+    return { ...object, metadata } as Resource
+  }
+
+  /** Removes a record; undefined when it has changed meanwhile. */
+  async function remove({ object, modRevision }: ResourceRecord): Promise<Resource | undefined> {
+    const key = resourceKey(object.kind, namespaceOf(object), object.metadata.name)
+    const result = await store.transaction([{ key, modRevision }], [{ type: 'delete', key }])
+    return result.ok ? object : undefined
+  }
+
+  function withManagers(object: Resource, managers: readonly Manager[]): Resource {
+    const { managedFields: _, ...metadata } = object.metadata
+    const managedFields = encodeManagers(managers, object.apiVersion)
+    return {
+      ...object,
+      metadata: { ...metadata, ...(managedFields.length > 0 && { managedFields }) },
+    } as Resource
+  }
+
+  /** A valid draft of untrusted input, with fields that the kind does not have dropped if the writer says so. */
+  function expectDraft(input: unknown, { unknownFields = 'refuse', warn }: WriteOptions) {
+    if (unknownFields === 'refuse') return expectResource(input)
+    const { value, unknown } = withoutUnknownFields(input)
+    if (unknownFields === 'warn') for (const path of unknown) warn?.(`unknown field "${path}"`)
+    return expectResource(value)
+  }
+
+  async function create(
+    input: ResourceDraft,
+    options: WriteOptions,
+    managers?: readonly Manager[],
+  ): Promise<Resource> {
+    const { draft: valid, definition } = expectDraft(withGeneratedName(input, random), options)
+    if (valid.kind === 'JoinToken' && valid.spec.token === undefined) {
+      throw invalidResource(subjectOf(definition, valid.metadata.name), [
+        { reason: 'FieldValueRequired', field: 'spec.token', message: 'Required value' },
+      ])
+    }
+    const namespace = namespaceOf(valid)
+    const { name } = valid.metadata
+    const place = namespace === '' ? undefined : await load('Namespace', '', namespace)
+    if (place && isBeingDeleted(place.object)) throw namespaceTerminating(valid.kind, name, namespace)
+    const uid = formatUuid(random(16))
+    const { draft, hidden } = conceal(valid, uid, {}, sealer)
+    const bare = withPhase(
+      'Active',
+      complete(draft, {
+        uid,
+        namespace: namespace || undefined,
+        generation: 1,
+        creationTimestamp: now(),
+        resourceVersion: '',
+      }),
+    )
+    const owners = managers ?? managersAfter([], {}, reveal(bare, hidden, sealer), writerOf(options))
+    const object = withManagers(bare, owners)
+    for (const text of resourceWarnings(object)) options.warn?.(text)
+    await admit({ operation: 'create', object }, options)
+    if (options.dryRun) {
+      if (await load(object.kind, namespace, name)) throw alreadyExists(object.kind, name)
+      return object
+    }
+    const written = await put(object, hidden, 0)
+    if (!written) throw alreadyExists(object.kind, name)
+    return written
+  }
+
+  /** What an object is written as in place of another: everything but its status, or its status alone. */
+  function successor(before: ResourceRecord, input: unknown, options: WriteOptions) {
+    if (options.subresource === 'status') {
+      const { status } = input as { status?: unknown }
+      const object = { ...before.object, status: withoutNulls(status ?? {}) } as Resource
+      expectStatus(object)
+      return { object, hidden: before.hidden }
+    }
+    const { draft: valid } = expectDraft(input, options)
+    const { metadata } = before.object
+    const { draft, hidden } = conceal(valid, metadata.uid, before.hidden, sealer)
+    const same = complete(draft, metadata, before.object)
+    const specified = isDeepStrictEqual(contentOf(same), contentOf(before.object)) && hidden === before.hidden
+    const generation = metadata.generation + 1
+    return { object: specified ? same : complete(draft, { ...metadata, generation }, before.object), hidden }
+  }
+
+  /** One attempt to write a candidate in place of `before`; undefined when that has changed meanwhile. */
+  async function replace(
+    before: ResourceRecord,
+    input: Candidate,
+    options: WriteOptions,
+    managers?: readonly Manager[],
+  ): Promise<Resource | undefined> {
+    const { kind, metadata } = before.object
+    const { resourceVersion, uid, managedFields } = input.metadata
+    expectVersion(before.object, { resourceVersion, uid })
+    const { object: bare, hidden } = successor(before, input, options)
+    const errors = finalizerErrors(before.object, bare)
+    if (errors.length > 0) throw invalidResource(subjectOf(definitionOf(kind), metadata.name), errors)
+
+    const known = declaredManagers(options.subresource ? [] : managedFields, before.object)
+    const revealed = reveal(bare, hidden, sealer)
+    const owners =
+      managers ??
+      managersAfter(known, reveal(before.object, before.hidden, sealer), revealed, writerOf(options))
+    const unmanaged = withManagers(before.object, [])
+    const unchanged =
+      hidden === before.hidden &&
+      isDeepStrictEqual(withManagers(bare, []), unmanaged) &&
+      sameManagers(owners, declaredManagers([], before.object))
+    const object = withManagers(bare, owners)
+    if (!options.subresource) for (const text of resourceWarnings(object)) options.warn?.(text)
+    if (unchanged) return before.object
+
+    const concealed = hidden !== before.hidden
+    await admit({ operation: 'update', object, previous: before.object, concealed }, options)
+    if (options.dryRun) return object
+    // The last finalizer is gone: now it is deleted.
+    if (isBeingDeleted(object) && !object.metadata.finalizers?.length) {
+      return (await remove(before)) && object
+    }
+    return put(object, hidden, before.modRevision)
+  }
+
+  /** Repeats `attempt` on what is there at present until it gives an object. */
+  async function retry(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    attempt: (record: ResourceRecord | undefined) => Promise<Resource | undefined>,
+  ): Promise<Resource> {
+    for (let attempts = 0; attempts < maxAttempts; attempts++) {
+      const written = await attempt(await load(kind, namespace, name))
+      if (written) return written
+    }
+    throw conflict(kind, name, modified)
+  }
+
+  /** As `retry`, of an object that must be there. */
+  async function retryPresent(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    attempt: (record: ResourceRecord) => Promise<Resource | undefined>,
+  ): Promise<Resource> {
+    return retry(kind, namespace, name, (record) => {
+      if (record) return attempt(record)
+      throw notFound(kind, name)
+    })
+  }
+
+  return {
+    create: (draft: ResourceDraft, options: WriteOptions = {}) => create(draft, options),
+
+    update(draft: ResourceDraft, options: WriteOptions = {}) {
+      return retryPresent(draft.kind, namespaceOf(draft), draft.metadata.name, (before) =>
+        replace(before, draft, options),
+      )
+    },
+
+    patch(kind: Kind, namespace: string, name: string, patch: Patch, options: WriteOptions = {}) {
+      return retryPresent(kind, namespace, name, (before) => {
+        const { object, hidden } = before
+        const { target, undisguise } = disguise(object, hidden, sealer, random)
+        const subject = subjectOf(definitionOf(kind), name)
+        const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
+        // The version that was patched is no wish for one: another attempt begins with what is there then.
+        const { resourceVersion, ...marks } = patched.metadata
+        const wished = resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
+        const candidate = {
+          ...patched,
+          apiVersion: object.apiVersion,
+          kind,
+          metadata: { ...marks, ...wished, name, ...(namespace !== '' && { namespace }) },
+        }
+        return replace(before, candidate as Candidate, options)
+      })
+    },
+
+    /** Says whether the object is new. */
+    async apply(
+      draft: ResourceDraft,
+      { force = false, ...options }: WriteOptions & { force?: boolean } = {},
+    ): Promise<{ object: Resource; created: boolean }> {
+      const { kind, apiVersion, metadata } = draft
+      const { status, ...rest } = withPlainData(withoutNulls(draft) as ResourceDraft)
+      // What a path does not write is no part of what is applied through it.
+      const config =
+        options.subresource === 'status'
+          ? ({ apiVersion, kind, metadata: { name: metadata.name }, status } as ResourceDraft)
+          : (rest as ResourceDraft)
+      let created = false
+      const object = await retry(kind, namespaceOf(draft), metadata.name, async (before) => {
+        if (!before && options.subresource) throw notFound(kind, metadata.name)
+        const live = before ? reveal(before.object, before.hidden, sealer) : {}
+        const target = { before: before?.object, live, config: withHashedToken(config) }
+        const result = applyConfiguration(target, writerOf(options), force)
+        const candidate = withTokenOf(config, result.object as ResourceDraft)
+        created = before === undefined
+        return before
+          ? replace(before, { ...candidate, metadata: candidate.metadata }, options, result.managers)
+          : create(candidate, options, result.managers)
+      })
+      return { object, created }
+    },
+
+    updateStatus(kind: Kind, namespace: string, name: string, status: unknown) {
+      return retryPresent(kind, namespace, name, (before) => {
+        const next: unknown =
+          typeof status === 'function' ? (status as (o: Resource) => unknown)(before.object) : status
+        if (isDeepStrictEqual(withoutNulls(next), before.object.status)) return Promise.resolve(before.object)
+        const { name, uid } = before.object.metadata
+        return replace(before, { status: next, metadata: { name, uid } }, { subresource: 'status' })
+      })
+    },
+
+    /** Returns the object as it was, or as it is while finalizers keep it. */
+    delete(
+      kind: Kind,
+      namespace: string,
+      name: string,
+      { propagationPolicy, ...expected }: DeleteOptions = {},
+      options: WriteOptions = {},
+    ) {
+      return retryPresent(kind, namespace, name, async (before) => {
+        const { object, hidden, modRevision } = before
+        expectVersion(object, expected)
+        await admit({ operation: 'delete', object, previous: object }, options)
+        const finalizers = finalizersOnDeletion(object, propagationPolicy)
+        if (finalizers.length === 0) return options.dryRun ? object : remove(before)
+        const begun = isBeingDeleted(object)
+        if (begun && isDeepStrictEqual(finalizers, object.metadata.finalizers)) return object
+        const { generation } = object.metadata
+        const started = {
+          deletionTimestamp: now(),
+          deletionGracePeriodSeconds: 0,
+          generation: generation + 1,
+        }
+        const metadata = { ...object.metadata, ...(begun ? {} : started), finalizers }
+        const going = withPhase('Terminating', { ...object, metadata } as Resource)
+        return options.dryRun ? going : put(going, hidden, modRevision)
+      })
+    },
+  }
+}
+
+function patchedBy(target: object, patch: Patch, kind: Kind, subject: string): unknown {
+  if (patch.type === 'json') return jsonPatch(target, patch.operations, subject)
+  if (patch.type === 'merge') return mergePatch(target, patch.document)
+  return strategicMergePatch(target, patch.document, structureOfKind(kind))
+}
+
+/** @throws Fault RESOURCE_CONFLICT unless the object is the one, and the version, that the writer means */
+function expectVersion(
+  { kind, metadata }: Resource,
+  { uid, resourceVersion }: Pick<DeleteOptions, 'uid' | 'resourceVersion'>,
+): void {
+  if (uid !== undefined && uid !== metadata.uid) {
+    const detail = `Precondition failed: UID in precondition: ${uid.slice(0, 64)}, UID in object meta: ${metadata.uid}`
+    throw conflict(kind, metadata.name, detail)
+  }
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
+    throw conflict(kind, metadata.name, modified)
+  }
+}
+
+/** A namespace, with what becomes of it in its status. */
+function withPhase(phase: 'Active' | 'Terminating', object: Resource): Resource {
+  return object.kind === 'Namespace' ? { ...object, status: { ...object.status, phase } } : object
+}
+
+/** A join token is known by its hash: what is written is the token of the configuration, or none. */
+function withTokenOf(config: ResourceDraft, candidate: ResourceDraft): ResourceDraft {
+  if (candidate.kind === 'Secret') return { ...candidate, data: candidate.data ?? {} }
+  if (candidate.kind !== 'JoinToken' || config.kind !== 'JoinToken') return candidate
+  const { token: _, ...spec } = candidate.spec
+  const { token } = config.spec
+  return { ...candidate, spec: { ...spec, ...(token !== undefined && { token }) } }
+}
+
+/**
+ * Looks at the status alone: an object that was valid when it was written may fail a rule of a newer version,
+ * and its status must be able to say so.
+ */
+function expectStatus(object: Resource): void {
+  const parsed = parseResource(object)
+  if (parsed.ok) return
+  const errors = parsed.errors.filter(({ field }) => /^status(?![^.[])/.test(field))
+  if (errors.length > 0) throw invalidResource(parsed.subject, errors)
+}
