@@ -43,6 +43,21 @@ const tenantSuffixes = [
   'ngrok-free.app',
 ].map((suffix) => new RegExp(`^${suffix.replaceAll('.', '\\.').replaceAll('*', '[^.]+')}$`, 'i'))
 
+// Under a country: what its registry gives names in, such as co.uk. Rare ones are missing; the public suffix list
+// has them all, changes weekly, and would have to be kept.
+const registries = new Set(
+  'ac asn co com edu firm gen go gob gouv gov ind info ltd me mil ne net nhs nom or org plc pol sch'.split(
+    ' ',
+  ),
+)
+
+/** Whether names below `name` belong to whoever buys one: a top-level domain, or a registry's part of a country. */
+export function isPublicSuffix(name: string): boolean {
+  const labels = name.toLowerCase().split('.')
+  const [registry = '', country = ''] = labels
+  return labels.length === 1 || (labels.length === 2 && country.length === 2 && registries.has(registry))
+}
+
 /** Whether `text` is an IPv4 or IPv6 address in a usual spelling. */
 export function isIpAddress(text: string): boolean {
   return (
@@ -67,9 +82,18 @@ export function checkAddress(path: string, text: string, wildcardReason: string 
   if (!dnsName.test(name) || /(^|\.)\d+$/.test(name)) {
     return [invalid(path, text, 'must be a DNS name, an IP address, or a DNS name whose leftmost label is *')]
   }
-  if (!wildcard) return []
-  if (!name.includes('.')) return [invalid(path, text, 'a wildcard must stand above at least two labels')]
-  if (wildcardReason === undefined && tenantSuffixes.some((suffix) => suffix.test(name))) {
+  if (!wildcard || wildcardReason !== undefined) return []
+  if (isPublicSuffix(name)) {
+    return [
+      invalid(
+        path,
+        text,
+        `everyone who has a name under ${name} would receive signed requests; name the hosts, or say why this is ` +
+          'safe in wildcardReason beside it',
+      ),
+    ]
+  }
+  if (tenantSuffixes.some((suffix) => suffix.test(name))) {
     return [
       invalid(
         path,

@@ -31,6 +31,11 @@ const spec = closed(
         'Weakest capture level that may use it; process unless given. An extension of Tideway.',
       ),
     ),
+    plainTextReason: Type.Optional(
+      text(
+        'Why it is safe to send its credential over connections without TLS to an external Service. An extension of Tideway.',
+      ),
+    ),
     allowCredentialIssuance: Type.Optional(
       flag('Sign calls that return credentials, such as AssumeRole, too. An extension of Tideway.'),
     ),

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import type { SelectorMap } from '#model/scope'
-import { at, required, unknownField, type FieldError } from './field-error.ts'
+import { at, forbidden, required, unknownField, type FieldError } from './field-error.ts'
 import { list } from './schema.ts'
 
 const value = Type.Union([Type.String({ maxLength: 4096 }), Type.Integer()])
@@ -79,6 +79,67 @@ export function assumableByAnyLocalUser(selectors: readonly Selector[]): boolean
         /^(process:uid$|process:cgroup$|systemd:unit$|docker:|k8s:)/.test(key),
       ),
   )
+}
+
+// Process 1, which every other process of a host descends from.
+const firstProcess = /^(.*\/)?(init|systemd|tini|dumb-init)$/
+const firstCommands = [
+  '/sbin/init',
+  '/usr/sbin/init',
+  '/lib/systemd/systemd',
+  '/usr/lib/systemd/systemd',
+  'init',
+]
+
+/** Whether one key with one of its values says what is true of every process. */
+function saysNothing(key: string, value: string): boolean {
+  switch (key) {
+    case 'destination:port':
+      return true
+    case 'process:cmdline':
+      return value === '' || value === '/'
+    case 'process:ancestor:uid':
+    case 'process:ancestor:gid':
+      return value === '0'
+    case 'process:ancestor:name':
+    case 'process:ancestor:binary:path':
+      return firstProcess.test(value)
+    case 'process:ancestor:cmdline':
+      return firstCommands.some((command) => command.startsWith(value))
+    default:
+      return false
+  }
+}
+
+/**
+ * Alternatives that say nothing of the process itself, so that any process on a node meets them: a destination
+ * alone, a command line that begins with nothing, an ancestor that all have.
+ */
+function anyProcessSelectors(selectors: readonly Selector[]): number[] {
+  return selectors.flatMap((selector, index) => {
+    const open = Object.entries(selector).every(([key, value]) =>
+      [value].flat().some((item) => saysNothing(key, String(item))),
+    )
+    return open ? [index] : []
+  })
+}
+
+/** SECURITY: such an identity is everybody's; it is refused unless somebody says why that is safe. */
+export function checkAnyProcess(
+  path: string,
+  selectors: readonly Selector[],
+  reason: string | undefined,
+): FieldError[] {
+  if (reason !== undefined) return []
+  return anyProcessSelectors(selectors)
+    .filter((index) => Object.keys(selectors[index]!).length > 0)
+    .map((index) =>
+      forbidden(
+        at(path, index),
+        'any process on the node would be this workload: add process:uid, systemd:unit or process:binary:path, or ' +
+          'say why this is safe in spec.anyProcessReason',
+      ),
+    )
 }
 
 /** Alternatives that rest on what the kernel cannot filter by, so that only `captureAll` can serve them (rule 1). */

@@ -5,6 +5,7 @@ import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type Obje
 import { choice, closed, flag, list, seconds, text } from './schema.ts'
 import {
   assumableByAnyLocalUser,
+  checkAnyProcess,
   checkSelectors,
   selectorList,
   unfilterableSelectors,
@@ -59,6 +60,11 @@ const spec = closed(
       'Where the workload may run: exactly one of daemon, daemonGroup or agentGroup.',
     ),
     selectors: selectorList('Which processes are this workload: any of these matches.'),
+    anyProcessReason: Type.Optional(
+      text(
+        'Why it is safe here that any process on the node can be this workload, where a selector says so little. An extension of Tideway.',
+      ),
+    ),
     captureAll: Type.Optional(
       flag('Capture every process, for selectors that the kernel cannot filter by. An extension of Tideway.'),
     ),
@@ -175,6 +181,7 @@ export const workloadIdentity = defineKind({
     ...checkWorkloadId('spec.workloadID', spec.workloadID),
     ...checkExactlyOne('spec.scope', spec.scope, ['daemon', 'daemonGroup', 'agentGroup']),
     ...checkSelectors('spec.selectors', spec.selectors),
+    ...checkAnyProcess('spec.selectors', spec.selectors, spec.anyProcessReason),
   ],
   warn: (spec) => [
     ...(assumableByAnyLocalUser(spec.selectors)

@@ -9,7 +9,7 @@ import { accessAdmission } from '#server/access'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
 import { isReservedWorkloadId } from '#server/enrollment'
 import { loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
-import { identityAdmission } from '#server/reconcile'
+import { identityAdmission, plainTextAdmission } from '#server/reconcile'
 import {
   openResourceCache,
   openResources,
@@ -61,6 +61,7 @@ export async function openFoundation({
   const audit = stack.use(await openAuditTrail({ directory: join(dataDir, 'audit'), clock, log, metrics }))
 
   const opened: { cache?: ResourceCache } = {}
+  const cacheOf = () => opened.cache!
   const admission = identityAdmission({
     identities: () => opened.cache?.list('WorkloadIdentity') ?? [],
     daemons: () => opened.cache?.list('Daemon') ?? [],
@@ -68,7 +69,7 @@ export async function openFoundation({
     weakIdentities,
   })
   const sealer = openSealer(sealingKey)
-  const admissions = [accessAdmission(() => opened.cache!), admission]
+  const admissions = [accessAdmission(cacheOf), plainTextAdmission(cacheOf), admission]
   const resources = openResources(store, { clock, random: randomBytes, sealer, admissions })
   const cache = (opened.cache = stack.use(await openResourceCache(resources)))
   const owned = stack.move()
