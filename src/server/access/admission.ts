@@ -1,6 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '#base/errors'
-import { bindingEscalation, rbacGroup, roleEscalation } from '#model/access'
+import {
+  bindingEscalation,
+  forbiddenMessage,
+  isAllowed,
+  rbacGroup,
+  roleEscalation,
+  type AccessPolicy,
+  type User,
+} from '#model/access'
 import {
   defaultNamespace,
   definitionOf,
@@ -31,6 +39,7 @@ function refuse(object: Resource, field: string, message: string): never {
 export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list'>): Admission {
   return ({ operation, object, previous, actor }) => {
     if (operation === 'delete') return []
+    if (operation === 'create' && actor) checkCreate(object, actor, policyView(cacheOf()))
     if (isGuarded(object)) {
       // A binding says who may; with another role it would be another one, which only `create` may make.
       if ('roleRef' in object && previous && 'roleRef' in previous) {
@@ -58,6 +67,19 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
       checkPrefixes(object, cacheOf().list('IdentityProvider', defaultNamespace))
     return []
   }
+}
+
+/**
+ * SECURITY: server-side apply makes objects by `patch`; as in Kubernetes that takes the right to create them as well.
+ */
+function checkCreate(object: Resource, actor: User, policy: AccessPolicy): void {
+  const { group, version, plural } = definitionOf(object.kind)
+  const { name, namespace = '' } = object.metadata
+  const request = { verb: 'create', group, version, resource: plural, subresource: '', namespace, name }
+  const unnamed = { ...request, name: '' }
+  if (isAllowed(policy, actor, request) || isAllowed(policy, actor, unnamed)) return
+  const message = forbiddenMessage(actor, request)
+  throw new Fault('API_FORBIDDEN', message, { publicText: message })
 }
 
 /** SECURITY: two providers that gave the same names would let a user of one be a user of the other. */
