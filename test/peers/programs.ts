@@ -25,9 +25,9 @@ async function installPython(folder: string): Promise<string> {
   return python
 }
 
-async function buildGo(folder: string): Promise<string> {
-  const cwd = path.join(folder, 'go')
-  cpSync(path.join(sources, 'go'), cwd, { recursive: true })
+async function buildGo(folder: string, name: string): Promise<string> {
+  const cwd = path.join(folder, name)
+  cpSync(path.join(sources, name), cwd, { recursive: true })
   // The newest releases: a module that names none asks for those.
   if (!existsSync(path.join(cwd, 'go.mod'))) {
     await mustRun(['go', 'mod', 'init', 'peers'], { cwd })
@@ -46,13 +46,28 @@ async function buildJava(folder: string): Promise<string> {
     .join(':')
 }
 
-/** In $TIDEWAY_PEERS, which is kept and used again, or in a temporary folder. Needs the network, pip, Go and Maven. */
-export async function installPrograms(): Promise<Programs> {
+/** $TIDEWAY_PEERS, which is kept and used again, or a temporary folder. */
+function openFolder(): string {
   const kept = process.env['TIDEWAY_PEERS']
   const folder = kept ?? mkdtempSync(path.join(tmpdir(), 'tideway-peers-'))
   if (kept === undefined) process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(folder, { recursive: true })
   // Workloads of other users execute what is in it.
   chmodSync(folder, 0o755)
-  return { python: await installPython(folder), go: await buildGo(folder), java: await buildJava(folder) }
+  return folder
+}
+
+/** Needs the network, pip, Go and Maven. */
+export async function installPrograms(): Promise<Programs> {
+  const folder = openFolder()
+  return {
+    python: await installPython(folder),
+    go: await buildGo(folder, 'go'),
+    java: await buildJava(folder),
+  }
+}
+
+/** The newest kubectl. Needs the network and Go. */
+export function buildKubectl(): Promise<string> {
+  return buildGo(openFolder(), 'kubectl')
 }

@@ -1,0 +1,4 @@
+import { debianKubectl } from './kubectl.ts'
+import { testReads } from './reads.ts'
+
+testReads('kubectl 1.20', debianKubectl)
