@@ -128,13 +128,13 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
     enqueue(lineOf(gap))
   }
   return {
-    async start(record) {
+    start(record) {
       const line = lineOf(record)
       if (!hasRoom(line.bytes, limitBytes)) {
-        if (whenFull === 'count') return drop()
-        throw new Fault('AUDIT_UNAVAILABLE', `the audit spool ${folder} is full (${limitBytes} bytes)`, {
-          hint: 'records leave it when the control plane can be reached',
-        })
+        if (whenFull === 'count') return Promise.resolve(drop())
+        const message = `the audit spool ${folder} is full (${limitBytes} bytes)`
+        const hint = 'records leave it when the control plane can be reached'
+        return Promise.reject(new Fault('AUDIT_UNAVAILABLE', message, { hint }))
       }
       if (dropped > 0) closeGap()
       enqueue(line)
@@ -142,7 +142,7 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
         next = Promise.withResolvers()
         setImmediate(flush) // the rest of this turn joins the same write
       }
-      await next.promise
+      return next.promise
     },
     end(record) {
       const line = lineOf(record)

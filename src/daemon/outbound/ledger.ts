@@ -76,17 +76,19 @@ export function openLedger({
     }
   }
 
-  async function start(entry: Entry): Promise<RequestStart> {
+  function start(entry: Entry): Promise<RequestStart> {
     const record = recordOf(entry)
-    try {
-      await audit.start(record)
-    } catch (error) {
-      const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
-      conditions.raise('daemon', 'AuditAvailable', code, message)
-      throw error
-    }
-    conditions.clear('daemon', 'AuditAvailable')
-    return record
+    return audit.start(record).then(
+      () => {
+        conditions.clear('daemon', 'AuditAvailable')
+        return record
+      },
+      (error: unknown) => {
+        const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
+        conditions.raise('daemon', 'AuditAvailable', code, message)
+        throw error
+      },
+    )
   }
 
   return {
