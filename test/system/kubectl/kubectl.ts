@@ -18,11 +18,11 @@ export interface Outcome {
 /** A control plane, and kubectl as its administrator. */
 export interface Place {
   readonly server: TestServer
-  run(...args: string[]): Promise<Outcome>
+  readonly run: (...args: string[]) => Promise<Outcome>
   /** What it prints; fails unless it ends well. */
-  read(...args: string[]): Promise<string>
+  readonly read: (...args: string[]) => Promise<string>
   /** Goes on until the end of the test. */
-  start(...args: string[]): ChildProcessByStdio<null, Readable, null>
+  readonly start: (...args: string[]) => ChildProcessByStdio<null, Readable, null>
 }
 
 /** kubectl 1.20 of Debian, unpacked beside the system: another release of it may be installed there. */
