@@ -13,6 +13,7 @@ import { discoveryRoutes } from './discovery.ts'
 import { healthRoutes } from './health-routes.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { patchParsers } from './patch-body.ts'
+import { protobufBodies } from './protobuf-body.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
@@ -119,6 +120,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   )
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
+  protobufBodies(app)
   patchParsers(app)
 
   healthRoutes(app, options.readiness)

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { assert as assertProperty, property, uint8Array } from 'fast-check'
+import { readProtobuf } from './protobuf-body.ts'
+import { RequestRefusal } from './status.ts'
+
+type Part = readonly [number: number, value: string | Uint8Array | number]
+
+function message(...parts: Part[]): Uint8Array {
+  const writer = new BinaryWriter()
+  for (const [number, value] of parts) {
+    if (typeof value === 'number') writer.tag(number, WireType.Varint).int64(value)
+    else if (typeof value === 'string') writer.tag(number, WireType.LengthDelimited).string(value)
+    else writer.tag(number, WireType.LengthDelimited).bytes(value)
+  }
+  return writer.finish()
+}
+
+const enveloped = (apiVersion: string, kind: string, ...parts: Part[]) =>
+  Buffer.concat([
+    Buffer.from('k8s\0'),
+    message([1, message([1, apiVersion], [2, kind])], [2, message(...parts)]),
+  ])
+
+test('a body is read as it would be in JSON, without what Go writes empty', () => {
+  const rule = message([1, 'get'], [1, 'list'], [2, ''], [3, 'secrets'])
+  // Name, namespace, an empty uid and the creation time that nobody set.
+  const meta = message([1, 'reader'], [3, 'team'], [5, ''], [8, message()])
+  assert.deepEqual(readProtobuf(enveloped('rbac.authorization.k8s.io/v1', 'Role', [1, meta], [2, rule])), {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'Role',
+    metadata: { name: 'reader', namespace: 'team' },
+    rules: [{ verbs: ['get', 'list'], apiGroups: [''], resources: ['secrets'] }],
+  })
+  const entry = message([1, 'key'], [2, Buffer.from([0, 255])])
+  assert.deepEqual(readProtobuf(enveloped('v1', 'Secret', [1, message([1, 'a'])], [2, entry], [5, 0])), {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'a' },
+    data: { key: 'AP8=' },
+  })
+  const spec = message([1, 'tideway'], [4, 600])
+  assert.deepEqual(readProtobuf(enveloped('authentication.k8s.io/v1', 'TokenRequest', [2, spec])), {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { audiences: ['tideway'], expirationSeconds: 600 },
+  })
+})
+
+test('anything else is refused, whatever the bytes are', () => {
+  const refused = (body: Uint8Array) => assert.throws(() => readProtobuf(body), RequestRefusal)
+  refused(Buffer.from(''))
+  refused(Buffer.from('{}'))
+  refused(enveloped('v1', 'Pod'))
+  refused(enveloped('v1', 'constructor'))
+  refused(Buffer.concat([enveloped('v1', 'Secret', [1, message([1, 'a'])]), Buffer.from([0xff])]))
+  assertProperty(
+    property(uint8Array({ maxLength: 200 }), (bytes) => {
+      try {
+        readProtobuf(Buffer.concat([Buffer.from('k8s\0'), bytes]))
+      } catch (error) {
+        assert.ok(error instanceof RequestRefusal)
+      }
+    }),
+  )
+})
