@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Fault } from '#base/errors'
+import { javascriptOf, takesSources } from './javascript.ts'
 
 export interface ChildPrivileges {
   readonly uid: number
@@ -41,7 +42,8 @@ function privilegeArguments({ uid, gid, capabilities }: ChildPrivileges): string
 
 /**
  * Starts a module of ours in a child process with an IPC channel, through setpriv(1): it dies with us, gains
- * nothing by executing set-user-ID programs, and has exactly the privileges given (ours if none are).
+ * nothing by executing set-user-ID programs, and has exactly the privileges given (ours if none are). Its modules
+ * reach it over standard input where they have types that it would have to strip.
  * @throws Fault PLATFORM_UNSUPPORTED
  */
 export function startChild(
@@ -55,9 +57,11 @@ export function startChild(
     relocate?: (path: string) => string
   } = {},
 ): ChildProcess {
+  const sources = javascriptOf(module)
+  const boot = `data:text/javascript,${encodeURIComponent(takesSources)}`
   // SECURITY: capabilities belong to threads, so they are set before the runtime has any. No inspector by
   // SIGUSR1, and nothing of our environment that could load code (security rule 21).
-  return spawn(
+  const child = spawn(
     findSetpriv(),
     [
       '--pdeathsig=KILL',
@@ -70,12 +74,20 @@ export function startChild(
       // looks through its young part often: 2 MiB cost a third of the CPU for each MiB of 16, and hold less.
       '--max-semi-space-size=2',
       '--disable-warning=ExperimentalWarning',
+      ...(sources.size > 0 ? ['--import', boot] : []),
       relocate(fileURLToPath(module)),
     ],
     {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['pipe', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
     },
   )
+  child.stdin!.on('error', () => {}) // it ended before it had read all: whoever supervises it is told
+  const found = Array.from(sources, ([url, source]) => [
+    pathToFileURL(relocate(fileURLToPath(url))).href,
+    source,
+  ])
+  child.stdin!.end(JSON.stringify(found))
+  return child
 }
