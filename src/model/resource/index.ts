@@ -25,6 +25,7 @@ export {
   type OIDCClient,
   type OidcTrust,
 } from './identity-provider.ts'
+export type { Event } from './event.ts'
 export type { Namespace } from './namespace.ts'
 export {
   defaultNamespace,

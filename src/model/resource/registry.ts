@@ -8,6 +8,7 @@ import {
 import { credentialSource, type CredentialSource } from './credential-source.ts'
 import { daemon, joinToken, verifier, type Daemon, type JoinToken, type Verifier } from './daemon.ts'
 import type { KindDefinition } from './kind.ts'
+import { event, type Event } from './event.ts'
 import { namespace, type Namespace } from './namespace.ts'
 import { defaultNamespace } from './object-meta.ts'
 import { identityProvider, oidcClient, type IdentityProvider, type OIDCClient } from './identity-provider.ts'
@@ -38,6 +39,7 @@ export interface ResourceKinds {
   JoinToken: JoinToken
   Secret: Secret
   Namespace: Namespace
+  Event: Event
   ServiceAccount: ServiceAccount
   Role: Role
   RoleBinding: RoleBinding
@@ -62,6 +64,7 @@ const definitions: { readonly [K in Kind]: KindDefinition<K> } = {
   JoinToken: joinToken,
   Secret: secret,
   Namespace: namespace,
+  Event: event,
   ServiceAccount: serviceAccount,
   Role: role,
   RoleBinding: roleBinding,

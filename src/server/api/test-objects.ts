@@ -55,6 +55,13 @@ export const drafts: readonly ResourceDraft[] = [
   { apiVersion: auth, kind: 'Verifier', metadata: { name: 'join' }, spec: { joinToken: {} } },
   { apiVersion: auth, kind: 'JoinToken', metadata: { name: 'node' }, spec: { token } },
   { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } },
+  {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: 'aws.1' },
+    involvedObject: { kind: 'Service', name: 'aws' },
+    reason: 'Failed',
+  },
   { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'robot' } },
   { apiVersion: rbac, kind: 'Role', metadata: { name: 'reader' }, rules: [readServices] },
   {

@@ -11,7 +11,7 @@ import {
 } from '#model/identity'
 import { spiffeIdOf } from '#model/pki'
 import { defaultNamespace, type Daemon } from '#model/resource'
-import type { Resources, Store } from '#server/store'
+import { isBeingDeleted, type Resources, type Store } from '#server/store'
 
 /** All Daemon objects live here: their names are unique in the whole trust domain. */
 export const daemonNamespace = defaultNamespace
@@ -115,7 +115,9 @@ export async function expectDaemon(
   { spiffeId, workloadId, key }: Pick<Peer, 'spiffeId' | 'workloadId' | 'key'>,
 ): Promise<Daemon> {
   const daemon = await resources.get('Daemon', daemonNamespace, daemonNameOf(workloadId))
-  if (daemon?.spec.workloadID !== workloadId) throw new Fault('NODE_REFUSED', `${spiffeId} is no daemon`)
+  // SECURITY: what is being deleted is nobody's right any more, whatever its finalizers wait for.
+  if (daemon?.spec.workloadID !== workloadId || isBeingDeleted(daemon))
+    throw new Fault('NODE_REFUSED', `${spiffeId} is no daemon`)
   if (!(await nodeKeys.belongs(daemon, key))) {
     throw new Fault('NODE_REFUSED', `${spiffeId} comes with a key that it did not join with`)
   }

@@ -14,6 +14,7 @@ import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#serve
 import { openApi } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
+import { openLifecycle } from '#server/lifecycle'
 import { backupRoute } from './backup-route.ts'
 import { openControl } from './control.ts'
 import { openFoundation } from './foundation.ts'
@@ -144,9 +145,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }),
   )
   await ensureBuiltInAccess(resources)
-  const control = stack.use(
-    await openAccessControl({ store, custody, resources, cache, audit, clock, log }),
-  )
+  const control = stack.use(await openAccessControl({ store, custody, resources, cache, audit, clock, log }))
   const api = stack.use(
     await openApi({
       listen,
@@ -195,7 +194,9 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   log.info('server.ready', { version, ...ready })
   options.onReady?.(ready)
 
+  const lifecycle = openLifecycle({ cache, resources, clock, log })
   await runTogether(signal, [
+    (run) => lifecycle.run(run),
     (run) => reconciler.run(run),
     (run) => node.run(run),
     (run) => issuer.run(run),

@@ -13,12 +13,12 @@ import {
   type ExchangeTarget,
   type Probes,
 } from '#server/exchange'
-import type { ResourceCache, Resources } from '#server/store'
+import { isBeingDeleted, type ResourceCache, type Resources } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
 import { collectReports, nextStatus, type DesiredStatus } from './desired-status.ts'
-import { makePlan, type Plan } from './plan.ts'
+import { makePlan, type Objects, type Plan } from './plan.ts'
 import { expiryOf, judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import type { ScopeStreams } from './scopes.ts'
@@ -65,6 +65,14 @@ function targetsOf(plan: Plan): Map<string, ExchangeTarget> {
   )
 }
 
+/**
+ * The objects that are not being deleted.
+ * SECURITY: a deletion takes effect at once, whatever finalizers keep the object for.
+ */
+function living(cache: Pick<ResourceCache, 'list'>): Objects {
+  return { list: (kind) => cache.list(kind).filter((object) => !isBeingDeleted(object)) }
+}
+
 export function openReconciler(options: ReconcilerOptions): Reconciler {
   const { cache, resources, exchanges, probes, scopes, changes, trustDomain, clock, log } = options
   const { metrics = silentMetrics } = options
@@ -73,15 +81,16 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     at: EpochMs,
     set: <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) => void,
   ): World {
-    const plan = makePlan(cache, trustDomain)
+    const objects = living(cache)
+    const plan = makePlan(objects, trustDomain)
     exchanges.require(targetsOf(plan))
-    const sources = cache.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
+    const sources = objects.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
     probes.watch(new Set(sources.map((aws) => stsEndpoint(aws).origin)))
     scopes.publish(plan, (key) => exchanges.state(key)?.credential)
     const streams = scopes.streams()
     const world: World = {
       at,
-      objects: cache,
+      objects,
       plan,
       streams,
       reports: collectReports(streams),
@@ -89,13 +98,13 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       discovery: () => probes.discovery(),
       endpoint: (origin) => probes.endpoint(origin),
     }
-    for (const object of cache.list('WorkloadIdentity')) set(object, judgeWorkloadIdentity(object, world))
-    for (const object of cache.list('Service')) set(object, judgeService(object, world))
-    for (const object of cache.list('CredentialSource')) set(object, judgeCredentialSource(object, world))
-    for (const object of cache.list('CredentialBinding')) set(object, judgeCredentialBinding(object, world))
-    for (const object of cache.list('WorkloadCredential')) set(object, judgeWorkloadCredential(object))
-    for (const object of cache.list('Verifier')) set(object, judgeVerifier(object))
-    for (const object of cache.list('JoinToken')) set(object, judgeJoinToken(object, at))
+    for (const object of objects.list('WorkloadIdentity')) set(object, judgeWorkloadIdentity(object, world))
+    for (const object of objects.list('Service')) set(object, judgeService(object, world))
+    for (const object of objects.list('CredentialSource')) set(object, judgeCredentialSource(object, world))
+    for (const object of objects.list('CredentialBinding')) set(object, judgeCredentialBinding(object, world))
+    for (const object of objects.list('WorkloadCredential')) set(object, judgeWorkloadCredential(object))
+    for (const object of objects.list('Verifier')) set(object, judgeVerifier(object))
+    for (const object of objects.list('JoinToken')) set(object, judgeJoinToken(object, at))
     return world
   }
 
@@ -143,7 +152,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
         const message = `credentialbindings.core.riptides.io ${JSON.stringify(bindingName)} not found`
         throw new Fault('RESOURCE_NOT_FOUND', message, { publicText: message })
       }
-      const plan = makePlan(cache, trustDomain)
+      const plan = makePlan(living(cache), trustDomain)
       const key = plan.bindings.get(object.metadata.uid)?.key
       const state = key === undefined ? undefined : await exchanges.rotateNow(key)
       if (state) return state

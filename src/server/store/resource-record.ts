@@ -36,9 +36,13 @@ export interface ResourceRecord {
 
 export const registryPrefix = '/registry/'
 
+// Not among all objects: nobody needs what comes and goes this often in memory.
+const eventPrefix = '/events/'
+
 /** What the keys of a kind's objects, or of those in one namespace, start with. */
 export function kindPrefix(kind: Kind, namespace?: string): StoreKey {
   const { group, plural, scope } = definitionOf(kind)
+  if (kind === 'Event') return `${eventPrefix}${namespace === undefined ? '' : `${namespace}/`}`
   const place = namespace === undefined || scope === 'Cluster' ? '' : `${namespace}/`
   return `${registryPrefix}${group || 'core'}/${plural}/${place}`
 }
