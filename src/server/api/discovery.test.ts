@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kinds } from '#model/resource'
+import { reviewKinds } from '#server/access'
 import { openTestServer } from './test-server.ts'
 
 test('Kubernetes clients find every kind, with its names, scope and verbs', async () => {
@@ -12,22 +13,24 @@ test('Kubernetes clients find every kind, with its names, scope and verbs', asyn
   }
   const versions = groups.map(({ preferredVersion }) => `/apis/${preferredVersion.groupVersion}`)
   const found: string[] = []
+  const asked: string[] = []
   for (const path of ['/api/v1', ...versions]) {
     const list = await read(path)
     assert.equal(list.groupVersion, path.replace(/^\/apis?\//, ''))
     for (const { name, kind, namespaced, verbs } of list.resources) {
       if (name.includes('/')) assert.deepEqual(verbs, ['get', 'patch', 'update'])
+      else if (!verbs.includes('get')) asked.push(`${list.groupVersion} ${name}`)
       else found.push(`${path} ${name} ${kind} ${namespaced ? 'Namespaced' : 'Cluster'}`)
     }
   }
+  const kept = kinds.map(({ group, version, plural, kind, scope }) => {
+    const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+    return `${path} ${plural} ${kind} ${scope}`
+  })
+  assert.deepEqual(found.sort(), kept.sort())
   assert.deepEqual(
-    found.sort(),
-    kinds
-      .map(({ group, version, plural, kind, scope }) => {
-        const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
-        return `${path} ${plural} ${kind} ${scope}`
-      })
-      .sort(),
+    asked.sort(),
+    reviewKinds.map(({ groupVersion, name }) => `${groupVersion} ${name}`).toSorted(),
   )
   assert.equal((await server.ask('GET', '/apis/nothing.io')).status, 404)
   assert.equal((await server.ask('GET', '/apis/nothing.io/v1')).status, 404)
@@ -48,7 +51,10 @@ test('newer clients get all kinds in one answer, in the version that they know',
           names.push(...resources.map((item: { resource: string }) => item.resource))
       }
     }
-    assert.deepEqual(names.sort(), kinds.map(({ plural }) => plural).sort())
+    assert.deepEqual(
+      names.sort(),
+      [...kinds.map(({ plural }) => plural), ...reviewKinds.map(({ name }) => name)].sort(),
+    )
   }
 })
 

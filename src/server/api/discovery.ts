@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { kinds, type KindDefinition } from '#model/resource'
+import { reviewKinds } from '#server/access'
 import { documentOf, sendDocument, type Document } from './document.ts'
 import { negotiate } from './negotiation.ts'
 
@@ -18,44 +19,70 @@ export function hasStatus({ schema }: Pick<KindDefinition, 'schema'>): boolean {
   return 'status' in (schema as { properties: object }).properties
 }
 
-/** The groups of the kinds with their kinds, the nameless group first. Every group has one version. */
-export function groupsOf(
-  definitions: readonly KindDefinition[],
-): readonly { name: string; version: string; kinds: readonly KindDefinition[] }[] {
-  const groups = Map.groupBy(definitions, ({ group }) => group)
-  return [...groups]
+/** The groups of some kinds with those, the nameless group first. Every group has one version. */
+export function groupsOf<T extends Pick<KindDefinition, 'group' | 'version'>>(
+  definitions: readonly T[],
+): readonly { name: string; version: string; kinds: readonly T[] }[] {
+  return [...Map.groupBy(definitions, ({ group }) => group)]
     .map(([name, kinds]) => ({ name, version: kinds[0]!.version, kinds }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-type Group = ReturnType<typeof groupsOf>[number]
+/** What clients learn of a kind. */
+interface Discovered extends Pick<
+  KindDefinition,
+  'group' | 'version' | 'kind' | 'plural' | 'singular' | 'scope' | 'shortNames'
+> {
+  readonly categories: readonly string[]
+  readonly verbs: readonly string[]
+  readonly status: boolean
+}
+
+const keptKinds = kinds.map((definition): Discovered => ({
+  ...definition,
+  // Other spellings of the plural too: clients take any of these for the kind.
+  shortNames: [...definition.shortNames, ...definition.aliases],
+  categories: definition.categories ?? [],
+  verbs,
+  status: hasStatus(definition),
+}))
+
+const askedKinds = reviewKinds.map(({ groupVersion, name, kind }): Discovered => {
+  const [group, version] = groupVersion.split('/') as [string, string]
+  return {
+    group,
+    version,
+    kind,
+    plural: name,
+    singular: kind.toLowerCase(),
+    scope: kind.startsWith('Local') ? 'Namespaced' : 'Cluster',
+    shortNames: [],
+    categories: [],
+    verbs: ['create'],
+    status: false,
+  }
+})
+
+type Group = ReturnType<typeof groupsOf<Discovered>>[number]
 
 const groupVersion = ({ name, version }: Group) => (name === '' ? version : `${name}/${version}`)
-
-/** Other spellings of the plural too: clients take any of these for the kind. */
-const shortNamesOf = ({ shortNames, aliases }: KindDefinition) => [...shortNames, ...aliases]
 
 function apiResourceList(group: Group) {
   return {
     kind: 'APIResourceList',
     apiVersion: 'v1',
     groupVersion: groupVersion(group),
-    resources: group.kinds.flatMap((definition) => {
-      const { plural, singular, kind, scope, categories = [] } = definition
-      const namespaced = scope === 'Namespaced'
-      const shortNames = shortNamesOf(definition)
-      const resource = {
-        name: plural,
-        singularName: singular,
-        namespaced,
-        kind,
-        verbs,
-        shortNames,
-        categories,
-      }
-      const status = { name: `${plural}/status`, singularName: '', namespaced, kind, verbs: statusVerbs }
-      return hasStatus(definition) ? [resource, status] : [resource]
-    }),
+    resources: group.kinds.flatMap(
+      ({ plural, singular, kind, scope, shortNames, categories, verbs, status }) => {
+        const namespaced = scope === 'Namespaced'
+        return [
+          { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
+          ...(status
+            ? [{ name: `${plural}/status`, singularName: '', namespaced, kind, verbs: statusVerbs }]
+            : []),
+        ]
+      },
+    ),
   }
 }
 
@@ -78,14 +105,13 @@ function aggregated(apiVersion: string, groups: readonly Group[]) {
     metadata: {},
     items: groups.map(({ name, version, kinds }) => ({
       metadata: name === '' ? {} : { name },
-      versions: [{ version, freshness: 'Current', resources: kinds.map(discoveredKind) }],
+      versions: [{ version, freshness: 'Current', resources: kinds.map(aggregatedKind) }],
     })),
   }
 }
 
-function discoveredKind(definition: KindDefinition) {
-  const { group, version, kind, plural, singular, scope, categories = [] } = definition
-  const shortNames = shortNamesOf(definition)
+function aggregatedKind({ group, version, kind, plural, singular, scope, ...rest }: Discovered) {
+  const { shortNames, categories, verbs, status } = rest
   const responseKind = { group, version, kind }
   return {
     resource: plural,
@@ -95,9 +121,7 @@ function discoveredKind(definition: KindDefinition) {
     verbs,
     ...(shortNames.length > 0 && { shortNames }),
     ...(categories.length > 0 && { categories }),
-    ...(hasStatus(definition) && {
-      subresources: [{ subresource: 'status', responseKind, verbs: statusVerbs }],
-    }),
+    ...(status && { subresources: [{ subresource: 'status', responseKind, verbs: statusVerbs }] }),
   }
 }
 
@@ -114,7 +138,7 @@ function formsOf(plain: object, groups: readonly Group[]): ReadonlyMap<string, D
 
 /** The documents by which Kubernetes clients learn which kinds there are. */
 export function discoveryRoutes(app: FastifyInstance, { version }: { version: string }): void {
-  const groups = groupsOf(kinds)
+  const groups = groupsOf([...keptKinds, ...askedKinds])
   const named = groups.filter(({ name }) => name !== '')
   const core = groups.filter(({ name }) => name === '')
 
