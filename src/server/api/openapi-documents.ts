@@ -12,10 +12,11 @@ import {
 } from './openapi-schema.ts'
 
 const json = 'application/json'
+// Not the strategic merge patch, which is taken for some kinds: told of it, kubectl would make one of these schemas,
+// which do not say how lists merge. For the kinds that Kubernetes has itself it knows.
 const patchTypes = [
   'application/json-patch+json',
   'application/merge-patch+json',
-  'application/strategic-merge-patch+json',
   'application/apply-patch+yaml',
 ]
 const bodyTypes = ({ body }: Operation) => (body === patchName ? patchTypes : [json])

@@ -120,3 +120,13 @@ test('the protobuf holds the definitions of the JSON, by name and in order', () 
 test('what the protobuf has no field for is a mistake of ours', () => {
   assert.throws(() => encodeOpenapiV2({ swagger: '2.0', host: 'x' }), TypeError)
 })
+
+test('kubectl is not told to merge strategically by schemas that do not say how', async () => {
+  await using server = await openTestServer()
+  const { body } = await server.ask('GET', '/openapi/v2')
+  const v3 = JSON.stringify(await documentsOf(server))
+  for (const text of [body, v3]) {
+    assert.match(text, /application\/merge-patch\+json/)
+    assert.doesNotMatch(text, /strategic/)
+  }
+})
