@@ -23,6 +23,7 @@ export const faultCatalogue = {
   // wire
   WIRE_MALFORMED: { kind: 'invalid', publicText: 'malformed message' },
   WIRE_TOO_LARGE: { kind: 'invalid', publicText: 'message too large' },
+  BUFFERS_EXHAUSTED: { kind: 'unavailable', publicText: 'too much is held at once, try again' },
   // model
   IDENTITY_INVALID: { kind: 'invalid', publicText: 'invalid SPIFFE ID' },
   SELECTOR_INVALID: { kind: 'invalid', publicText: 'invalid selector' },

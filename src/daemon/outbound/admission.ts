@@ -132,7 +132,7 @@ async function hold(
       return { status: 400, code: 'WIRE_MALFORMED', reason: 'the body is incomplete', closes: true }
     return {
       status: 503,
-      code: 'WIRE_TOO_LARGE',
+      code: 'BUFFERS_EXHAUSTED',
       reason: 'the daemon holds too many bodies at once',
       closes: true,
     }

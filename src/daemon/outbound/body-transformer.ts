@@ -5,7 +5,7 @@
 export interface BodyTransformer {
   /**
    * What can be sent now that `payload` has come, in order; `payload` is handed over and may be kept.
-   * @throws Fault WIRE_MALFORMED, WIRE_TOO_LARGE: nothing more may be sent
+   * @throws Fault WIRE_MALFORMED, WIRE_TOO_LARGE, BUFFERS_EXHAUSTED: nothing more may be sent
    */
   write(payload: Buffer): readonly Buffer[]
   /** What remains to be sent when the body has ended. @throws Fault WIRE_MALFORMED when it ended too early */

@@ -37,7 +37,7 @@ export function openChunkResigner(
     },
     data(bytes) {
       if (!budget.take(bytes.length)) {
-        throw new Fault('WIRE_TOO_LARGE', 'the daemon holds too many bodies at once')
+        throw new Fault('BUFFERS_EXHAUSTED', 'the daemon holds too many bodies at once')
       }
       taken += bytes.length
       chunk!.hash.update(bytes)

@@ -127,7 +127,31 @@ test('a chunk beyond the bound, or more than all may hold, is refused, and closi
   })
   const { budget, resigner } = openResigner({ limit: 2000, total: 500 })
   resigner.write(Buffer.concat([header, Buffer.alloc(500)]))
-  assert.throws(() => resigner.write(Buffer.alloc(1)), { code: 'WIRE_TOO_LARGE', message: /too many bodies/ })
+  assert.throws(() => resigner.write(Buffer.alloc(1)), {
+    code: 'BUFFERS_EXHAUSTED',
+    message: /too many bodies/,
+  })
   resigner.close()
   assert(budget.take(500))
+})
+
+test('bodies that take all the memory there is for them are refused as a matter of the moment', async () => {
+  await using bed = openBed({ limits: { maxBufferedTotal: 500 } })
+  await using upstream = await listenDiscarding(bed, () => {})
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+  const head = [
+    'PUT /key HTTP/1.1',
+    `Host: ${host}`,
+    'X-Amz-Content-Sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD',
+    'X-Amz-Decoded-Content-Length: 1000',
+    'Content-Length: 100000',
+    '',
+    `3e8;chunk-signature=${dummy}`,
+    '',
+  ]
+  const answer = await client.send(`${head.join('\r\n')}${'x'.repeat(600)}`, 'PUT')
+  assert.equal(answer?.head.status, 503)
+  const code = answer.head.headers.find(({ name }) => name === 'x-tideway-error')
+  assert.equal(code?.value, 'BUFFERS_EXHAUSTED')
 })

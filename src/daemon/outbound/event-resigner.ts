@@ -52,7 +52,7 @@ export function openEventResigner(
     const more = parser.held - taken
     if (more < 0) budget.give(-more)
     else if (!budget.take(more)) {
-      throw new Fault('WIRE_TOO_LARGE', 'the daemon holds too many bytes at once')
+      throw new Fault('BUFFERS_EXHAUSTED', 'the daemon holds too many bytes at once')
     }
     taken = parser.held
   }

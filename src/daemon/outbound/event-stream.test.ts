@@ -137,7 +137,7 @@ test('unfinished messages count against what the daemon may hold, until they are
   resigner.write(message.subarray(90))
   assert(budget.take(100))
   budget.give(100)
-  assert.throws(() => resigner.write(message.subarray(0, 101)), { code: 'WIRE_TOO_LARGE' })
+  assert.throws(() => resigner.write(message.subarray(0, 101)), { code: 'BUFFERS_EXHAUSTED' })
   resigner.close()
   assert(budget.take(100))
 })

@@ -10,10 +10,13 @@ export interface Refusal {
   readonly closes?: boolean
 }
 
+/** For what was wrong about a body that was being sent; 400 for all else. */
+const statuses: Partial<Record<FaultCode, number>> = { WIRE_TOO_LARGE: 413, BUFFERS_EXHAUSTED: 503 }
+
 /** What to answer when a request that was under way came to nothing: whose fault it was. */
 export function failure({ reason, fault }: { reason: string; fault?: Fault }): Refusal {
   if (!fault) return { status: 502, code: 'UPSTREAM_UNREACHABLE', reason, closes: true }
-  return { status: fault.code === 'WIRE_TOO_LARGE' ? 413 : 400, code: fault.code, reason, closes: true }
+  return { status: statuses[fault.code] ?? 400, code: fault.code, reason, closes: true }
 }
 
 const phrases: Readonly<Record<number, string>> = {
