@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kinds } from '#model/resource'
-import { reviewKinds } from '#server/access'
+import { askedKinds } from './discovery.ts'
 import { openTestServer } from './test-server.ts'
 
 test('Kubernetes clients find every kind, with its names, scope and verbs', async () => {
@@ -30,7 +30,7 @@ test('Kubernetes clients find every kind, with its names, scope and verbs', asyn
   assert.deepEqual(found.sort(), kept.sort())
   assert.deepEqual(
     asked.sort(),
-    reviewKinds.map(({ groupVersion, name }) => `${groupVersion} ${name}`).toSorted(),
+    askedKinds.map(({ group, version, plural }) => `${group}/${version} ${plural}`).toSorted(),
   )
   assert.equal((await server.ask('GET', '/apis/nothing.io')).status, 404)
   assert.equal((await server.ask('GET', '/apis/nothing.io/v1')).status, 404)
@@ -53,7 +53,7 @@ test('newer clients get all kinds in one answer, in the version that they know',
     }
     assert.deepEqual(
       names.sort(),
-      [...kinds.map(({ plural }) => plural), ...reviewKinds.map(({ name }) => name)].sort(),
+      [...kinds.map(({ plural }) => plural), ...askedKinds.map(({ plural }) => plural)].sort(),
     )
   }
 })

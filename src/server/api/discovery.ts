@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import { kinds, type KindDefinition } from '#model/resource'
-import { reviewKinds } from '#server/access'
 import { documentOf, sendDocument, type Document } from './document.ts'
 import { negotiate } from './negotiation.ts'
 
@@ -47,21 +46,27 @@ const keptKinds = kinds.map((definition): Discovered => ({
   status: hasStatus(definition),
 }))
 
-const askedKinds = reviewKinds.map(({ groupVersion, name, kind }): Discovered => {
-  const [group, version] = groupVersion.split('/') as [string, string]
-  return {
-    group,
-    version,
-    kind,
-    plural: name,
-    singular: kind.toLowerCase(),
-    scope: kind.startsWith('Local') ? 'Namespaced' : 'Cluster',
-    shortNames: [],
-    categories: [],
-    verbs: ['create'],
-    status: false,
-  }
+const asked = (group: string, kind: string, scope: Discovered['scope'] = 'Cluster'): Discovered => ({
+  group,
+  version: 'v1',
+  kind,
+  plural: `${kind.toLowerCase()}s`,
+  singular: kind.toLowerCase(),
+  scope,
+  shortNames: [],
+  categories: [],
+  verbs: ['create'],
+  status: false,
 })
+
+/** Questions about rights, which are answered and not kept (`#server/access`). */
+export const askedKinds = [
+  asked('authentication.k8s.io', 'SelfSubjectReview'),
+  asked('authorization.k8s.io', 'LocalSubjectAccessReview', 'Namespaced'),
+  asked('authorization.k8s.io', 'SelfSubjectAccessReview'),
+  asked('authorization.k8s.io', 'SelfSubjectRulesReview'),
+  asked('authorization.k8s.io', 'SubjectAccessReview'),
+] as const
 
 type Group = ReturnType<typeof groupsOf<Discovered>>[number]
 
