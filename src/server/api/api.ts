@@ -1,7 +1,8 @@
 import type { Clock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import type { Readiness } from '#base/lifecycle'
 import type { Log } from '#base/log'
+import { kindAt } from '#model/resource'
 import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { TokenIssuer } from '#server/issuer'
@@ -109,7 +110,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     })
   })
   app.setErrorHandler((error, request, reply) => {
-    const status = statusOf(error, detailsOf(request))
+    const status = statusOf(error, detailsOf(request, error))
     if (status.code >= 500)
       log.error('api.failed', { method: request.method, route: request.routeOptions.url, error })
     if (status.code === 401) void reply.header('www-authenticate', 'Bearer realm="tideway"')
@@ -154,13 +155,18 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   }
 }
 
-/** What a failure was about, as far as the path says. */
-function detailsOf(request: FastifyRequest) {
-  const { name, group, plural: kind } = (request.params ?? {}) as Partial<Record<string, string>>
+/** What a failure was about, as far as path and body say. An object that is not valid goes by its kind, as in Kubernetes. */
+function detailsOf(request: FastifyRequest, error: unknown) {
   if (!request.principal) return {}
+  const params = (request.params ?? {}) as Partial<Record<string, string>>
+  const { group, version = 'v1', plural } = params
+  const { metadata } = (request.body ?? {}) as { metadata?: { name?: unknown } | null }
+  const named = params['name'] ?? metadata?.name
+  const definition = plural === undefined ? undefined : kindAt(group ?? '', version, plural)
+  const kind = isFault(error, 'RESOURCE_INVALID') ? (definition?.kind ?? plural) : plural
   return {
     ...(kind !== undefined && { kind }),
-    ...(name !== undefined && { name }),
+    ...(typeof named === 'string' && { name: named }),
     ...(group !== undefined && { group }),
   }
 }

@@ -157,7 +157,7 @@ test('applied configurations own what they say, conflict over it, and remove wha
   const one = await applyAs(server, 'one', config({ labels: { app: 'x', tier: 'a' } }))
   assert.equal(one.status, 201, one.body)
   assert.deepEqual(
-    json(one).metadata.managedFields.map(({ time: _, ...entry }: { time: string }) => entry),
+    json(one).metadata.managedFields.map(({ time: _time, ...entry }: { time: string }) => entry),
     [
       {
         manager: 'one',
