@@ -27,8 +27,8 @@ export function expectNotOlder(present: string, wanted: string | undefined): voi
 }
 
 /**
- * One part of a list, as all its parts stand at one revision, however much is written in between. That holds for as
- * long as the store keeps the changes since; then it is 410, with a way to go on.
+ * One part of a list, as all its parts stand at one revision, however much is written in between. That holds at
+ * least for as long as the store keeps the changes since; later it may be 410, with a way to go on.
  * @throws RequestRefusal 410, 504; Fault STORE_REVISION_GONE
  */
 export async function listPart(
@@ -39,10 +39,13 @@ export async function listPart(
 ): Promise<{ objects: Resource[]; metadata: ListMeta }> {
   const at = continuation ? continuation.revision : exact ? resourceVersion : undefined
   const after = continuation?.after
-  const scan = await resources.scan(kind, { namespace, atRevision: at, after }).catch((error: unknown) => {
-    if (after !== undefined && isFault(error, 'STORE_REVISION_GONE')) throw expired(after)
-    throw error
-  })
+  const inParts = limit !== Infinity
+  const scan = await resources
+    .scan(kind, { namespace, atRevision: at, after, inParts })
+    .catch((error: unknown) => {
+      if (after !== undefined && isFault(error, 'STORE_REVISION_GONE')) throw expired(after)
+      throw error
+    })
   if (!exact) expectNotOlder(scan.resourceVersion, resourceVersion)
   const objects: Resource[] = []
   for (const [index, scanned] of scan.objects.entries()) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Draft, Service } from '#model/resource'
+import { continueToken } from './list-options.ts'
 import { core, drafts, service } from './test-objects.ts'
 import { openTestServer, type TestServer } from './test-server.ts'
 
@@ -120,10 +121,11 @@ test('the parts of a list show one moment, whatever is written in between', asyn
 test('a list that is too old to go on says how to, as things are now', async () => {
   await using server = await openTestServer()
   for (const name of ['a', 'b', 'c']) await server.client.create(named(name))
-  const first = await read(server, `${services}?limit=1`)
+  const { metadata } = await read(server, services)
   await server.client.create(named('d'))
   await compact(server)
-  const late = await read(server, `${services}?limit=1&continue=${first.metadata.continue}`)
+  const token = continueToken({ revision: metadata.resourceVersion, after: 'riptides-system/a' })
+  const late = await read(server, `${services}?limit=1&continue=${token}`)
   assert.deepEqual([late.code, late.reason], [410, 'Expired'])
   const rest = await read(server, `${services}?continue=${late.metadata.continue}`)
   assert.deepEqual(namesOf(rest), ['b', 'c', 'd'])
@@ -157,7 +159,8 @@ test('a list is of the version that is asked for, or says that it cannot be', as
     assert.equal((await list(query)).code, 400, query)
   }
   await compact(server)
-  assert.equal((await list(exact)).code, 410)
+  const next = Number(resourceVersion) + 1
+  assert.equal((await list(`resourceVersion=${next}&resourceVersionMatch=Exact`)).code, 410)
 })
 
 test('a watch lasts as long as it was asked to, and says where to go on', async () => {

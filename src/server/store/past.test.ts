@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { openTestClock } from '#base/clock'
 import type { Service } from '#model/resource'
 import { openMemoryStore, openResources, type StoreEntry } from './index.ts'
-import { listAt } from './past.ts'
+import { listAt, openPast } from './past.ts'
 
 const show = (entries: readonly StoreEntry[]) =>
   entries.map(({ key, value, modRevision }) => `${key}=${Buffer.from(value).toString()}@${modRevision}`)
@@ -43,6 +43,22 @@ test('a revision that is no longer known, or yet to come, cannot be listed', asy
   for (const revision of [1, 21]) {
     await assert.rejects(listAt(store, '/', revision), { code: 'STORE_REVISION_GONE' })
   }
+})
+
+test('lists that are kept are given as they are, the one that was asked for longest ago goes first', async () => {
+  await using store = openMemoryStore({ keepRevisions: 1 })
+  const past = openPast(store, { maxEntries: 2 })
+  for (const key of ['/a/1', '/b/1', '/c/1']) {
+    await store.transaction([], [{ type: 'put', key, value: Buffer.from('x') }])
+  }
+  const keep = async (prefix: string) => past.keep(prefix, 3, (await store.list(prefix)).entries)
+  for (const prefix of ['/a/', '/b/', '/a/', '/c/']) await keep(prefix)
+  for (let count = 0; count < 5; count++) {
+    await store.transaction([], [{ type: 'delete', key: `/${'abc'[count % 3]}/1` }])
+    await store.transaction([], [{ type: 'put', key: '/d', value: Buffer.from('x') }])
+  }
+  for (const prefix of ['/a/', '/c/']) assert.equal((await past.listAt(prefix, 3)).entries.length, 1)
+  await assert.rejects(past.listAt('/b/', 3), { code: 'STORE_REVISION_GONE' })
 })
 
 test('a scan goes on where another ended, at its revision, past what came and went', async () => {

@@ -34,3 +34,40 @@ export async function listAt(
   const ordered = [...entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
   return { entries: ordered, revision: atRevision }
 }
+
+/** Lists as they were, of those moments at which somebody is still reading. */
+export interface Past {
+  /** As `listAt`, at once for a list that is kept. */
+  listAt(prefix: StoreKey, atRevision: number): ReturnType<typeof listAt>
+  /** Keeps a list for the parts of it that are yet to be asked for. */
+  keep(prefix: StoreKey, revision: number, entries: readonly StoreEntry[]): void
+}
+
+/** Keeps at most `maxEntries` in all; the list that was asked for longest ago goes first, and is then made anew. */
+export function openPast(store: Store, { maxEntries }: { maxEntries: number }): Past {
+  const kept = new Map<string, readonly StoreEntry[]>()
+  const nameOf = (prefix: StoreKey, revision: number) => `${revision}@${prefix}`
+  let total = 0
+
+  function drop(name: string): void {
+    total -= kept.get(name)?.length ?? 0
+    kept.delete(name)
+  }
+  return {
+    async listAt(prefix, atRevision) {
+      const entries = kept.get(nameOf(prefix, atRevision))
+      return entries ? { entries, revision: atRevision } : listAt(store, prefix, atRevision)
+    },
+    keep(prefix, revision, entries) {
+      const name = nameOf(prefix, revision)
+      drop(name)
+      if (entries.length > maxEntries) return
+      kept.set(name, entries)
+      total += entries.length
+      for (const oldest of kept.keys()) {
+        if (total <= maxEntries) return
+        drop(oldest)
+      }
+    },
+  }
+}

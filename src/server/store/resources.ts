@@ -3,7 +3,7 @@ import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
 import type { Draft, JoinToken, Kind, Resource, ResourceOf } from '#model/resource'
 import { isBeingDeleted } from './deletion.ts'
-import { listAt } from './past.ts'
+import { openPast } from './past.ts'
 import type { Store, StoreEvent } from './ports.ts'
 import { parseRevision } from './resource-object.ts'
 import {
@@ -55,7 +55,13 @@ export interface Resources {
    */
   scan<K extends Kind>(
     kind: K,
-    options: { namespace?: string | undefined; atRevision?: string | undefined; after?: string | undefined },
+    options: {
+      namespace?: string | undefined
+      atRevision?: string | undefined
+      after?: string | undefined
+      /** More of this moment may be asked for soon. */
+      inParts?: boolean
+    },
   ): Promise<{ objects: readonly ScannedObject<K>[]; resourceVersion: string }>
   /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, or what an admission throws */
   create<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
@@ -125,6 +131,9 @@ export interface Resources {
   secretData(namespace: string, name: string): Promise<ReadonlyMap<string, Secret> | undefined>
 }
 
+// Of lists that are read in parts: some hundred megabytes at most, and usually none.
+const maxPastEntries = 200_000
+
 /** Opens the objects in `store`. `random` gives random bytes; `admissions` are asked in order before each write. */
 export function openResources(
   store: Store,
@@ -140,6 +149,8 @@ export function openResources(
     admissions?: readonly Admission[]
   },
 ): Resources {
+  const past = openPast(store, { maxEntries: maxPastEntries })
+
   async function load(kind: Kind, namespace: string, name: string): Promise<ResourceRecord | undefined> {
     const entry = await store.get(resourceKey(kind, namespace, name))
     return entry && decodeRecord(entry)
@@ -179,13 +190,19 @@ export function openResources(
     },
     async scan(
       kind: Kind,
-      { namespace, atRevision, after = '' }: { namespace?: string; atRevision?: string; after?: string },
+      {
+        namespace,
+        atRevision,
+        after = '',
+        inParts = false,
+      }: { namespace?: string; atRevision?: string; after?: string; inParts?: boolean },
     ) {
       const prefix = kindPrefix(kind, namespace)
       const { entries, revision } =
         atRevision === undefined
           ? await store.list(prefix)
-          : await listAt(store, prefix, parseRevision(atRevision))
+          : await past.listAt(prefix, parseRevision(atRevision))
+      if (inParts) past.keep(prefix, revision, entries)
       const from = kindPrefix(kind)
       const objects = entries
         .filter(({ key }) => key > from + after)
