@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { systemClock } from '#base/clock'
+import { silentLog } from '#base/log'
+import { openMemoryStore, type Store } from '#server/store'
+import { openCandidate, testLeadership } from './contract.ts'
+import { openElection, openSoleLeadership } from './leadership.ts'
+
+testLeadership('sole', async (context) => {
+  const store = openMemoryStore()
+  context.after(() => store[Symbol.asyncDispose]())
+  return { store, leadership: openSoleLeadership(store) }
+})
+testLeadership('election', async (context) => {
+  const store = openMemoryStore()
+  context.after(() => store[Symbol.asyncDispose]())
+  return { store, leadership: await openElection({ store, clock: systemClock, log: silentLog }) }
+})
+
+/** A store that a test can take from a server, as if it hung. */
+function openHanging(store: Store): { store: Store; hang(): void; wake(): void } {
+  let gate = Promise.withResolvers<void>()
+  gate.resolve()
+  return {
+    hang: () => (gate = Promise.withResolvers()),
+    wake: () => gate.resolve(),
+    store: {
+      ...store,
+      list: async (...args) => {
+        await gate.promise
+        return await store.list(...args)
+      },
+      transaction: async (...args) => {
+        await gate.promise
+        return await store.transaction(...args)
+      },
+    },
+  }
+}
+
+async function openServers(context: TestContext, count: number) {
+  const shared = openMemoryStore()
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const hanging = openHanging(shared)
+      const leadership = await openElection({ store: hanging.store, clock: systemClock, log: silentLog })
+      return { hanging, candidate: await openCandidate(leadership) }
+    }),
+  )
+  context.after(async () => {
+    for (const { hanging, candidate } of servers) {
+      hanging.wake()
+      await candidate.stop()
+    }
+  })
+  const first = () =>
+    Promise.race(servers.map(async (server) => ({ server, term: await server.candidate.leads() })))
+  return { shared, servers, first }
+}
+
+const put = { type: 'put', key: '/a', value: Buffer.from('1') } as const
+
+test('of several servers one leads, and when it goes another does', async (context) => {
+  const { servers, first } = await openServers(context, 3)
+  const { server } = await first()
+  assert.equal(servers.flatMap(({ candidate }) => candidate.terms).length, 1)
+  await server.candidate.stop()
+  const others = servers.filter((other) => other !== server)
+  await Promise.race(others.map(({ candidate }) => candidate.leads()))
+  assert.equal(others.flatMap(({ candidate }) => candidate.terms).length, 1)
+})
+
+test('a leader that hangs is replaced; when it wakes up it writes nothing and knows that it is no leader', async (context) => {
+  const { shared, servers, first } = await openServers(context, 2)
+  const { server, term } = await first()
+  await shared.transaction([], [{ ...put, key: `/run/streams/x/${server.candidate.leadership.id}` }])
+  server.hanging.hang()
+  const late = term.store.transaction([], [put])
+  const other = servers.find((candidate) => candidate !== server)!
+  await other.candidate.leads()
+  server.hanging.wake()
+  await assert.rejects(late, { code: 'STORE_UNAVAILABLE', message: /another server leads/ })
+  assert.equal(await shared.get('/a'), undefined)
+  assert.equal(term.signal.aborted, true)
+})
+
+test('what a server said of itself goes with it', async (context) => {
+  const { shared, servers, first } = await openServers(context, 2)
+  const { server: leading } = await first()
+  const other = servers.find((candidate) => candidate !== leading)!
+  const key = `/run/streams/daemon/${other.candidate.leadership.id}`
+  await shared.transaction([], [{ ...put, key }])
+  other.hanging.hang()
+  for await (const events of shared.watch(key, { afterRevision: 0, signal: context.signal })) {
+    if (events.some(({ type }) => type === 'delete')) break
+  }
+  assert.deepEqual(leading.candidate.leadership.members(), [leading.candidate.leadership.id])
+})

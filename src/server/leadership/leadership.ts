@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import type { Clock } from '#base/clock'
+import { Fault } from '#base/errors'
+import { untilAborted } from '#base/lifecycle'
+import type { Log } from '#base/log'
+import { runtimePrefix, type Store, type StoreEntry } from '#server/store'
+import type { Leadership } from './ports.ts'
+
+const memberPrefix = `${runtimePrefix}members/`
+const leaderKey = `${runtimePrefix}leader`
+const beatEveryMs = 1_000
+const lookEveryMs = 500
+/** Without a sign of life for so long a server counts as gone. */
+const lifeMs = 3_000
+/** A leader that could not say for so long that it lives acts as if it had been replaced. */
+const resignAfterMs = 2_000
+
+/** A server that has its store alone. */
+export function openSoleLeadership(store: Store): Leadership {
+  const id = randomUUID()
+  return {
+    id,
+    members: () => [id],
+    missedAfterMs: 0,
+    run: ({ signal, duty }) => duty({ signal, store }),
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+/** The store of a term: each write compares who leads, in its own transaction. */
+function fence(store: Store, term: number, onLost: () => void): Store {
+  const compare = { key: leaderKey, modRevision: term }
+  return {
+    get: (key) => store.get(key),
+    list: (...args) => store.list(...args),
+    watch: (...args) => store.watch(...args),
+    async transaction(compares, operations) {
+      const outcome = await store.transaction([compare, ...compares], operations)
+      if (outcome.ok || outcome.conflict !== leaderKey) return outcome
+      onLost()
+      throw new Fault('STORE_UNAVAILABLE', 'another server leads by now')
+    },
+    replaceAll: () => Promise.reject(new TypeError('a term does not replace its own store')),
+    // It belongs to whoever opened it.
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+/**
+ * Joins the servers on `store`. Each gives a sign of life every second; nobody's clock is compared with another's:
+ * who sees no new sign for three seconds of its own takes the lead, by a compare-and-swap that one can win.
+ */
+export async function openElection({
+  store,
+  clock,
+  log,
+}: {
+  store: Store
+  clock: Clock
+  log: Log
+}): Promise<Leadership> {
+  const id = randomUUID()
+  const ownKey = memberPrefix + id
+  /** When each sign of life was first seen here. */
+  const seen = new Map<string, { modRevision: number; at: number }>()
+  const closed = new AbortController()
+  let leader: StoreEntry | undefined
+  let term: { readonly number: number; readonly lost: AbortController } | undefined
+
+  const isLive = (member: string) => {
+    const sign = seen.get(member)
+    return sign !== undefined && clock.monotonic() - sign.at < lifeMs
+  }
+  const leaderId = () => leader && Buffer.from(leader.value).toString()
+
+  async function look(): Promise<void> {
+    const { entries } = await store.list(runtimePrefix)
+    leader = entries.find(({ key }) => key === leaderKey)
+    const members = entries.filter(({ key }) => key.startsWith(memberPrefix))
+    const present = new Set(members.map(({ key }) => key.slice(memberPrefix.length)))
+    for (const member of seen.keys()) if (!present.has(member)) seen.delete(member)
+    for (const { key, modRevision } of members) {
+      const member = key.slice(memberPrefix.length)
+      if (seen.get(member)?.modRevision !== modRevision)
+        seen.set(member, { modRevision, at: clock.monotonic() })
+    }
+    if (term && leader?.modRevision !== term.number) resign()
+  }
+
+  const beat = () => store.transaction([], [{ type: 'put', key: ownKey, value: Buffer.from(id) }])
+
+  function resign(): void {
+    if (!term) return
+    log.warn('leadership.lost', { server: id })
+    term.lost.abort(new Fault('STORE_UNAVAILABLE', 'this server leads no more'))
+    term = undefined
+  }
+
+  async function takeLead(): Promise<void> {
+    const outcome = await store.transaction(
+      [{ key: leaderKey, modRevision: leader?.modRevision ?? 0 }],
+      [{ type: 'put', key: leaderKey, value: Buffer.from(id) }],
+    )
+    if (!outcome.ok) return
+    term = { number: outcome.revision, lost: new AbortController() }
+    log.info('leadership.won', { server: id, term: term.number })
+  }
+
+  /** Who leads buries the dead: what they said of themselves goes with them. */
+  async function bury({ store, lost }: { store: Store; lost: AbortController }): Promise<void> {
+    const dead = [...seen.keys()].filter((member) => !isLive(member))
+    if (dead.length === 0 || lost.signal.aborted) return
+    const { entries } = await store.list(runtimePrefix)
+    const keys = entries
+      .map(({ key }) => key)
+      .filter((key) => dead.some((member) => key.endsWith(`/${member}`)))
+    await store.transaction(
+      [],
+      keys.map((key) => ({ type: 'delete', key })),
+    )
+    log.warn('leadership.server-gone', { servers: dead })
+  }
+
+  /** Says every second that this server lives. */
+  async function live({ signal }: { signal: AbortSignal }): Promise<void> {
+    let lastBeat = clock.monotonic()
+    let lastTry = -Infinity
+    while (!signal.aborted) {
+      try {
+        if (clock.monotonic() - lastTry >= beatEveryMs) {
+          lastTry = clock.monotonic()
+          await beat()
+          lastBeat = lastTry
+        }
+        await look()
+        const present = leaderId()
+        if (!term && (present === undefined || present === id || !isLive(present))) await takeLead()
+        if (term) await bury({ store: fence(store, term.number, resign), lost: term.lost })
+      } catch (error) {
+        log.warn('leadership.unknown', { error })
+      }
+      if (clock.monotonic() - lastBeat > resignAfterMs) resign()
+      await clock.sleep(lookEveryMs, { signal, unref: true }).catch(() => {})
+    }
+  }
+
+  async function serve(
+    duty: Parameters<Leadership['run']>[0]['duty'],
+    { signal }: { signal: AbortSignal },
+  ): Promise<void> {
+    while (!signal.aborted) {
+      const current = term
+      if (current) {
+        const termSignal = AbortSignal.any([signal, current.lost.signal])
+        try {
+          await duty({ signal: termSignal, store: fence(store, current.number, resign) })
+        } catch (error) {
+          if (!termSignal.aborted) throw error
+        }
+        if (!termSignal.aborted) await untilAborted(termSignal)
+      }
+      if (term === current) await clock.sleep(lookEveryMs / 2, { signal, unref: true }).catch(() => {})
+    }
+  }
+
+  await beat()
+  await look()
+  const living = live({ signal: closed.signal })
+  return {
+    id,
+    missedAfterMs: lifeMs + 2 * lookEveryMs,
+    members: () => [...seen.keys()].filter(isLive),
+    run: ({ signal, duty }) => serve(duty, { signal }),
+    async [Symbol.asyncDispose]() {
+      closed.abort()
+      await living
+      const own = [ownKey, ...(term ? [leaderKey] : [])]
+      const compares = term ? [{ key: leaderKey, modRevision: term.number }] : []
+      resign()
+      await store
+        .transaction(
+          compares,
+          own.map((key) => ({ type: 'delete', key })),
+        )
+        .catch(() => {})
+    },
+  }
+}
