@@ -51,7 +51,7 @@ function peerOfRequest(request: Http2ServerRequest): X509Certificate | undefined
  * Its certificate is an SVID of the server's own, whose key lives in memory.
  */
 export async function openNodeServer(options: NodeServerOptions): Promise<NodeServer> {
-  const { ca, trustDomain, resources, store, clock, log, listen } = options
+  const { ca, trustDomain, resources, store, clock, log, listen, isElsewhere } = options
   const streams = openStreams()
   const nodeKeys = openNodeKeys(store)
   const sessions = new Set<Http2Session>()
@@ -125,7 +125,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
     for (const { metadata, status } of items) {
       if (status?.state !== 'OK' && status?.state !== 'FAILED') continue
-      if (connected.has(metadata.name)) continue
+      if (connected.has(metadata.name) || isElsewhere?.(metadata.name)) continue
       await resources.updateStatus('Daemon', daemonNamespace, metadata.name, (daemon) => ({
         ...daemon.status,
         state: 'DISCONNECTED',

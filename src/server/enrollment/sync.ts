@@ -27,6 +27,8 @@ export interface SyncContext {
   readonly clock: Clock
   readonly log: Log
   readonly leaseSeconds: number
+  /** Whether a daemon is known to be connected to another server on the same store. */
+  readonly isElsewhere?: (daemonName: string) => boolean
 }
 
 /** `promise`, or a fault when it takes longer than `ms`; rejects with the reason of `signal`. */
@@ -76,7 +78,7 @@ async function expectHello(
  * `stream`.
  */
 export async function* syncDaemon(
-  { scopes, resources, streams, clock, log, leaseSeconds }: SyncContext,
+  { scopes, resources, streams, clock, log, leaseSeconds, isElsewhere }: SyncContext,
   { daemon, peer, stream }: { daemon: Daemon; peer: Peer; stream: AbortController },
   incoming: AsyncIterable<NodeReport>,
   callSignal: AbortSignal,
@@ -111,7 +113,7 @@ export async function* syncDaemon(
       stream.abort(error)
     } finally {
       // Done here and not where updates are sent: a hung peer may keep a send waiting for long.
-      if (streams.isCurrent(name, stream)) await status.disconnected()
+      if (streams.isCurrent(name, stream) && !isElsewhere?.(name)) await status.disconnected()
       streams.end(name, stream)
       log.info('daemon.disconnected', { daemon: name, reason: (signal.reason as Error).message })
     }

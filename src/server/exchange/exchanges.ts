@@ -9,7 +9,13 @@ import type { Custody } from '#server/keys'
 import type { Exchange, ExchangeTarget } from './aws.ts'
 import type { ExchangeFailure, FailureKind } from './failure.ts'
 import { openGate } from './gate.ts'
-import { decodeCredential, encodeCredential, rightsOf } from './sealed-credential.ts'
+import {
+  decodeCredential,
+  encodeCredential,
+  rightsOf,
+  sealedName,
+  sealedPrefix,
+} from './sealed-credential.ts'
 
 /** What there is of one target. Neither credential nor failure: the first exchange is under way. */
 export interface ExchangeState {
@@ -41,7 +47,6 @@ const retries: Readonly<Record<FailureKind, { baseMs: number; maxMs: number }>> 
 // Long waits are cut, so that a machine that slept or whose clock was set notices soon.
 const maxNapMs = 60_000
 const maxConcurrent = 8
-const sealedPrefix = 'exchange/'
 
 /** Renews one credential for as long as it is required. */
 interface Keeper {
@@ -79,8 +84,6 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
   const passGate = openGate(maxConcurrent)
   /** Sealed at an earlier run; the first `require` says which of them are still needed. */
   let leftOver: Set<string> | undefined = new Set(await custody.names(sealedPrefix))
-
-  const sealedName = ({ sourceName, spiffeId }: ExchangeTarget) => `${sealedPrefix}${sourceName}/${spiffeId}`
 
   function changed(): void {
     metrics.gauge('credentials', [...keepers.values()].filter(({ credential }) => credential).length)

@@ -7,5 +7,7 @@ export { openHttpClient, type HttpAnswer, type HttpClient, type HttpOverride } f
 export { awsExchange, stsEndpoint, type Exchange, type ExchangeTarget } from './aws.ts'
 export type { ExchangeFailure, FailureKind } from './failure.ts'
 export { describeUnreachable } from './failure.ts'
+export { openCredentials, type Credentials } from './credentials.ts'
+export { requestRotation, serveRotations, type Rotation } from './rotations.ts'
 export { openExchanges, type Exchanges, type ExchangeState } from './exchanges.ts'
 export { openProbes, type Probe, type Probes } from './probes.ts'

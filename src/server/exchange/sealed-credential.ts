@@ -13,6 +13,16 @@ export function rightsOf({ spiffeId, aws }: ExchangeTarget): string {
   return createHash('sha256').update(JSON.stringify(rights)).digest('hex')
 }
 
+/** Where custody keeps credentials. */
+export const sealedPrefix = 'exchange/'
+
+export function sealedName({
+  sourceName,
+  spiffeId,
+}: Pick<ExchangeTarget, 'sourceName' | 'spiffeId'>): string {
+  return `${sealedPrefix}${sourceName}/${spiffeId}`
+}
+
 /** What custody keeps of a credential. */
 export function encodeCredential(credential: AwsCredential, rights: string): Secret {
   const { secretAccessKey, sessionToken, ...open } = credential

@@ -9,12 +9,19 @@ import { fastify } from 'fastify'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify, type JSONWebKeySet } from 'jose'
 import { openTestClock, type TestClock } from '#base/clock'
 import { isFault } from '#base/errors'
+import { runTogether } from '#base/lifecycle'
 import { silentLog } from '#base/log'
 import { parseSpiffeId } from '#model/identity'
 import { verifyJwt } from '#model/token'
 import { openCustody } from '#server/keys'
 import { openMemoryStore } from '#server/store'
-import { issuerFiles, issuerRoutes, openTokenIssuer, type TokenIssuerSettings } from './index.ts'
+import {
+  issuerFiles,
+  issuerRoutes,
+  openTokenIssuer,
+  type RunningTokenIssuer,
+  type TokenIssuerSettings,
+} from './index.ts'
 
 const url = 'https://issuer.example/oidc'
 const subject = parseSpiffeId('spiffe://example.org/app')
@@ -32,6 +39,8 @@ async function openSetup(clock: TestClock = openTestClock()) {
 
 const mint = (issuer: Awaited<ReturnType<Awaited<ReturnType<typeof openSetup>>['open']>>, ttlSeconds = 300) =>
   issuer.mint({ subject, audience, ttlSeconds })
+const run = (issuer: RunningTokenIssuer, signal: AbortSignal) =>
+  runTogether(signal, [(options) => issuer.follow(options), (options) => issuer.keepSchedule(options)])
 const kidOf = (token: string) => decodeProtectedHeader(token).kid
 
 describe('the token issuer', () => {
@@ -55,7 +64,7 @@ describe('the token issuer', () => {
     assert.equal((await issuer.rotate()).kid, rotated.kid, 'a key that waits is not overtaken')
 
     const stop = new AbortController()
-    const running = issuer.run({ signal: stop.signal })
+    const running = run(issuer, stop.signal)
     await clock.advance(hour - 1)
     assert.equal(kidOf(await mint(issuer)), first)
     await clock.advance(1)
@@ -79,7 +88,7 @@ describe('the token issuer', () => {
     }
     const issuer = await open(settings)
     const stop = new AbortController()
-    const running = issuer.run({ signal: stop.signal })
+    const running = run(issuer, stop.signal)
     const kids = new Set<string | undefined>()
     for (let passed = 0; passed < 5 * 24; passed++) {
       const token = await mint(issuer, 3600)
@@ -117,7 +126,7 @@ describe('the token issuer', () => {
     const [one, two] = [await open({ publishAheadSeconds: 60 }), await open({ publishAheadSeconds: 60 })]
     assert.equal(one.keys()[0]?.kid, two.keys()[0]?.kid)
     const stop = new AbortController()
-    const running = two.run({ signal: stop.signal })
+    const running = run(two, stop.signal)
     await clock.untilArmed()
     const { kid } = await one.rotate()
     await clock.advance(60_000)

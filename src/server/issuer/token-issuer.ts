@@ -2,7 +2,6 @@ import { generateKeyPair, randomBytes, randomUUID, type KeyObject } from 'node:c
 import { promisify } from 'node:util'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
-import { runTogether } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { createSelfSignedCertificate } from '#model/pki'
@@ -43,8 +42,10 @@ export interface TokenIssuerSettings {
 export interface RunningTokenIssuer extends TokenIssuer {
   /** How long a verifier may keep the JWKS and still know each key before it is used, in seconds. */
   readonly cacheSeconds: number
-  /** Rotates on schedule, drops keys whose last token has expired, and follows other servers on the same store. */
-  run(options: { signal: AbortSignal }): Promise<void>
+  /** Follows what other servers on the same store do. */
+  follow(options: { signal: AbortSignal }): Promise<void>
+  /** Rotates on schedule and drops keys whose last token has expired: one server's duty. */
+  keepSchedule(options: { signal: AbortSignal }): Promise<void>
 }
 
 /** @throws Fault SETTING_INVALID */
@@ -173,7 +174,7 @@ export async function openTokenIssuer({
     }
   }
 
-  async function followOthers({ signal }: { signal: AbortSignal }): Promise<void> {
+  async function follow({ signal }: { signal: AbortSignal }): Promise<void> {
     while (!signal.aborted) {
       const { entries, revision: afterRevision } = await store.list(ringKey)
       entries.forEach(adopt)
@@ -228,6 +229,7 @@ export async function openTokenIssuer({
       const newest = ring.at(-1)!.kid
       return describe().find(({ kid }) => kid === newest)!
     },
-    run: ({ signal }) => runTogether(signal, [keepSchedule, followOthers]),
+    follow,
+    keepSchedule,
   }
 }

@@ -27,6 +27,25 @@ describe('custody', () => {
     assert.equal(await reopened.load('a/b'), undefined)
   })
 
+  it('follows what is sealed under a prefix, and leaves out what does not open', async () => {
+    const store = openMemoryStore()
+    const custody = await openCustody(store, makeKey())
+    await custody.save('a/b', Secret.of('one'))
+    await custody.save('c', Secret.of('other'))
+    const stop = new AbortController()
+    const seen: string[] = []
+    for await (const { all, changed } of custody.follow('a/', { signal: stop.signal })) {
+      for (const [name, secret] of changed) seen.push(`${all} ${name} ${secret?.revealText()}`)
+      if (seen.length === 1) await custody.save('a/b', Secret.of('two'))
+      if (seen.length === 2) await custody.remove('a/b')
+      if (seen.length === 3) {
+        await store.transaction([], [{ type: 'put', key: '/custody/a/d', value: Buffer.from('noise') }])
+      }
+      if (seen.length === 4) stop.abort()
+    }
+    assert.deepEqual(seen, ['true a/b one', 'false a/b two', 'false a/b undefined', 'false a/d undefined'])
+  })
+
   it('leaves no secret in the store', async () => {
     const store = openMemoryStore()
     const custody = await openCustody(store, makeKey())

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { Secret } from '#base/secret'
-import type { Store } from '#server/store'
+import type { Store, StoreEntry } from '#server/store'
 import type { Custody } from './ports.ts'
 import { seal, unseal } from './sealing.ts'
 
@@ -36,8 +36,22 @@ async function verifySealingKey(store: Store, sealingKey: KeyObject): Promise<vo
  */
 export async function openCustody(store: Store, sealingKey: KeyObject): Promise<Custody> {
   await verifySealingKey(store, sealingKey)
+  return custodyOver(store, sealingKey)
+}
+
+/** The same over another view of a store whose key has been found to be the right one. */
+export function custodyOver(store: Store, sealingKey: KeyObject): Custody {
   const put = (name: string, secret: Secret) =>
     ({ type: 'put', key: prefix + name, value: seal(sealingKey, name, secret.reveal()) }) as const
+
+  function opened({ key, value }: Pick<StoreEntry, 'key' | 'value'>): [string, Secret | undefined] {
+    const name = key.slice(prefix.length)
+    try {
+      return [name, Secret.of(unseal(sealingKey, name, value))]
+    } catch {
+      return [name, undefined]
+    }
+  }
 
   const custody: Custody = {
     async load(name) {
@@ -61,6 +75,22 @@ export async function openCustody(store: Store, sealingKey: KeyObject): Promise<
     async names(under) {
       const { entries } = await store.list(prefix + under)
       return entries.map(({ key }) => key.slice(prefix.length))
+    },
+    async *follow(under, { signal }) {
+      while (!signal.aborted) {
+        const { entries, revision: afterRevision } = await store.list(prefix + under)
+        yield { all: true, changed: new Map(entries.map(opened)) }
+        try {
+          for await (const events of store.watch(prefix + under, { afterRevision, signal })) {
+            const changes = events.map((event): [string, Secret | undefined] =>
+              event.type === 'put' ? opened(event.entry) : [event.key.slice(prefix.length), undefined],
+            )
+            yield { all: false, changed: new Map(changes) }
+          }
+        } catch (error) {
+          if (!isFault(error, 'STORE_REVISION_GONE')) throw error
+        }
+      }
     },
     async privateKey(name, create) {
       const existing = await custody.load(name)

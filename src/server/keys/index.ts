@@ -3,7 +3,7 @@
  * A wrong or missing sealing key is a fault at start that changes nothing. It does not protect against who can
  * read the sealing key and the store together, and it does not rotate the sealing key.
  */
-export type { Custody } from './ports.ts'
-export { openCustody } from './custody.ts'
+export type { Custody, SealedChanges } from './ports.ts'
+export { custodyOver, openCustody } from './custody.ts'
 export { loadSealingKey, sealingCredentialName } from './sealing-key.ts'
 export { openSealer } from './sealing.ts'

@@ -1,6 +1,11 @@
 import type { KeyObject } from 'node:crypto'
 import type { Secret } from '#base/secret'
 
+export interface SealedChanges {
+  readonly all: boolean
+  readonly changed: ReadonlyMap<string, Secret | undefined>
+}
+
 /**
  * Keeps secrets of the control plane sealed at rest (AES-256-GCM under the sealing key, the name as associated
  * data) in the store. Names are paths such as `exchange/aws-prod/spiffe://...`.
@@ -14,6 +19,11 @@ export interface Custody {
   remove(name: string): Promise<void>
   /** Names under a prefix, in order. */
   names(prefix: string): Promise<readonly string[]>
+  /**
+   * Everything under a prefix (`all`), then what changes, undefined for what is gone, until abort. A blob that does
+   * not open counts as gone. @throws Fault STORE_UNAVAILABLE
+   */
+  follow(prefix: string, options: { signal: AbortSignal }): AsyncIterable<SealedChanges>
   /** A private key (PKCS#8 inside), created by `create` on first use. */
   privateKey(name: string, create: () => KeyObject): Promise<KeyObject>
 }

@@ -20,6 +20,7 @@ export function openSoleLeadership(store: Store): Leadership {
   const id = randomUUID()
   return {
     id,
+    isFirst: async () => true,
     members: () => [id],
     missedAfterMs: 0,
     run: ({ signal, duty }) => duty({ signal, store }),
@@ -169,6 +170,14 @@ export async function openElection({
   return {
     id,
     missedAfterMs: lifeMs + 2 * lookEveryMs,
+    async isFirst() {
+      const known = () =>
+        term !== undefined || (leader !== undefined && isLive(leaderId()!) && leaderId() !== id)
+      while (!known() && !closed.signal.aborted) {
+        await clock.sleep(lookEveryMs / 10, { signal: closed.signal }).catch(() => {})
+      }
+      return term !== undefined
+    },
     members: () => [...seen.keys()].filter(isLive),
     run: ({ signal, duty }) => serve(duty, { signal }),
     async [Symbol.asyncDispose]() {

@@ -12,6 +12,8 @@ export interface Term {
 export interface Leadership extends AsyncDisposable {
   /** Names it among them; another at each start. */
   readonly id: string
+  /** Whether this server leads, once it is known who does. */
+  isFirst(): Promise<boolean>
   /** Servers that run, this one included, as far as is known. */
   members(): readonly string[]
   /** How long it takes at most until a server that was killed is missed; 0 where there is but one. */

@@ -1,25 +1,47 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { openBell } from '#base/lifecycle'
+import { openBell, runTogether } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Metrics } from '#base/metrics'
-import { awsExchange, openExchanges, openHttpClient, openProbes } from '#server/exchange'
+import {
+  awsExchange,
+  openCredentials,
+  openExchanges,
+  openHttpClient,
+  openProbes,
+  serveRotations,
+} from '#server/exchange'
 import type { TokenIssuer } from '#server/issuer'
-import { openReconciler, openScopes, type Reconciler, type ScopeStreams } from '#server/reconcile'
+import type { Leadership, Term } from '#server/leadership'
+import {
+  noReports,
+  openReconciler,
+  openScopes,
+  openStreamReports,
+  type Reconciler,
+  type ScopeStreams,
+  type StreamReports,
+} from '#server/reconcile'
 import type { Foundation } from './foundation.ts'
 import type { ServerSettings } from './settings.ts'
 
 /** What turns objects into credentials, scopes and states. */
 export interface Control extends AsyncDisposable {
   readonly scopes: ScopeStreams
+  readonly reports: StreamReports
   readonly reconciler: Reconciler
+  /** What every server does. */
+  run(options: { signal: AbortSignal }): Promise<void>
+  /** What the one does that leads. */
+  lead(term: Term): Promise<void>
 }
 
 /** @throws Fault SETTING_INVALID */
 export async function openControl({
   settings,
   foundation,
+  leadership,
   issuer,
   ownCa,
   clock,
@@ -28,6 +50,7 @@ export async function openControl({
 }: {
   settings: ServerSettings
   foundation: Foundation
+  leadership: Leadership
   issuer: TokenIssuer
   /** PEM of the CA of our own HTTPS port, where it is not a public one: to look at our own documents. */
   ownCa: string | undefined
@@ -36,7 +59,7 @@ export async function openControl({
   metrics: Metrics
 }): Promise<Control> {
   await using stack = new AsyncDisposableStack()
-  const { custody, audit, cache, resources } = foundation
+  const { store, custody, audit, cache } = foundation
   const { exchangeCa, connectTo: overrides, trustDomain } = settings
   const common = { clock, log, metrics, changes: openBell(), random: Math.random }
   const cloudCa = exchangeCa === undefined ? [] : [await readCa(exchangeCa)]
@@ -47,19 +70,40 @@ export async function openControl({
   })
   const exchange = awsExchange({ issuer, http, clock })
   const scopes = openScopes(common)
-  const exchanges = stack.use(await openExchanges({ ...common, exchange, custody, audit }))
-  const probes = stack.use(openProbes({ ...common, issuer, http: probeHttp }))
+  const credentials = stack.use(await openCredentials({ ...common, custody }))
+  const { id: server, missedAfterMs } = leadership
+  const reports = missedAfterMs === 0 ? noReports : openStreamReports({ ...common, store, server, scopes })
   const reconciler = openReconciler({
     ...common,
+    store,
     cache,
-    resources,
-    exchanges,
-    probes,
+    credentials,
     scopes,
+    reports,
+    missedAfterMs,
     trustDomain,
   })
+
+  async function lead({ signal, store }: Term): Promise<void> {
+    await using duties = new AsyncDisposableStack()
+    const { custody, resources } = foundation.over(store)
+    const exchanges = duties.use(await openExchanges({ ...common, exchange, custody, audit }))
+    const probes = duties.use(openProbes({ ...common, issuer, http: probeHttp }))
+    await runTogether(signal, [
+      ({ signal }) => reconciler.lead({ signal, exchanges, probes, resources }),
+      (run) => serveRotations(store, exchanges, run),
+    ])
+  }
+
   const owned = stack.move()
-  return { scopes, reconciler, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return {
+    scopes,
+    reports,
+    reconciler,
+    run: ({ signal }) => runTogether(signal, [(run) => reconciler.run(run), (run) => reports.run(run)]),
+    lead,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
 }
 
 async function readCa(file: string): Promise<string> {

@@ -8,7 +8,7 @@ import type { TrustDomain } from '#model/identity'
 import { accessAdmission } from '#server/access'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
 import { isReservedWorkloadId } from '#server/enrollment'
-import { loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
+import { custodyOver, loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
 import { identityAdmission, plainTextAdmission } from '#server/reconcile'
 import {
   openResourceCache,
@@ -27,6 +27,8 @@ export interface Foundation extends AsyncDisposable {
   readonly audit: AuditTrail
   readonly resources: Resources
   readonly cache: ResourceCache
+  /** Custody and objects through another view of the store, for writes that were judged already. */
+  over(store: Store): { readonly custody: Custody; readonly resources: Resources }
 }
 
 /**
@@ -79,6 +81,10 @@ export async function openFoundation({
     audit,
     resources,
     cache,
+    over: (store) => ({
+      custody: custodyOver(store, sealingKey),
+      resources: openResources(store, { clock, random: randomBytes, sealer }),
+    }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

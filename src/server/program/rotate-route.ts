@@ -1,5 +1,4 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { credentialId } from '#model/credential'
 import { definitionOf } from '#model/resource'
 import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
@@ -30,7 +29,7 @@ export function rotateRoute(
         })
         return {
           ...(credential && {
-            id: credentialId(credential),
+            id: credential.id,
             expiresAt: new Date(credential.expiresAt).toISOString(),
           }),
           ...(failure && { failure: { reason: failure.reason, message: failure.message } }),

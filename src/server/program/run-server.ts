@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import { openMetrics } from '#base/metrics'
@@ -13,6 +13,7 @@ import { setDumpable } from '#base/syscall'
 import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#server/access'
 import { openApi } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
+import { openElection, openSoleLeadership } from '#server/leadership'
 import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
 import { openLifecycle } from '#server/lifecycle'
 import { backupRoute } from './backup-route.ts'
@@ -52,6 +53,10 @@ export interface AdminAccess {
   readonly token: Secret
   readonly caPem?: string
 }
+
+const restartAfterMs = 1_000
+
+type Service = (options: { signal: AbortSignal }) => Promise<void>
 
 export interface RunServerOptions extends SecretPlaces {
   readonly signal: AbortSignal
@@ -121,9 +126,22 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   })
   const ca = await openCertificateAuthority({ store, custody, clock, trustDomain })
 
-  const { scopes, reconciler } = stack.use(
-    await openControl({ settings, foundation, issuer, ownCa: identity.ca?.pem, clock, log, metrics }),
+  const leadership = stack.use(
+    settings.store === 'sqlite' ? openSoleLeadership(store) : await openElection({ store, clock, log }),
   )
+  const duties = stack.use(
+    await openControl({
+      settings,
+      foundation,
+      leadership,
+      issuer,
+      ownCa: identity.ca?.pem,
+      clock,
+      log,
+      metrics,
+    }),
+  )
+  const { scopes, reports, reconciler } = duties
 
   const daemons = {
     store,
@@ -141,6 +159,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
       scopes,
       listen: settings.nodeListen,
       leaseSeconds: settings.offlineLeaseSeconds,
+      isElsewhere: (name) => reports.isElsewhere(name),
       ...(settings.nodeEndpoint !== undefined && { nodeEndpoint: settings.nodeEndpoint }),
     }),
   )
@@ -168,7 +187,8 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }),
   )
 
-  if (settings.adminContext !== 'none') {
+  // Of servers that start together on a new store one makes the token.
+  if (settings.adminContext !== 'none' && (settings.resetAdminToken || (await leadership.isFirst()))) {
     const access = {
       name: settings.adminContext,
       server: url,
@@ -194,16 +214,40 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   log.info('server.ready', { version, ...ready })
   options.onReady?.(ready)
 
-  const lifecycle = openLifecycle({ cache, resources, clock, log })
+  const lifecycle = { cache, clock, log }
   await runTogether(signal, [
-    (run) => lifecycle.run(run),
-    (run) => reconciler.run(run),
-    (run) => node.run(run),
-    (run) => issuer.run(run),
-    (run) => control.run(run),
+    (run) => duties.run(run),
+    persist((run) => node.run(run)),
+    persist((run) => issuer.follow(run)),
+    ({ signal }) =>
+      leadership.run({
+        signal,
+        duty: (term) =>
+          runTogether(term.signal, [
+            persist(({ signal }) => duties.lead({ ...term, signal })),
+            persist((run) => issuer.keepSchedule(run)),
+            persist((run) => openLifecycle({ ...lifecycle, ...foundation.over(term.store) }).run(run)),
+            (run) => control.run(run),
+          ]),
+      }),
     ({ signal }) => identity.run({ signal, onRenewed: (tls) => api.setCertificate(tls) }),
     ({ signal }) => Promise.race([cache.done, untilAborted(signal)]),
   ])
+
+  /** A database that is away comes back: what fails for that is begun again. A closed store ends the cache, and all. */
+  function persist(service: Service): Service {
+    return async ({ signal }) => {
+      while (!signal.aborted) {
+        try {
+          return await service({ signal })
+        } catch (error) {
+          if (!isFault(error, 'STORE_UNAVAILABLE')) throw error
+          log.warn('server.store-away', { error })
+        }
+        await clock.sleep(restartAfterMs, { signal }).catch(() => {})
+      }
+    }
+  }
 }
 
 async function saveAccess(access: AdminAccess, { saveAdminAccess }: RunServerOptions): Promise<void> {

@@ -1,19 +1,21 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
-import type { Bell } from '#base/lifecycle'
+import { untilAborted, type Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
-import type { Kind, ResourceOf } from '#model/resource'
+import type { Daemon, Kind, ResourceOf } from '#model/resource'
 import {
+  requestRotation,
   stsEndpoint,
+  type Credentials,
   type Exchanges,
-  type ExchangeState,
   type ExchangeTarget,
   type Probes,
+  type Rotation,
 } from '#server/exchange'
-import { isBeingDeleted, type ResourceCache, type Resources } from '#server/store'
+import { isBeingDeleted, type ResourceCache, type Resources, type Store } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
@@ -22,19 +24,22 @@ import { makePlan, type Objects, type Plan } from './plan.ts'
 import { expiryOf, judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import type { ScopeStreams } from './scopes.ts'
-import { openStatusWriter } from './status-writer.ts'
+import { openStatusWriter, type StatusWriter } from './status-writer.ts'
+import type { StreamReports } from './stream-reports.ts'
 import { judgeVerifier } from './verifier.ts'
 import { judgeWorkloadCredential } from './workload-credential.ts'
 import { judgeWorkloadIdentity } from './workload-identity.ts'
 import type { World } from './world.ts'
 
 export interface ReconcilerOptions {
+  store: Store
   cache: ResourceCache
-  resources: Resources
-  exchanges: Exchanges
-  probes: Probes
+  credentials: Credentials
   scopes: ScopeStreams
-  /** Rung by exchanges, probes and scopes. */
+  reports: StreamReports
+  /** How long a daemon is not seen at any server before it counts as disconnected; 0: its own server says so. */
+  missedAfterMs: number
+  /** Rung by credentials, exchanges, probes, scopes and reports. */
   changes: Bell
   trustDomain: TrustDomain
   clock: Clock
@@ -42,15 +47,30 @@ export interface ReconcilerOptions {
   metrics?: Metrics
 }
 
-/** Turns every change into what follows from it: exchanges, scopes of daemons, states of objects. */
+/** What the server that leads has besides. */
+export interface Lead {
+  readonly signal: AbortSignal
+  readonly exchanges: Exchanges
+  readonly probes: Probes
+  /** To write states with. */
+  readonly resources: Resources
+}
+
+/** Turns every change into what follows from it. */
 export interface Reconciler {
+  /** Scopes of the daemons that are connected here. */
   run(options: { signal: AbortSignal }): Promise<void>
+  /** Exchanges, and states of all objects, until its signal aborts; `run` runs beside it. */
+  lead(options: Lead): Promise<void>
   /**
    * Exchanges the credential of a binding now.
    * @throws Fault RESOURCE_NOT_FOUND, CREDENTIAL_UNAVAILABLE for a binding that is not in force
    */
-  rotate(namespace: string, bindingName: string): Promise<ExchangeState>
+  rotate(namespace: string, bindingName: string): Promise<Rotation>
 }
+
+const missing = { state: 'DISCONNECTED', message: 'not connected since its server has gone' } as const
+const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
 
 // Timers take no more than 24.8 days.
 const maxWaitMs = 24 * 3_600_000
@@ -74,30 +94,43 @@ function living(cache: Pick<ResourceCache, 'list'>): Objects {
 }
 
 export function openReconciler(options: ReconcilerOptions): Reconciler {
-  const { cache, resources, exchanges, probes, scopes, changes, trustDomain, clock, log } = options
-  const { metrics = silentMetrics } = options
+  const { store, cache, credentials, scopes, reports, changes, trustDomain, clock, log } = options
+  const { missedAfterMs, metrics = silentMetrics } = options
+  let leading: (Lead & { readonly writer: StatusWriter }) | undefined
+  /** Since when a daemon that was connected is not seen anywhere. */
+  const unseenSince = new Map<string, number>()
 
-  function reconcile(
+  /** Everything that one who leads decides, from the same plan that daemons here got their scopes from. */
+  function judgeAll(
+    { exchanges, probes, writer }: NonNullable<typeof leading>,
+    plan: Plan,
+    targets: ReadonlyMap<string, ExchangeTarget>,
     at: EpochMs,
-    set: <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) => void,
-  ): World {
+  ): void {
     const objects = living(cache)
-    const plan = makePlan(objects, trustDomain)
-    exchanges.require(targetsOf(plan))
+    exchanges.require(targets)
     const sources = objects.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
     probes.watch(new Set(sources.map((aws) => stsEndpoint(aws).origin)))
-    scopes.publish(plan, (key) => exchanges.state(key)?.credential)
-    const streams = scopes.streams()
+    const streams = [...scopes.streams(), ...reports.remote()]
     const world: World = {
       at,
       objects,
       plan,
       streams,
       reports: collectReports(streams),
-      exchangeState: (key) => exchanges.state(key),
+      exchangeState(key) {
+        const target = targets.get(key)
+        if (!target) return undefined
+        // What is given out, and not what an exchange has brought only just now.
+        const credential = credentials.of(target, at)
+        const failure = exchanges.state(key)?.failure
+        return { target, ...(credential && { credential }), ...(failure && { failure }) }
+      },
       discovery: () => probes.discovery(),
       endpoint: (origin) => probes.endpoint(origin),
     }
+    const set = <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) =>
+      writer.set(object, (current) => nextStatus(current, desired, at))
     for (const object of objects.list('WorkloadIdentity')) set(object, judgeWorkloadIdentity(object, world))
     for (const object of objects.list('Service')) set(object, judgeService(object, world))
     for (const object of objects.list('CredentialSource')) set(object, judgeCredentialSource(object, world))
@@ -105,13 +138,44 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     for (const object of objects.list('WorkloadCredential')) set(object, judgeWorkloadCredential(object))
     for (const object of objects.list('Verifier')) set(object, judgeVerifier(object))
     for (const object of objects.list('JoinToken')) set(object, judgeJoinToken(object, at))
-    return world
+    judgeDaemons(world, writer)
+  }
+
+  function judgeDaemons(world: World, writer: StatusWriter): void {
+    const seen = new Set(world.streams.map(({ daemon }) => daemon.name))
+    for (const daemon of cache.list('Daemon')) {
+      const conditions = judgeDaemon(daemon, world)
+      const missed = isMissed(daemon, seen.has(daemon.metadata.name))
+      writer.set<'Daemon'>(daemon, (current) => {
+        const { state = 'PENDING', message = '' } = current.status ?? {}
+        const said = missed && isConnected(current) ? missing : { state, message }
+        return nextStatus<'Daemon'>(current, { ...said, conditions }, world.at)
+      })
+    }
+  }
+
+  /** Whether the daemon's own server cannot say any more that it is gone. */
+  function isMissed(daemon: Daemon, isSeen: boolean): boolean {
+    const { name } = daemon.metadata
+    if (isSeen || !isConnected(daemon) || missedAfterMs === 0) {
+      unseenSince.delete(name)
+      return false
+    }
+    const now = clock.monotonic()
+    if (!unseenSince.has(name)) {
+      unseenSince.set(name, now)
+      clock.sleep(missedAfterMs, { unref: true }).then(
+        () => changes.ring(),
+        () => {},
+      )
+    }
+    return now - unseenSince.get(name)! >= missedAfterMs
   }
 
   /** Waits for a change, or for the next moment at which a state changes by itself. */
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
-    const ahead = cache.list('JoinToken').map((token) => expiryOf(token) - at)
-    const waitMs = Math.min(maxWaitMs, ...ahead.filter((ms) => ms > 0))
+    const ends = [credentials.nextExpiry(), ...cache.list('JoinToken').map(expiryOf)]
+    const waitMs = Math.min(maxWaitMs, ...ends.map((end) => end - at).filter((ms) => ms > 0))
     const waited = new AbortController()
     clock.sleep(waitMs, { signal: waited.signal, unref: true }).then(
       () => changes.ring(),
@@ -123,28 +187,32 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
 
   return {
     async run({ signal }) {
-      await using writer = openStatusWriter({ resources, clock, log, metrics })
       using subscription = new DisposableStack()
       subscription.defer(cache.onChange(() => changes.ring()))
       while (!signal.aborted) {
         const heard = changes.rings
         const started = clock.monotonic()
         const at = clock.now()
-        const world = reconcile(at, (object, desired) =>
-          writer.set(object, (current) => nextStatus(current, desired, at)),
-        )
-        for (const daemon of cache.list('Daemon')) {
-          const conditions = judgeDaemon(daemon, world)
-          writer.set<'Daemon'>(daemon, (current) => {
-            const { state = 'PENDING', message = '' } = current.status ?? {}
-            return nextStatus<'Daemon'>(current, { state, message, conditions }, at)
-          })
-        }
+        const plan = makePlan(living(cache), trustDomain)
+        const targets = targetsOf(plan)
+        scopes.publish(plan, (key) => {
+          const target = targets.get(key)
+          return target && credentials.of(target, at)
+        })
+        if (leading) judgeAll(leading, plan, targets, at)
         metrics.observe('reconcile_duration_seconds', {}, (clock.monotonic() - started) / 1000)
         await untilNextLook(heard, at, signal)
         // What changes together is looked at once, and I/O gets its turn between two looks.
         await nextTick()
       }
+    },
+    async lead(lead) {
+      await using writer = openStatusWriter({ resources: lead.resources, clock, log, metrics })
+      leading = { ...lead, writer }
+      unseenSince.clear()
+      changes.ring()
+      await untilAborted(lead.signal)
+      leading = undefined
     },
     async rotate(namespace, bindingName) {
       const object = cache.get('CredentialBinding', namespace, bindingName)
@@ -154,8 +222,8 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       }
       const plan = makePlan(living(cache), trustDomain)
       const key = plan.bindings.get(object.metadata.uid)?.key
-      const state = key === undefined ? undefined : await exchanges.rotateNow(key)
-      if (state) return state
+      const rotation = key === undefined ? undefined : await requestRotation(store, clock, key)
+      if (rotation) return rotation
       const why = plan.problems.get(object.metadata.uid)?.message ?? 'its first exchange has not begun'
       const message = `CredentialBinding ${bindingName} has no credential to rotate: ${why}`
       throw new Fault('CREDENTIAL_UNAVAILABLE', message, { publicText: message })

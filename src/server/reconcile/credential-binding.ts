@@ -89,13 +89,14 @@ function credentialCondition(binding: PlannedBinding, { exchangeState, discovery
   return judge('CredentialValid', 'Unknown', 'UnderWay', `the exchange with ${source} is under way${hint}`)
 }
 
-function daemonsOf({ identities, scoped, key }: PlannedBinding, { streams }: World): OnDaemon[] {
+function daemonsOf(binding: PlannedBinding, { streams }: World): OnDaemon[] {
+  const { identities } = binding
   return streams
     .filter(({ daemon }) => identities.some((identity) => isInScope(identity, daemon)))
     .map(({ daemon, effectOf }) => ({
       name: daemon.name,
       captureLevel: daemon.captureLevel,
-      effect: effectOf({ name: scoped.name, key }),
+      effect: effectOf(binding),
     }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }

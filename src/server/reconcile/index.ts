@@ -5,6 +5,7 @@
  */
 export { openReconciler, type Reconciler, type ReconcilerOptions } from './controller.ts'
 export { openScopes, type ScopeStreams } from './scopes.ts'
+export { noReports, openStreamReports, type StreamReports } from './stream-reports.ts'
 export { identityAdmission } from './admission.ts'
 export { plainTextAdmission } from './plain-text-admission.ts'
 export type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'

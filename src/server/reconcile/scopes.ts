@@ -1,8 +1,15 @@
 import { openBell, type Bell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { Credential } from '#model/credential'
-import { emptyScope, type Scope, type ScopeUpdate } from '#model/scope'
-import type { Plan } from './plan.ts'
+import {
+  credentialKey,
+  emptyScope,
+  satisfiesCapture,
+  type Scope,
+  type ScopedBinding,
+  type ScopeUpdate,
+} from '#model/scope'
+import type { Plan, PlannedBinding } from './plan.ts'
 import type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'
 import { deltaBetween, newCredentials, scopeFor, touchedBindings, type Delta } from './scope-delta.ts'
 
@@ -20,13 +27,20 @@ export interface Stream {
   /** Why the daemon could not put the newest update into effect. */
   readonly error: string | undefined
   /** How far the binding is, credential included. */
-  readonly effectOf: (binding: { readonly name: string; readonly key: string }) => Effect
+  readonly effectOf: (binding: PlannedBinding) => Effect
+}
+
+/** The stream of a daemon that is connected here. */
+export interface LocalStream extends Stream {
+  /** What it should have. */
+  readonly wanted: Scope
+  readonly effectOfScoped: (binding: ScopedBinding) => Effect
 }
 
 export interface ScopeStreams extends Scopes {
   /** Gives every stream what follows from the plan now. */
   publish(plan: Plan, credentialOf: (key: string) => Credential | undefined): void
-  streams(): readonly Stream[]
+  streams(): readonly LocalStream[]
 }
 
 interface Following {
@@ -71,21 +85,25 @@ export function openScopes({
     return { revision, reset, ...delta }
   }
 
-  function describe(stream: Following): Stream {
+  function describe(stream: Following): LocalStream {
     const { daemon, wanted, sent, revision, acknowledged, error, bindingSince, credentialSince } = stream
     const delta = deltaBetween(sent, wanted)
     const unsent = new Set(delta && touchedBindings(wanted, delta))
+    const effectOfScoped = ({ name, spiffeId, sourceName, minimumCapture }: ScopedBinding): Effect => {
+      if (!satisfiesCapture(daemon.captureLevel, minimumCapture)) return { state: 'WITHHELD' }
+      const credentialFrom = credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
+      const since = Math.max(bindingSince.get(name) ?? Infinity, credentialFrom)
+      if (!unsent.has(name) && since <= acknowledged) return { state: 'OK' }
+      return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
+    }
     return {
       daemon,
+      wanted,
       conditions: stream.conditions,
       synchronised: delta === undefined && acknowledged === revision && revision > 0,
       error,
-      effectOf: ({ name, key }) => {
-        if (!wanted.credentials.has(key)) return { state: 'WITHHELD' }
-        const since = Math.max(bindingSince.get(name) ?? Infinity, credentialSince.get(key) ?? Infinity)
-        if (!unsent.has(name) && since <= acknowledged) return { state: 'OK' }
-        return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
-      },
+      effectOfScoped,
+      effectOf: ({ scoped }) => effectOfScoped(scoped),
     }
   }
 
