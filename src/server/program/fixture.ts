@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request as requestHttps } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TestContext } from 'node:test'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
@@ -19,6 +20,8 @@ import { runServer, serverSettings, type AdminAccess, type ServerReady } from '.
 export const namespacePath = '/apis/core.riptides.io/v1alpha1/namespaces/riptides-system'
 export const spiffeId = 'spiffe://example.org/my-app/workload'
 const deadlineMs = 15_000
+const healthEveryMs = 5_000
+const reconnectAfterMs = 50
 
 interface StoredObject {
   metadata: { name: string; resourceVersion: string }
@@ -108,7 +111,7 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
     }
     stack.defer(stop)
     sts.issuer = { url: ready.issuerUrl, caPem: access!.caPem! }
-    return openServerClient(ready, access!, stop)
+    return { ...openServerClient(ready, access!, stop), ready }
   }
 
   const bed: TestBed = {
@@ -123,11 +126,11 @@ export async function openTestBed(context: TestContext): Promise<TestBed> {
   return bed
 }
 
-function openServerClient(
-  ready: ServerReady,
-  { token, caPem }: AdminAccess,
+export function openServerClient(
+  ready: Pick<ServerReady, 'url'>,
+  { token, caPem }: Pick<AdminAccess, 'token' | 'caPem'>,
   stop: () => Promise<void>,
-): TestServer {
+): Omit<TestServer, 'ready'> & { ready: Pick<ServerReady, 'url'> } {
   function call(method: string, path: string, body?: unknown) {
     return new Promise<{ status: number; body: unknown }>((resolve, reject) => {
       const request = requestHttps(new URL(path, ready.url), {
@@ -190,15 +193,22 @@ export interface FakeDaemon {
   until(test: (scope: Scope) => boolean): Promise<void>
   hold(): void
   release(): void
-  report(message: MessageInitShape<typeof NodeReportSchema>): void
+  report(message: Report): void
   close(): Promise<void>
 }
 
-/** Joins with a token of its own and follows its scope. */
+type Report = MessageInitShape<typeof NodeReportSchema>
+
+/** Joins with a token of its own and follows its scope; a `persistent` one comes back when its stream ends. */
 export async function openFakeDaemon(
-  server: TestServer,
-  { caPem }: AdminAccess,
-  { workloadId, captureLevel = 'process' }: { workloadId: string; captureLevel?: string },
+  server: Pick<TestServer, 'call'> & { readonly ready: Pick<ServerReady, 'url'> },
+  { caPem }: Pick<AdminAccess, 'caPem'>,
+  {
+    workloadId,
+    captureLevel = 'process',
+    daemonGroups = [],
+    persistent = false,
+  }: { workloadId: string; captureLevel?: string; daemonGroups?: readonly string[]; persistent?: boolean },
 ): Promise<FakeDaemon> {
   const joinToken = `join-token-${workloadId.replaceAll('/', '-')}`
   const created = await server.call(
@@ -208,7 +218,7 @@ export async function openFakeDaemon(
       apiVersion: 'auth.riptides.io/v1alpha1',
       kind: 'JoinToken',
       metadata: { name: joinToken },
-      spec: { token: joinToken, workloadID: workloadId },
+      spec: { token: joinToken, workloadID: workloadId, ...(daemonGroups.length > 0 && { daemonGroups }) },
     },
   )
   if (created.status !== 201) throw new Error(JSON.stringify(created.body))
@@ -232,41 +242,63 @@ export async function openFakeDaemon(
   })
   const node = createClient(Node, createGrpcTransport({ baseUrl, sessionManager }))
   const stop = new AbortController()
-  const outbox: MessageInitShape<typeof NodeReportSchema>[] = [
-    { body: { case: 'hello', value: { version: '0.1.0', captureLevel, captureDetail: '', metadata: {} } } },
-  ]
+  const hello: Report = {
+    body: { case: 'hello', value: { version: '0.1.0', captureLevel, captureDetail: '', metadata: {} } },
+  }
+  let outbox: Report[] = [hello]
+  let stream = new AbortController()
   const outgoing = openBell()
   const changed = openBell()
   let scope = emptyScope
   let held = false
   let newest = 0n
 
-  function report(message: MessageInitShape<typeof NodeReportSchema>): void {
+  function report(message: Report): void {
     outbox.push(message)
     outgoing.ring()
   }
   const acknowledge = () => report({ body: { case: 'acknowledge', value: { revision: newest, error: '' } } })
 
   async function* reports() {
-    while (!stop.signal.aborted) {
+    stream.abort()
+    stream = new AbortController()
+    const signal = AbortSignal.any([stop.signal, stream.signal])
+    outbox = [hello]
+    while (!signal.aborted) {
       const heard = outgoing.rings
       const next = outbox.shift()
       if (next) yield next
-      else await outgoing.after(heard, stop.signal)
+      else await outgoing.after(heard, signal)
+    }
+  }
+
+  async function followOnce(): Promise<void> {
+    for await (const { body } of node.sync(reports(), { signal: stop.signal })) {
+      if (body.case !== 'update') continue
+      scope = applyScopeUpdate(scope, decodeScopeUpdate(body.value))
+      newest = body.value.revision
+      if (!held) acknowledge()
+      changed.ring()
     }
   }
 
   async function follow(): Promise<void> {
+    const health = setInterval(() => {
+      if (outbox.length === 0) report({ body: { case: 'health', value: { daemonHealth: 'ok' } } })
+    }, healthEveryMs)
     try {
-      for await (const { body } of node.sync(reports(), { signal: stop.signal })) {
-        if (body.case !== 'update') continue
-        scope = applyScopeUpdate(scope, decodeScopeUpdate(body.value))
-        newest = body.value.revision
-        if (!held) acknowledge()
-        changed.ring()
+      while (!stop.signal.aborted) {
+        try {
+          await followOnce()
+        } catch (error) {
+          if (!stop.signal.aborted && !persistent) throw error
+        }
+        stream.abort()
+        if (persistent) await delay(reconnectAfterMs)
+        else return
       }
-    } catch (error) {
-      if (!stop.signal.aborted) throw error
+    } finally {
+      clearInterval(health)
     }
   }
   const following = follow()
