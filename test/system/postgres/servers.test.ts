@@ -39,7 +39,7 @@ describe('three servers on one database', () => {
   const clientOf = (url: string): Client =>
     openServerClient(
       { url },
-      { token: Secret.of(servers.context.token), caPem: servers.context.caPem! },
+      { token: Secret.of(servers.context.token!), caPem: servers.context.caPem! },
       async () => {},
     )
 
