@@ -3,14 +3,7 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import { openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import {
-  formatTime,
-  namespaceOf,
-  type CommonStatus,
-  type Draft,
-  type Event,
-  type Resource,
-} from '#model/resource'
+import { formatTime, namespaceOf, type CommonStatus, type Draft, type Event } from '#model/resource'
 import type { ResourceCache, ResourceEvent, Resources } from '#server/store'
 
 // As in Kubernetes: an event is news for an hour.
