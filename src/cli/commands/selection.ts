@@ -31,7 +31,10 @@ export function selectionsOf(words: readonly string[]): Selection[] {
       return { definition: findKind(kind), name }
     })
   }
-  const definitions = first === 'all' ? kinds : first.split(',').map(findKind)
+  const definitions =
+    first === 'all'
+      ? kinds.filter(({ categories }) => categories?.includes('all'))
+      : first.split(',').map(findKind)
   if (names.length > 0 && definitions.length > 1) {
     throw new Fault('SETTING_INVALID', 'names can be given for one kind only')
   }

@@ -18,9 +18,10 @@ function admitFor(verbs: string[], resourceNames?: string[]) {
     resources: ['services'],
     ...(resourceNames && { resourceNames }),
   }
-  const binding = { subjects: [{ kind: 'User', name: 'ada' }], roleRef: { kind: 'Role', name: 'r' } }
+  const subjects = [{ kind: 'User', name: 'ada' }]
+  const binding = { metadata: {}, subjects, roleRef: { kind: 'Role', name: 'r' } }
   const cache = {
-    get: (kind: string) => (kind === 'Role' ? { rules: [rule] } : undefined),
+    get: (kind: string) => (kind === 'Role' ? { metadata: {}, rules: [rule] } : undefined),
     list: (kind: string) => (kind === 'RoleBinding' ? [binding] : []),
   }
   return accessAdmission(() => cache as never)

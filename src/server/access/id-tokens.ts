@@ -4,7 +4,7 @@ import { Fault } from '#base/errors'
 import { userFromClaims } from '#model/access'
 import { defaultNamespace, oidcTrustOf, type IdentityProvider, type OidcTrust } from '#model/resource'
 import { openHttpClient } from '#server/exchange'
-import type { ResourceCache } from '#server/store'
+import { isBeingDeleted, type ResourceCache } from '#server/store'
 import { openIdTokenVerifier, type IdTokenVerifier } from './id-token-verifier.ts'
 import type { Authenticator } from './ports.ts'
 
@@ -32,6 +32,8 @@ export function openIdTokens({
   /** Keys that were fetched are kept for as long as the specification stays as it is. */
   function providers(): Provider[] {
     const next = cache.list('IdentityProvider', defaultNamespace).flatMap((object) => {
+      // SECURITY: at once, whatever its finalizers wait for.
+      if (isBeingDeleted(object)) return []
       const key = `${object.metadata.uid}/${object.metadata.generation}`
       const before = known.get(key)
       if (before) return [[key, before] as const]

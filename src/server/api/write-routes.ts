@@ -28,6 +28,9 @@ import { selectionFrom } from './selectors.ts'
 import { badRequest, statusOf } from './status.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
 
+/** A dry run that went well changed nothing: of those that did not, the trail tells as of any attempt. */
+const isRehearsal = ({ query }: ResourceRequest) => query['dryRun'] !== undefined
+
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
 function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {
   const { namespace, name } = request.params
@@ -88,6 +91,7 @@ export function writeRoutes(
       await audit.change({ ...who, verb, object, outcome, ...(message !== undefined && { message }) })
       throw error
     }
+    if (isRehearsal(request)) return written
     await audit.change({
       ...who,
       verb,

@@ -5,6 +5,7 @@ import { openTestClock } from '#base/clock'
 import { openBell } from '#base/lifecycle'
 import { silentLog } from '#base/log'
 import type { Draft, Event, Resource, Service } from '#model/resource'
+import type { AuditTrail } from '#server/audit'
 import { openMemoryStore, openResourceCache, openResources, type PropagationPolicy } from '#server/store'
 import { openLifecycle } from './index.ts'
 
@@ -28,7 +29,13 @@ async function open(t: TestContext) {
   const cache = await openResourceCache(resources)
   const stop = new AbortController()
   const changes = openBell()
-  const running = openLifecycle({ cache, resources, clock, log: silentLog }).run({ signal: stop.signal })
+  const deleted: string[] = []
+  const audit = {
+    change: async ({ actor, verb, object, namespace: place, message }: Parameters<AuditTrail['change']>[0]) =>
+      void deleted.push(`${actor} ${verb} ${place}/${object} ${message}`),
+  }
+  const options = { cache, resources, audit, clock, log: silentLog }
+  const running = openLifecycle(options).run({ signal: stop.signal })
   t.after(async () => {
     stop.abort()
     await Promise.all([running, watching])
@@ -50,7 +57,7 @@ async function open(t: TestContext) {
     }
   }
   const names = () => cache.list('Service').map(({ metadata }) => metadata.name)
-  return { clock, resources, cache, until, names }
+  return { clock, resources, cache, until, names, deleted }
 }
 
 const ownedBy = (owner: Resource, more: object = {}) => ({
@@ -66,7 +73,7 @@ const ownedBy = (owner: Resource, more: object = {}) => ({
 })
 
 test('what is owned goes with the last of its owners, and so does what that owns', async (t) => {
-  const { resources, until, names } = await open(t)
+  const { resources, until, names, deleted } = await open(t)
   const [one, two] = [await resources.create(service('one')), await resources.create(service('two'))]
   const both = [...ownedBy(one).ownerReferences, ...ownedBy(two).ownerReferences]
   const child = await resources.create(service('child', { ownerReferences: both }))
@@ -77,7 +84,11 @@ test('what is owned goes with the last of its owners, and so does what that owns
     return metadata.ownerReferences?.length === 1
   })
   await resources.delete('Service', namespace, 'two')
-  await until(() => names().length === 0)
+  await until(() => names().length === 0 && deleted.length === 2)
+  assert.deepEqual(deleted.toSorted(), [
+    `tideway:lifecycle delete ${namespace}/Service/child because of its owners`,
+    `tideway:lifecycle delete ${namespace}/Service/grandchild because of its owners`,
+  ])
 })
 
 test('an owner of another uid is no owner, and a kind that we do not know is none that could be gone', async (t) => {

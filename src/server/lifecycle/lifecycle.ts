@@ -3,6 +3,7 @@ import { isFault } from '#base/errors'
 import { openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { defaultNamespace, kinds, namespaceOf, type Draft, type Resource } from '#model/resource'
+import type { AuditTrail } from '#server/audit'
 import { isBeingDeleted, type ResourceCache, type ResourceEvent, type Resources } from '#server/store'
 import { due, mayBeDue, ownerOf, type Due } from './due.ts'
 import { openEventRecorder } from './event-recorder.ts'
@@ -20,11 +21,13 @@ const keyOf = (object: Resource) => `${object.kind} ${namespaceOf(object)}/${obj
 export function openLifecycle({
   cache,
   resources,
+  audit,
   clock,
   log,
 }: {
   cache: Pick<ResourceCache, 'get' | 'list' | 'onChange'>
   resources: Resources
+  audit: Pick<AuditTrail, 'change'>
   clock: Clock
   log: Log
 }): Lifecycle {
@@ -47,6 +50,14 @@ export function openLifecycle({
       // The cache may be behind: nothing is deleted whose owner is there after all.
       if (task.because === 'owners' && (await hasOwner(task.object))) return
       await resources.delete(kind, namespace, name, { uid, propagationPolicy: task.policy })
+      await audit.change({
+        actor: 'tideway:lifecycle',
+        verb: 'delete',
+        object: `${kind}/${name}`,
+        ...(namespace !== '' && { namespace }),
+        outcome: 'ok',
+        message: `because of its ${task.because}`,
+      })
       return
     }
     const { finalizers = [], ownerReferences = [] } = metadata

@@ -214,7 +214,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   log.info('server.ready', { version, ...ready })
   options.onReady?.(ready)
 
-  const lifecycle = { cache, clock, log }
+  const lifecycle = { cache, audit, clock, log }
   await runTogether(signal, [
     (run) => duties.run(run),
     persist((run) => node.run(run)),
