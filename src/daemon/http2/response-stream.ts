@@ -34,6 +34,11 @@ export class ResponseStream extends MessageStream {
     return this.#unsent || this.#stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM
   }
 
+  /** Upstream serves this over HTTP/1.1 only (RFC 9113 section 7). It may have looked at the request. */
+  get needsHttp1(): boolean {
+    return this.#stream?.rstCode === constants.NGHTTP2_HTTP_1_1_REQUIRED
+  }
+
   /** SECURITY: by its signal, as `close` would first end the body: upstream would take a part for the whole. */
   protected override reset(): void {
     this.#giveUp.abort()

@@ -8,6 +8,7 @@ import {
   type OutgoingHttpHeaders,
   type SecureServerOptions,
   type ServerHttp2Session,
+  type Http2ServerResponse,
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
@@ -28,12 +29,18 @@ export interface Http2Listener extends AsyncDisposable {
 export async function listenHttp2(
   bed: Bed,
   onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
-  options: SecureServerOptions = {},
+  { onHttp1, ...options }: SecureServerOptions & { onHttp1?: (response: Http2ServerResponse) => void } = {},
 ): Promise<Http2Listener> {
   const server = createSecureServer({
     ...serverIdentity(host, { authority: bed.upstreamCa }),
+    allowHTTP1: onHttp1 !== undefined,
     ...options,
   })
+  if (onHttp1) {
+    server.on('request', ({ httpVersionMajor }, response) => {
+      if (httpVersionMajor === 1) onHttp1(response)
+    })
+  }
   const sessions: ServerHttp2Session[] = []
   const sockets: TLSSocket[] = []
   server.on('secureConnection', (socket) => sockets.push(socket))

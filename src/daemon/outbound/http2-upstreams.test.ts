@@ -146,6 +146,46 @@ test('a request that upstream did not look at is repeated once, whatever its met
   assert.equal(bed.audit.starts.length, arrived, 'one record for each time that it was sent')
 })
 
+test('an upstream that wants HTTP/1.1 gets it, at once where the method may be repeated', async () => {
+  await using bed = openBed()
+  const HTTP_1_1_REQUIRED = 13
+  let sent = 0
+  const onHttp1 = (response: { end(text: string): void }) => response.end('over HTTP/1.1')
+  await using upstream = await listenHttp2(
+    bed,
+    (stream) => {
+      sent += 1
+      stream.close(HTTP_1_1_REQUIRED)
+    },
+    { onHttp1 },
+  )
+  const proxy = await openPath(bed, upstream)
+  using client = await openHttp2Client(bed, proxy)
+  assert.equal((await client.send(post, 'body')).status, 502)
+  assert.equal((await client.send(post, 'body')).body, 'over HTTP/1.1')
+  assert.equal(sent, 1)
+
+  await using other = await listenHttp2(bed, (stream) => stream.close(HTTP_1_1_REQUIRED), { onHttp1 })
+  const otherProxy = await openPath(bed, other)
+  using reader = await openHttp2Client(bed, otherProxy)
+  assert.equal((await reader.send(get)).body, 'over HTTP/1.1')
+  const paths = (await bed.audit.untilEnds(4)).map(({ status }) => status)
+  assert.deepEqual(paths, [0, 200, 0, 200], 'one record for each time that it was sent')
+})
+
+test('an upstream that says so whatever it is spoken to is asked twice and no more', async () => {
+  await using bed = openBed()
+  let sent = 0
+  await using upstream = await listenHttp2(bed, (stream) => {
+    sent += 1
+    stream.close(13)
+  })
+  const proxy = await openPath(bed, upstream)
+  using client = await openHttp2Client(bed, proxy)
+  assert.equal((await client.send(get)).status, 502)
+  assert.equal(sent, 2)
+})
+
 test('a request that upstream may have looked at is not repeated', async () => {
   await using bed = openBed()
   let arrived = 0

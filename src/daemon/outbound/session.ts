@@ -216,15 +216,15 @@ export class Session implements Served {
       ledger.end(record, { status: 0, reason: 'upstream closed the connection' })
       return this.#forward(admitted, grant, { fresh: true })
     }
-    return await this.#send(admitted, grant, upstream, record)
+    return await this.#send(admitted, grant, { upstream, record, isRepeat: fresh })
   }
 
   async #send(
     admitted: Admitted,
     grant: UsableGrant,
-    upstream: Upstream,
-    record: RequestStart,
+    attempt: { readonly upstream: Upstream; readonly record: RequestStart; readonly isRepeat: boolean },
   ): Promise<boolean> {
+    const { upstream, record, isRepeat } = attempt
     const { clock, counters, ledger, limits, skews } = this.#plane
     const { host, tls } = this.bearer.route
     const { head, body } = admitted
@@ -263,7 +263,7 @@ export class Session implements Served {
       durationMs: clock.monotonic() - begun,
       ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
     })
-    if (!this.#over && mayRepeat(outcome, upstream, head, streams)) {
+    if (!this.#over && !isRepeat && !streams && mayRepeat(outcome, upstream, head)) {
       return this.#forward(admitted, grant, { fresh: true })
     }
     return this.#conclude(outcome)
@@ -330,10 +330,11 @@ export class Session implements Served {
 }
 
 /**
- * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, or said itself that
- * it did not look at the request.
+ * Only what provably did no harm the first time: upstream closed a kept connection meanwhile, said itself that it
+ * did not look at the request, or that it wants the other protocol.
  */
-function mayRepeat(outcome: Ended, upstream: Upstream, { method }: RequestHead, streams: boolean): boolean {
-  if (outcome.kind !== 'unanswered' || streams) return false
+function mayRepeat(outcome: Ended, upstream: Upstream, { method }: RequestHead): boolean {
+  if (outcome.kind !== 'unanswered') return false
+  if (upstream.needsHttp1) return idempotent.has(method)
   return upstream.reused && (upstream.refused || idempotent.has(method))
 }

@@ -19,6 +19,8 @@ export interface Upstream {
   readonly reused: boolean
   /** Upstream has said that it did not look at the request. */
   readonly refused: boolean
+  /** Upstream has said that it wants the request over HTTP/1.1: who asks again gets that. */
+  readonly needsHttp1: boolean
   /** Keeps it for the next request: only when request and response are both complete. */
   release(): void
 }
@@ -92,6 +94,8 @@ export function openUpstreams({
   const ways = new WeakMap<Route, Way>()
   /** By place: what upstream spoke although the other was preferred. It decides over nothing but effort. */
   const insists = new Map<string, Protocol>()
+  /** Places that have asked for HTTP/1.1 although they speak HTTP/2. */
+  const http1Only = new Set<string>()
   /** By key: connections on their way that all may share who ask for one meanwhile. */
   const dialling = new Map<string, Promise<Upstream>>()
 
@@ -126,26 +130,35 @@ export function openUpstreams({
 
   function upstream(link: Link, owner: Owner, key: string, reused: boolean): Upstream {
     const release = () => pool.give(key, link, owner, clock.monotonic())
-    return { link, reused, refused: false, release }
+    return { link, reused, refused: false, needsHttp1: false, release }
   }
 
-  function streamOf(stream: ResponseStream, reused: boolean): Upstream {
+  function streamOf(stream: ResponseStream, { place }: Way, reused: boolean): Upstream {
     const link = new Link(stream)
+    stream.once('close', () => {
+      if (!stream.needsHttp1) return
+      insists.delete(place)
+      http1Only.add(place)
+      if (http1Only.size > maxInsistent) http1Only.delete(http1Only.keys().next().value!)
+    })
     return {
       link,
       reused,
       get refused() {
         return stream.refused
       },
+      get needsHttp1() {
+        return stream.needsHttp1
+      },
       release: () => link.destroy(),
     }
   }
 
-  function takeKept({ keys }: Way, owner: Owner, protocol: Protocol): Upstream | undefined {
-    for (const key of keys[protocol]) {
+  function takeKept(way: Way, owner: Owner, protocol: Protocol): Upstream | undefined {
+    for (const key of way.keys[protocol]) {
       if (protocol === 'h2') {
         const stream = shared.take(key, owner)
-        if (stream) return streamOf(stream, true)
+        if (stream) return streamOf(stream, way, true)
       } else {
         const link = pool.take(key)
         if (link) return upstream(link, owner, key, true)
@@ -195,7 +208,7 @@ export function openUpstreams({
     shared.add(keys.h2[0]!, await connectHttp2(socket, { timeoutMs: limits.dialMs }), owner)
     const stream = shared.take(keys.h2[0]!, owner)
     if (!stream) throw new Fault('UPSTREAM_UNREACHABLE', `${owner.route.host} takes no request over HTTP/2`)
-    return streamOf(stream, false)
+    return streamOf(stream, way, false)
   }
 
   /** As `open`, by one for all who ask for the same meanwhile. */
@@ -217,10 +230,11 @@ export function openUpstreams({
     owner: Owner,
     { fresh, prefers }: { fresh: boolean; prefers: Protocol },
   ): Upstream | Promise<Upstream> {
-    const protocol = owner.route.tls ? (insists.get(way.place) ?? prefers) : 'http/1.1'
+    const wanted = http1Only.has(way.place) ? 'http/1.1' : prefers
+    const protocol = owner.route.tls ? (insists.get(way.place) ?? wanted) : 'http/1.1'
     const kept = fresh ? undefined : takeKept(way, owner, protocol)
     if (kept) return kept
-    return protocol === 'h2' ? openShared(owner, way) : open(owner, way, prefers)
+    return protocol === 'h2' ? openShared(owner, way) : open(owner, way, wanted)
   }
 
   return {
@@ -235,7 +249,10 @@ export function openUpstreams({
       if (holds) return acquireBy(known, owner, options)
       return findWay(owner, trust).then((way) => acquireBy(way, owner, options))
     },
-    insistsOn: (route) => insists.get(placeOf(route)),
+    insistsOn(route) {
+      const place = placeOf(route)
+      return insists.get(place) ?? (http1Only.has(place) ? 'http/1.1' : undefined)
+    },
     retain(holds) {
       pool.retain(holds)
       shared.retain(holds)
