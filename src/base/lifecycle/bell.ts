@@ -1,3 +1,5 @@
+import type { Clock } from '#base/clock'
+
 /**
  * Tells waiters that something changed; they look at the state themselves, so rings need no queue and many
  * rings cost a slow waiter one wake-up.
@@ -8,6 +10,19 @@ export interface Bell {
   ring(): void
   /** Resolves once it has rung more than `rings` times, or on abort; never rejects. */
   after(rings: number, signal: AbortSignal): Promise<void>
+}
+
+/** As `bell.after`, and no longer than `ms`. */
+export async function afterAtMost(
+  bell: Pick<Bell, 'after'>,
+  rings: number,
+  { ms, clock, signal }: { ms: number; clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  const waited = new AbortController()
+  const either = AbortSignal.any([signal, waited.signal])
+  const late = clock.sleep(ms, { signal: either, unref: true }).catch(() => {})
+  await Promise.race([bell.after(rings, either), late])
+  waited.abort()
 }
 
 export function openBell(): Bell {

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock'
 import { isFault } from '#base/errors'
-import { openBell } from '#base/lifecycle'
+import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { isAllowed, type AccessPolicy, type AccessRequest } from '#model/access'
 import type { ResourceCache } from '#server/store'
@@ -68,11 +68,7 @@ export function openAccess({
       while (!signal.aborted) {
         const { rings } = changed
         if (!(await stillHolds(authorization, request).catch(() => false))) return over.abort()
-        const waited = new AbortController()
-        const either = AbortSignal.any([signal, waited.signal])
-        const minute = clock.sleep(recheckMs, { signal: either, unref: true }).catch(() => {})
-        await Promise.race([changed.after(rings, either), minute])
-        waited.abort()
+        await afterAtMost(changed, rings, { ms: recheckMs, clock, signal })
       }
     }
     void watchOver()

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock'
 import { isFault } from '#base/errors'
-import { openBell } from '#base/lifecycle'
+import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import {
   defaultNamespace,
@@ -121,11 +121,7 @@ export function openProviderStatus({
         await Promise.all(providers.map(async (object) => write(object, await judgeProvider(object))))
         for (const object of cache.list('OIDCClient', defaultNamespace))
           await write(object, judgeClient(object))
-        const waited = new AbortController()
-        const either = AbortSignal.any([signal, waited.signal])
-        const later = clock.sleep(recheckMs, { signal: either, unref: true }).catch(() => {})
-        await Promise.race([changes.after(rings, either), later])
-        waited.abort()
+        await afterAtMost(changes, rings, { ms: recheckMs, clock, signal })
       }
     },
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
-import { openBell } from '#base/lifecycle'
+import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { formatTime, namespaceOf, type CommonStatus, type Draft, type Event } from '#model/resource'
 import type { ResourceCache, ResourceEvent, Resources } from '#server/store'
@@ -139,13 +139,7 @@ export function openEventRecorder({
           sweepAt = clock.monotonic() + sweepEveryMs
           await sweep()
         }
-        const waited = new AbortController()
-        clock.sleep(sweepEveryMs, { signal: waited.signal, unref: true }).then(
-          () => bell.ring(),
-          () => {},
-        )
-        await bell.after(heard, signal)
-        waited.abort()
+        await afterAtMost(bell, heard, { ms: sweepEveryMs, clock, signal })
       }
     },
   }

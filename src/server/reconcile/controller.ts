@@ -1,7 +1,7 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
-import { untilAborted, type Bell } from '#base/lifecycle'
+import { afterAtMost, untilAborted, type Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
@@ -176,13 +176,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
     const ends = [credentials.nextExpiry(), ...cache.list('JoinToken').map(expiryOf)]
     const waitMs = Math.min(maxWaitMs, ...ends.map((end) => end - at).filter((ms) => ms > 0))
-    const waited = new AbortController()
-    clock.sleep(waitMs, { signal: waited.signal, unref: true }).then(
-      () => changes.ring(),
-      () => {},
-    )
-    await changes.after(heard, signal)
-    waited.abort()
+    await afterAtMost(changes, heard, { ms: waitMs, clock, signal })
   }
 
   return {

@@ -1,5 +1,5 @@
 import { backoffMs, type Clock } from '#base/clock'
-import { openBell } from '#base/lifecycle'
+import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Client } from 'pg'
 import type { ChangeFeed } from './change-feed.ts'
@@ -70,13 +70,7 @@ export function openPostgresTail({
       for (;;) {
         const heard = news.rings
         await pull(client)
-        const nap = new AbortController()
-        clock.sleep(lookEveryMs, { signal: nap.signal, unref: true }).then(
-          () => news.ring(),
-          () => {},
-        )
-        await news.after(heard, either)
-        nap.abort()
+        await afterAtMost(news, heard, { ms: lookEveryMs, clock, signal: either })
         if (signal.aborted) return
         if (lost.signal.aborted) throw new Error('the connection was lost')
       }
