@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '#base/clock'
-import { Fault, isFault } from '#base/errors'
+import { Fault } from '#base/errors'
 import { credentialId } from '#model/credential'
-import { runtimePrefix, type Store, type StoreEntry } from '#server/store'
+import { followEntries, runtimePrefix, type Store, type StoreEntry } from '#server/store'
 import type { Exchanges } from './exchanges.ts'
 
 const prefix = `${runtimePrefix}rotations/`
@@ -84,16 +84,8 @@ export async function serveRotations(
       .finally(() => underWay.delete(done))
     underWay.add(done)
   }
-  while (!signal.aborted) {
-    const { entries, revision: afterRevision } = await store.list(prefix)
-    entries.forEach(begin)
-    try {
-      for await (const events of store.watch(prefix, { afterRevision, signal })) {
-        for (const event of events) if (event.type === 'put') begin(event.entry)
-      }
-    } catch (error) {
-      if (!isFault(error, 'STORE_REVISION_GONE')) throw error
-    }
+  for await (const { events } of followEntries(store, prefix, { signal })) {
+    for (const event of events) if (event.type === 'put') begin(event.entry)
   }
   await Promise.all(underWay)
 }

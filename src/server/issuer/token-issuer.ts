@@ -1,13 +1,13 @@
 import { generateKeyPair, randomBytes, randomUUID, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { Clock, EpochMs } from '#base/clock'
-import { Fault, isFault } from '#base/errors'
+import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { createSelfSignedCertificate } from '#model/pki'
 import { keyId, publicJwk, signJwtSvid } from '#model/token'
 import type { Custody } from '#server/keys'
-import type { Store, StoreEntry } from '#server/store'
+import { followEntries, type Store, type StoreEntry } from '#server/store'
 import {
   activeKey,
   decodeRing,
@@ -175,16 +175,8 @@ export async function openTokenIssuer({
   }
 
   async function follow({ signal }: { signal: AbortSignal }): Promise<void> {
-    while (!signal.aborted) {
-      const { entries, revision: afterRevision } = await store.list(ringKey)
-      entries.forEach(adopt)
-      try {
-        for await (const events of store.watch(ringKey, { afterRevision, signal })) {
-          for (const event of events) if (event.type === 'put') adopt(event.entry)
-        }
-      } catch (error) {
-        if (!isFault(error, 'STORE_REVISION_GONE')) throw error
-      }
+    for await (const { events } of followEntries(store, ringKey, { signal })) {
+      for (const event of events) if (event.type === 'put') adopt(event.entry)
     }
   }
 

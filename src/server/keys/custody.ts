@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { Fault, isFault } from '#base/errors'
+import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
-import type { Store, StoreEntry } from '#server/store'
+import { followEntries, type Store, type StoreEntry } from '#server/store'
 import type { Custody } from './ports.ts'
 import { seal, unseal } from './sealing.ts'
 
@@ -77,19 +77,11 @@ export function custodyOver(store: Store, sealingKey: KeyObject): Custody {
       return entries.map(({ key }) => key.slice(prefix.length))
     },
     async *follow(under, { signal }) {
-      while (!signal.aborted) {
-        const { entries, revision: afterRevision } = await store.list(prefix + under)
-        yield { all: true, changed: new Map(entries.map(opened)) }
-        try {
-          for await (const events of store.watch(prefix + under, { afterRevision, signal })) {
-            const changes = events.map((event): [string, Secret | undefined] =>
-              event.type === 'put' ? opened(event.entry) : [event.key.slice(prefix.length), undefined],
-            )
-            yield { all: false, changed: new Map(changes) }
-          }
-        } catch (error) {
-          if (!isFault(error, 'STORE_REVISION_GONE')) throw error
-        }
+      for await (const { all, events } of followEntries(store, prefix + under, { signal })) {
+        const changes = events.map((event): [string, Secret | undefined] =>
+          event.type === 'put' ? opened(event.entry) : [event.key.slice(prefix.length), undefined],
+        )
+        yield { all, changed: new Map(changes) }
       }
     },
     async privateKey(name, create) {

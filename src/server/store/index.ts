@@ -3,6 +3,7 @@
  * of the resource kinds. A write that returned is on disk. It does not decide what objects cause
  * (`#server/reconcile`) nor who may write them (`#server/api`).
  */
+export { followEntries } from './follow.ts'
 export { openMemoryStore } from './memory-store.ts'
 export { runtimePrefix } from './ports.ts'
 export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
