@@ -9,7 +9,7 @@ import {
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
-import type { StoreEntry, StoreKey } from './ports.ts'
+import type { Store, StoreEntry, StoreKey } from './ports.ts'
 
 /** Seals bytes under a name that is needed to open them again (`#server/keys`). */
 export interface Sealer {
@@ -70,6 +70,17 @@ export function decodeRecord(entry: StoreEntry, revision = entry.modRevision): R
   }
 }
 
+/** What is stored of an object. @throws Fault STORE_CORRUPT */
+export async function loadRecord(
+  store: Pick<Store, 'get'>,
+  kind: Kind,
+  namespace: string,
+  name: string,
+): Promise<ResourceRecord | undefined> {
+  const entry = await store.get(resourceKey(kind, namespace, name))
+  return entry && decodeRecord(entry)
+}
+
 export function hashToken(token: Secret): string {
   return createHash('sha256').update(token.reveal()).digest('hex')
 }
@@ -104,11 +115,7 @@ export function conceal(
     const concealed = withNamesApplied(rest)
     if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
     const known = openData(sealer, uid, before)
-    const texts = Object.entries(stringData ?? {}).map(([key, text]) => [
-      key,
-      Buffer.from(text).toString('base64'),
-    ])
-    const next = { ...(data ?? known), ...(Object.fromEntries(texts) as Record<string, string>) }
+    const next = { ...(data ?? known), ...inBase64(stringData) }
     if (before.sealedData !== undefined && sameData(known, next)) return { draft: concealed, hidden: before }
     const sealed = sealer.seal(sealName(uid), Buffer.from(JSON.stringify(next)))
     return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }
@@ -117,6 +124,12 @@ export function conceal(
     return { draft: withoutLastApplied(withoutClientSecret(draft)), hidden: before }
   }
   return { draft, hidden: before }
+}
+
+/** Values of a Secret that are given as text, as `data` has them. */
+export function inBase64(stringData: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const texts = Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString('base64')])
+  return Object.fromEntries(texts) as Record<string, string>
 }
 
 /** The server never acts as a confidential client, so that it has no use for the secret of one. */

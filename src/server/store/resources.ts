@@ -12,8 +12,7 @@ import {
   kindPrefix,
   openData,
   registryPrefix,
-  resourceKey,
-  type ResourceRecord,
+  loadRecord,
   type Sealer,
 } from './resource-record.ts'
 import { openWrites, type Admission, type DeleteOptions, type Patch, type WriteOptions } from './writes.ts'
@@ -151,11 +150,6 @@ export function openResources(
 ): Resources {
   const past = openPast(store, { maxEntries: maxPastEntries })
 
-  async function load(kind: Kind, namespace: string, name: string): Promise<ResourceRecord | undefined> {
-    const entry = await store.get(resourceKey(kind, namespace, name))
-    return entry && decodeRecord(entry)
-  }
-
   const writes = openWrites(store, { clock, random, sealer, admissions })
 
   function toEvent(event: StoreEvent): ResourceEvent {
@@ -175,7 +169,7 @@ export function openResources(
 
   const untyped = {
     async get(kind: Kind, namespace: string, name: string) {
-      return (await load(kind, namespace, name))?.object
+      return (await loadRecord(store, kind, namespace, name))?.object
     },
     async list(kind: Kind | 'all', namespace?: string) {
       const prefix = kind === 'all' ? registryPrefix : kindPrefix(kind, namespace)
@@ -251,7 +245,7 @@ export function openResources(
       return match?.object as JoinToken | undefined
     },
     async secretData(namespace: string, name: string) {
-      const record = await load('Secret', namespace, name)
+      const record = await loadRecord(store, 'Secret', namespace, name)
       if (!record) return undefined
       const data = openData(sealer, record.object.metadata.uid, record.hidden)
       return new Map(Object.entries(data).map(([key, text]) => [key, Secret.of(Buffer.from(text, 'base64'))]))

@@ -1,6 +1,6 @@
 import { Secret } from '#base/secret'
 import { invalidResource, type Resource, type ResourceDraft } from '#model/resource'
-import { hashToken, openData, type Hidden, type Sealer } from './resource-record.ts'
+import { hashToken, inBase64, openData, type Hidden, type Sealer } from './resource-record.ts'
 
 /**
  * The object with what it hides in its place: the values of a Secret; of a join token its hash, for nothing else is
@@ -22,8 +22,7 @@ export function withHashedToken(config: ResourceDraft): ResourceDraft {
 export function withPlainData(draft: ResourceDraft): ResourceDraft {
   if (draft.kind !== 'Secret' || typeof draft.stringData !== 'object') return draft
   const { stringData, ...rest } = draft
-  const texts = Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString('base64')])
-  return { ...rest, data: { ...rest.data, ...(Object.fromEntries(texts) as Record<string, string>) } }
+  return { ...rest, data: { ...rest.data, ...inBase64(stringData) } }
 }
 
 type Patched = Partial<Resource> & { metadata: Resource['metadata'] }

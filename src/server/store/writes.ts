@@ -5,7 +5,7 @@ import { sameManagers, encodeManagers, type Manager } from '#model/managed-field
 import {
   definitionOf,
   expectResource,
-  formatTime,
+  formatSeconds,
   invalidResource,
   namespaceOf,
   parseResource,
@@ -41,8 +41,8 @@ import {
 } from './resource-object.ts'
 import {
   conceal,
-  decodeRecord,
   encodeRecord,
+  loadRecord,
   resourceKey,
   type ResourceRecord,
   type Sealer,
@@ -119,17 +119,14 @@ export function openWrites(
     admissions: readonly Admission[]
   },
 ) {
-  const now = () => formatTime(clock.now()).replace(/\.\d+Z$/, 'Z')
+  const now = () => formatSeconds(clock.now())
   const writerOf = ({ fieldManager = ownManager, subresource }: WriteOptions): Writer => ({
     manager: fieldManager,
     subresource,
     at: now(),
   })
 
-  async function load(kind: Kind, namespace: string, name: string): Promise<ResourceRecord | undefined> {
-    const entry = await store.get(resourceKey(kind, namespace, name))
-    return entry && decodeRecord(entry)
-  }
+  const load = (kind: Kind, namespace: string, name: string) => loadRecord(store, kind, namespace, name)
 
   async function admit(change: Review, { actor, warn, observe }: WriteOptions): Promise<void> {
     const review = { ...change, ...(actor && { actor }) }
@@ -346,7 +343,7 @@ export function openWrites(
         const candidate = withTokenOf(config, result.object as ResourceDraft)
         created = before === undefined
         return before
-          ? replace(before, { ...candidate, metadata: candidate.metadata }, options, result.managers)
+          ? replace(before, candidate, options, result.managers)
           : create(candidate, options, result.managers)
       })
       return { object, created }
