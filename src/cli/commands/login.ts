@@ -9,7 +9,7 @@ import {
   saveLogin,
   type Context,
 } from '#cli/context'
-import { formatTime } from '#model/resource'
+import { formatSeconds } from '#model/resource'
 import type { Cli } from './cli.ts'
 
 /** The program that shows pages here: `$BROWSER`, or the desktop's own where there is a desktop. */
@@ -54,7 +54,7 @@ export async function printCredential(cli: Cli, context: Context): Promise<void>
   )?.[1]
   const status = {
     token,
-    ...(expiresAt !== undefined && { expirationTimestamp: formatTime(expiresAt).replace(/\.\d+Z$/, 'Z') }),
+    ...(expiresAt !== undefined && { expirationTimestamp: formatSeconds(expiresAt) }),
   }
   terminal.print(
     JSON.stringify({

@@ -18,6 +18,7 @@ export {
 export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
 export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
+export { nextStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
 export {
   isSafeIssuer,
   oidcTrustOf,
@@ -57,7 +58,14 @@ export {
   type Selector,
 } from './selector.ts'
 export { scopedService, serviceAddresses, type Service, type ServiceSpec } from './service.ts'
-export { formatTime, withCondition, withoutCondition, type CommonStatus, type Condition } from './status.ts'
+export {
+  formatSeconds,
+  formatTime,
+  withCondition,
+  withoutCondition,
+  type CommonStatus,
+  type Condition,
+} from './status.ts'
 export { withoutUnknownFields } from './unknown-fields.ts'
 export {
   expectResource,

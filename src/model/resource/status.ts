@@ -49,6 +49,11 @@ export function formatTime(at: EpochMs): string {
   return new Date(at).toISOString()
 }
 
+/** As `formatTime`, of the whole second: the form in which Kubernetes writes the times of its own fields. */
+export function formatSeconds(at: EpochMs): string {
+  return formatTime(at).replace(/\.\d+Z$/, 'Z')
+}
+
 /** `conditions` with `next` set; its transition time moves only when its status changes. */
 export function withCondition(
   conditions: readonly Condition[] = [],

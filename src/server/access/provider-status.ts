@@ -4,10 +4,9 @@ import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import {
   defaultNamespace,
-  formatTime,
+  nextStatus,
   oidcTrustOf,
   unsupportedFields,
-  withCondition,
   type IdentityProvider,
   type OIDCClient,
 } from '#model/resource'
@@ -75,27 +74,13 @@ export function openProviderStatus({
     { state, reason, message }: Verdict,
   ): Promise<void> {
     const { kind, metadata } = object
+    const status = state === 'AVAILABLE' ? 'True' : 'False'
+    const conditions = [{ type: 'Available', status, reason, message }] as const
     const at = clock.now()
-    const observedGeneration = metadata.generation
     try {
-      await resources.updateStatus(kind, metadata.namespace, metadata.name, (current) => {
-        const before = current.status ?? {}
-        const same = before.state === state && before.message === message
-        const condition = {
-          type: 'Available',
-          status: state === 'AVAILABLE' ? ('True' as const) : ('False' as const),
-          reason,
-          message,
-          observedGeneration,
-        }
-        return {
-          state,
-          message,
-          updateAt: (same && before.updateAt) || formatTime(at),
-          observedGeneration,
-          conditions: withCondition(before.conditions, condition, at),
-        }
-      })
+      await resources.updateStatus(kind, metadata.namespace, metadata.name, (current) =>
+        nextStatus(current, { state, message, conditions }, at),
+      )
     } catch (error) {
       if (!isFault(error, 'RESOURCE_NOT_FOUND')) log.warn('access.status-not-written', { kind, error })
     }

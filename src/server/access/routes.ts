@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { AccessPolicy, User } from '#model/access'
-import { formatTime } from '#model/resource'
+import { formatSeconds, formatTime } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { Resources } from '#server/store'
 import type { Principal } from './ports.ts'
@@ -20,15 +20,6 @@ import { apiAudience, tokenLifetime, type ServiceAccountTokens } from './service
 
 const authorization = 'authorization.k8s.io/v1'
 const authentication = 'authentication.k8s.io/v1'
-
-/** The kinds that are asked and not kept, for discovery. */
-export const reviewKinds = [
-  { groupVersion: authorization, name: 'selfsubjectaccessreviews', kind: 'SelfSubjectAccessReview' },
-  { groupVersion: authorization, name: 'selfsubjectrulesreviews', kind: 'SelfSubjectRulesReview' },
-  { groupVersion: authorization, name: 'subjectaccessreviews', kind: 'SubjectAccessReview' },
-  { groupVersion: authorization, name: 'localsubjectaccessreviews', kind: 'LocalSubjectAccessReview' },
-  { groupVersion: authentication, name: 'selfsubjectreviews', kind: 'SelfSubjectReview' },
-] as const
 
 type PrincipalRequest = FastifyRequest & { readonly principal?: Principal | undefined }
 
@@ -163,7 +154,7 @@ export function accessRoutes({
           kind: 'TokenRequest',
           metadata: { name, namespace, creationTimestamp: formatTime(clock.now()) },
           spec: granted,
-          status: { token, expirationTimestamp: formatTime(expiresAt).replace(/\.\d+Z$/, 'Z') },
+          status: { token, expirationTimestamp: formatSeconds(expiresAt) },
         })
       },
     )

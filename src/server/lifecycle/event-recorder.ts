@@ -3,7 +3,7 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import { formatTime, namespaceOf, type CommonStatus, type Draft, type Event } from '#model/resource'
+import { formatSeconds, namespaceOf, type CommonStatus, type Draft, type Event } from '#model/resource'
 import type { ResourceCache, ResourceEvent, Resources } from '#server/store'
 
 // As in Kubernetes: an event is news for an hour.
@@ -31,7 +31,7 @@ export function newsOf({ type, object, previous }: ResourceEvent, at: EpochMs): 
   const identity = createHash('sha256')
     .update(JSON.stringify([uid, state, reason, message]))
     .digest('hex')
-  const time = formatTime(at).replace(/\.\d+Z$/, 'Z')
+  const time = formatSeconds(at)
   return {
     apiVersion: 'v1',
     kind: 'Event',

@@ -1,58 +1,17 @@
-import type { EpochMs } from '#base/clock'
 import {
-  formatTime,
   unsupportedFields,
-  withCondition,
-  type CommonStatus,
   type Condition,
+  type Judgement,
   type Kind,
   type ResourceOf,
 } from '#model/resource'
-import type { StatusOf } from '#server/store'
 import { subjectName } from './plan.ts'
 import type { Stream } from './scopes.ts'
 
-/** A condition as a judgement; times and generation are added when it is written. */
-export type Judgement = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
-
-type StateOf<K extends Kind> = StatusOf<K> extends { state?: infer S } ? NonNullable<S> : never
-
-/** What a status should say. */
-export interface DesiredStatus<K extends Kind = Kind> {
-  readonly state: StateOf<K>
-  readonly message: string
-  readonly conditions: readonly Judgement[]
-  /** The fields of this kind beside the common ones; undefined removes one. */
-  readonly own?: Readonly<Record<string, unknown>>
-}
+export { nextStatus, type DesiredStatus, type Judgement } from '#model/resource'
 
 export function judge(type: string, status: Condition['status'], reason: string, message: string): Judgement {
   return { type, status, reason, message }
-}
-
-/** The status of `object` after `desired`: times move only where something changed. */
-export function nextStatus<K extends Kind>(
-  object: ResourceOf<K>,
-  { state, message, conditions, own = {} }: DesiredStatus<K>,
-  at: EpochMs,
-): StatusOf<K> {
-  const before = ((object as { status?: unknown }).status ?? {}) as CommonStatus
-  const observedGeneration = object.metadata.generation
-  const unchanged = (before.state as unknown) === state && before.message === message
-  const next: Record<string, unknown> = {
-    ...before,
-    ...own,
-    state,
-    message,
-    updateAt: (unchanged && before.updateAt) || formatTime(at),
-    observedGeneration,
-    conditions: conditions.map((judgement) => {
-      const known = before.conditions?.filter(({ type }) => type === judgement.type)
-      return withCondition(known, { ...judgement, observedGeneration }, at)[0]!
-    }),
-  }
-  for (const [field, value] of Object.entries(own)) if (value === undefined) delete next[field]
-  return next
 }
 
 /** Condition `Unsupported` for what is accepted but not acted on; such an object never reads OK. */

@@ -1,0 +1,43 @@
+import type { EpochMs } from '#base/clock'
+import type { Kind, ResourceOf } from './registry.ts'
+import { formatTime, withCondition, type CommonStatus, type Condition } from './status.ts'
+
+/** A condition as a judgement; times and generation are added when it is written. */
+export type Judgement = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
+
+type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
+type StateOf<K extends Kind> = StatusOf<K> extends { state?: infer S } ? NonNullable<S> : never
+
+/** What a status should say. */
+export interface DesiredStatus<K extends Kind = Kind> {
+  readonly state: StateOf<K>
+  readonly message: string
+  readonly conditions: readonly Judgement[]
+  /** The fields of this kind beside the common ones; undefined removes one. */
+  readonly own?: Readonly<Record<string, unknown>>
+}
+
+/** The status of `object` after `desired`: times move only where something changed. */
+export function nextStatus<K extends Kind>(
+  object: ResourceOf<K>,
+  { state, message, conditions, own = {} }: DesiredStatus<K>,
+  at: EpochMs,
+): StatusOf<K> {
+  const before = ((object as { status?: unknown }).status ?? {}) as CommonStatus
+  const observedGeneration = object.metadata.generation
+  const unchanged = (before.state as unknown) === state && before.message === message
+  const next: Record<string, unknown> = {
+    ...before,
+    ...own,
+    state,
+    message,
+    updateAt: (unchanged && before.updateAt) || formatTime(at),
+    observedGeneration,
+    conditions: conditions.map((judgement) => {
+      const known = before.conditions?.filter(({ type }) => type === judgement.type)
+      return withCondition(known, { ...judgement, observedGeneration }, at)[0]!
+    }),
+  }
+  for (const [field, value] of Object.entries(own)) if (value === undefined) delete next[field]
+  return next
+}
