@@ -3,11 +3,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { CoreV1Api, KubeConfig, makeInformer, type KubernetesObject } from '@kubernetes/client-node'
-import { openTestBed, type TestServer } from '../src/server/program/fixture.ts'
+import { CoreV1Api } from '@kubernetes/client-node'
+import { openTestBed } from '../src/server/program/fixture.ts'
+import { openHistory, secretsIn } from './watches/history.ts'
+import { configFor, follow } from './watches/informer.ts'
+import { judge, judgeOutcome } from './watches/judgement.ts'
 
 const namespace = 'riptides-system'
-const secrets = `/api/v1/namespaces/${namespace}/secrets`
 
 /** One address for a server that comes back on another port each time. Connections of an earlier one are cut. */
 async function openFront() {
@@ -47,80 +49,59 @@ async function openFront() {
   }
 }
 
-/** Creates, changes and deletes Secrets, of which nobody but us writes; returns what an informer should have seen. */
-async function write(server: TestServer, round: number): Promise<string[]> {
-  const seen: string[] = []
-  const send = async (method: string, name: string, labels?: Record<string, string>) => {
-    const path = method === 'POST' ? secrets : `${secrets}/${name}`
-    const body = labels && { apiVersion: 'v1', kind: 'Secret', metadata: { name, labels } }
-    const answer = await server.call(method, path, body)
-    assert.ok(answer.status < 300, JSON.stringify(answer.body))
-    return (answer.body as { metadata: { resourceVersion: string } }).metadata.resourceVersion
-  }
-  for (const letter of ['a', 'b', 'c']) {
-    const name = `${letter}${round}`
-    seen.push(`add ${name} ${await send('POST', name, { step: '1' })}`)
-    seen.push(`update ${name} ${await send('PUT', name, { step: '2' })}`)
-  }
-  await send('DELETE', `b${round}`)
-  seen.push(`delete b${round}`)
-  return seen
-}
-
 test('an informer sees every change once, through restarts of the server and cuts of its connection', async (t) => {
   const bed = await openTestBed(t)
   await using front = await openFront()
   let server = await bed.start()
-  let up = Promise.withResolvers<void>()
-  const lead = () => {
-    front.lead(server.ready.url)
-    up.resolve()
+  front.lead(server.ready.url)
+  const history = openHistory((method, path, body) => server.call(method, path, body), secretsIn(namespace))
+  const write = async () => {
+    for (let count = 0; count < 12; count++) await history.write()
   }
-  lead()
 
-  const config = new KubeConfig()
-  const caData = Buffer.from(bed.access!.caPem!).toString('base64')
-  config.loadFromClusterAndUser(
-    { name: 'tideway', server: `https://127.0.0.1:${front.port}`, caData, skipTLSVerify: false },
-    { name: 'admin', token: bed.access!.token.revealText() },
-  )
+  const { token, caPem } = bed.access!
+  const access = { caPem: caPem!, token: token.revealText() }
+  const config = configFor(`https://127.0.0.1:${front.port}`, access)
   const api = config.makeApiClient(CoreV1Api)
-  const informer = makeInformer(config, secrets, () => api.listNamespacedSecret({ namespace }))
-  const seen: string[] = []
-  let finished: () => void = () => {}
-  const finish = new Promise<void>((resolve) => (finished = resolve))
-  const versioned = ({ metadata }: KubernetesObject) => `${metadata?.name} ${metadata?.resourceVersion}`
-  informer.on('add', (object) => {
-    if (object.metadata?.name === 'end') finished()
-    else seen.push(`add ${versioned(object)}`)
-  })
-  informer.on('update', (object) => seen.push(`update ${versioned(object)}`))
-  informer.on('delete', ({ metadata }) => seen.push(`delete ${metadata?.name}`))
-  let stopped = false
-  informer.on('error', () => {
-    void up.promise.then(() => (stopped ? undefined : informer.start()))
-  })
-  t.after(() => {
-    stopped = true
-    return informer.stop()
-  })
-  await informer.start()
-
-  const expected: string[] = []
+  await using follower = await follow(config, history.target.path, () =>
+    api.listNamespacedSecret({ namespace }),
+  )
   for (let round = 0; round < 4; round++) {
-    expected.push(...(await write(server, round)))
+    await write()
     if (round % 2 === 0) front.cut()
     else {
-      up = Promise.withResolvers<void>()
       front.lead(undefined)
       await server.stop()
       server = await bed.start()
       // Written before the informer is back: it has to ask for what it missed.
-      expected.push(...(await write(server, 100 + round)))
-      lead()
+      await write()
+      front.lead(server.ready.url)
     }
   }
-  await server.call('POST', secrets, { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'end' } })
-  await finish
-  assert.deepEqual(seen, expected)
+  await history.end()
+  await follower.ended
+  assert.deepEqual(judge(history, follower.seen), [])
+})
+
+// Who finds nothing says something only if he would have found it.
+
+const history = (written: readonly string[], kind = 'Secret') => ({ written, target: { kind } })
+const written = ['add a 0 5', 'update a 1 6', 'delete a', 'add a 2 9']
+const findings: [name: string, seen: readonly string[], finding: RegExp][] = [
+  ['that was missed', written.filter((line) => line !== 'update a 1 6'), /was written: update a 1 6/],
+  ['that is missing at the end', written.slice(0, 3), /was written: add a 2 9; seen: nothing/],
+  ['that was shown twice', [...written, 'update a 2 9'], /update a 2 9: after version 9/],
+  ['in another order', ['update a 1 6', 'add a 0 5', ...written.slice(2)], /add a 0 5: after version 6/],
+  ['that nobody wrote', [...written, 'update a 2 10'], /was written: nothing; seen: update a 2 10/],
+]
+for (const [name, seen, finding] of findings) {
+  test(`a change ${name} is a finding`, () => assert.match(judge(history(written), seen).join(), finding))
+}
+
+test('the states that a server writes are no changes, and who listed again need not know all of them', () => {
+  const seen = ['add a 0 5', 'update a 0 6', 'update a 1 7', 'delete a', 'add a 2 9']
+  const services = history(['add a 0 5', 'update a 1 7', 'delete a', 'add a 2 9'], 'Service')
+  assert.deepEqual(judge(services, seen), [])
+  assert.deepEqual(judgeOutcome(services, ['add a 0 5', 'update a 2 9']), [])
+  assert.match(judgeOutcome(services, ['add a 0 5', 'delete a'])[0]!, /was written: a 2; seen: nothing/)
 })
