@@ -25,6 +25,12 @@ export const metricCatalogue = {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
   },
   status_writes: { kind: 'counter', help: 'Status updates written, by kind of resource', labels: ['kind'] },
+  event_loop_delay_seconds: {
+    kind: 'histogram',
+    help: 'How late timers fire: nothing else of the process gets its turn meanwhile',
+    labels: [],
+    buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  },
   audit_records: { kind: 'counter', help: 'Audit records appended, by type', labels: ['type'] },
 } as const satisfies Record<string, MetricDefinition>
 

@@ -4,5 +4,6 @@
  */
 export { openMetrics, silentMetrics } from './metrics.ts'
 export type { Metrics, MetricsRegistry } from './metrics.ts'
+export { observeEventLoop } from './event-loop.ts'
 export { metricCatalogue } from './catalogue.ts'
 export type { CounterName, GaugeName, HistogramName, LabelsOf } from './catalogue.ts'

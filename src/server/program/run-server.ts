@@ -7,7 +7,7 @@ import { systemClock, type Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
-import { openMetrics } from '#base/metrics'
+import { observeEventLoop, openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
 import { setDumpable } from '#base/syscall'
 import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#server/access'
@@ -216,6 +216,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
 
   const lifecycle = { cache, audit, clock, log }
   await runTogether(signal, [
+    ({ signal }) => observeEventLoop(metrics, { clock, signal }),
     (run) => duties.run(run),
     persist((run) => node.run(run)),
     persist((run) => issuer.follow(run)),
