@@ -1,62 +1,9 @@
 import { invalid, type FieldError } from './field-error.ts'
+import { wildcardDanger } from './shared-suffix.ts'
 
 const dnsName =
   /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i
 const ipv4 = /^(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/
-
-// Suffixes under which any tenant can host code of its own and so would receive signed requests; `*` is one label.
-const tenantSuffixes = [
-  'execute-api.*.amazonaws.com',
-  'lambda-url.*.on.aws',
-  'elb.amazonaws.com',
-  '*.elb.amazonaws.com',
-  'elb.*.amazonaws.com',
-  'compute.amazonaws.com',
-  '*.compute.amazonaws.com',
-  'cloudfront.net',
-  'elasticbeanstalk.com',
-  '*.elasticbeanstalk.com',
-  '*.awsapprunner.com',
-  'amplifyapp.com',
-  '*.es.amazonaws.com',
-  'run.app',
-  '*.run.app',
-  'cloudfunctions.net',
-  'appspot.com',
-  '*.r.appspot.com',
-  'web.app',
-  'azurewebsites.net',
-  'azure-api.net',
-  'azurefd.net',
-  '*.cloudapp.azure.com',
-  '*.azurecontainerapps.io',
-  'trafficmanager.net',
-  'workers.dev',
-  'pages.dev',
-  'github.io',
-  'vercel.app',
-  'netlify.app',
-  'herokuapp.com',
-  'fly.dev',
-  'ngrok.io',
-  'ngrok.app',
-  'ngrok-free.app',
-].map((suffix) => new RegExp(`^${suffix.replaceAll('.', '\\.').replaceAll('*', '[^.]+')}$`, 'i'))
-
-// Under a country: what its registry gives names in, such as co.uk. Rare ones are missing; the public suffix list
-// has them all, changes weekly, and would have to be kept.
-const registries = new Set(
-  'ac asn co com edu firm gen go gob gouv gov ind info ltd me mil ne net nhs nom or org plc pol sch'.split(
-    ' ',
-  ),
-)
-
-/** Whether names below `name` belong to whoever buys one: a top-level domain, or a registry's part of a country. */
-export function isPublicSuffix(name: string): boolean {
-  const labels = name.toLowerCase().split('.')
-  const [registry = '', country = ''] = labels
-  return labels.length === 1 || (labels.length === 2 && country.length === 2 && registries.has(registry))
-}
 
 /** Whether `text` is an IPv4 or IPv6 address in a usual spelling. */
 export function isIpAddress(text: string): boolean {
@@ -83,24 +30,14 @@ export function checkAddress(path: string, text: string, wildcardReason: string 
     return [invalid(path, text, 'must be a DNS name, an IP address, or a DNS name whose leftmost label is *')]
   }
   if (!wildcard || wildcardReason !== undefined) return []
-  if (isPublicSuffix(name)) {
-    return [
-      invalid(
-        path,
-        text,
-        `everyone who has a name under ${name} would receive signed requests; name the hosts, or say why this is ` +
-          'safe in wildcardReason beside it',
-      ),
-    ]
-  }
-  if (tenantSuffixes.some((suffix) => suffix.test(name))) {
-    return [
-      invalid(
-        path,
-        text,
-        `anyone can host under ${name}; name the hosts, or say why this is safe in wildcardReason beside it`,
-      ),
-    ]
-  }
-  return []
+  const danger = wildcardDanger(name)
+  const remedy = 'name the hosts, or say why this is safe in wildcardReason beside it'
+  return danger === undefined ? [] : [invalid(path, text, `${danger}; ${remedy}`)]
+}
+
+const loopbackName = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+
+/** SECURITY: whether a URL is spoken to over HTTPS, or within this machine, where nobody is in between. */
+export function isConfidential({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || (protocol === 'http:' && loopbackName.test(hostname))
 }

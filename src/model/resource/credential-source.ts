@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { isConfidential } from './address.ts'
 import { at, forbidden, invalid, type FieldError } from './field-error.ts'
 import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
 import { closed, list, open, parseSeconds, seconds, text } from './schema.ts'
@@ -56,7 +57,6 @@ export function sourceType(spec: CredentialSourceSpec): keyof CredentialSourceSp
 
 // RFC 7519 section 4.1: what the issuer alone says about a token (security rule 18).
 const registeredClaims = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
-const loopbackHost = /^(localhost|127(\.\d+){3}|\[::1\])$/
 
 function checkRange(path: string, duration: string | undefined, min: number, max: number): FieldError[] {
   if (duration === undefined) return []
@@ -71,7 +71,7 @@ function checkEndpoint(path: string, endpoint: string | undefined): FieldError[]
     return [invalid(path, endpoint, 'must be a URL without user, query and fragment')]
   }
   // SECURITY: whoever reads the ID token on the way can assume the role in the workload's place.
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHost.test(url.hostname))) return []
+  if (isConfidential(url)) return []
   return [invalid(path, endpoint, 'must be an https URL (http is for loopback only)')]
 }
 

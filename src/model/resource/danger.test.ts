@@ -60,14 +60,47 @@ describe('a Service that matches half the internet', () => {
   const service = (address: string, wildcardReason?: string) =>
     errorsOf('Service', { labels: {}, addresses: [{ address, ...(wildcardReason && { wildcardReason }) }] })
 
-  for (const address of ['*.com', '*.io', '*.co.uk', '*.com.au', '*.CO.JP', '*.internal']) {
-    test(`is refused unless somebody says why: ${address}`, () => {
-      assert.match(
-        service(address)[0]!,
-        /^spec.addresses\[0\].address: Invalid value: .*everyone who has a name under .* wildcardReason beside it$/,
-      )
-      assert.deepEqual(service(address, 'a zone of our own'), [])
-    })
+  const dangers = {
+    'everyone who has a name under .* would receive signed requests': [
+      '*.com',
+      '*.io',
+      '*.co.uk',
+      '*.com.au',
+      '*.CO.JP',
+      '*.internal',
+      // Everything below is a suffix.
+      '*.ck',
+      '*.kawasaki.jp',
+      '*.gov.in',
+      '*.xn--55qx5d.cn',
+    ],
+    'anyone can host under': [
+      '*.de.com',
+      '*.github.io',
+      '*.workers.dev',
+      '*.cloudfront.net',
+      '*.run.app',
+      '*.execute-api.us-east-1.amazonaws.com',
+      '*.lambda-url.eu-west-1.on.aws',
+      '*.us-west-2.compute.amazonaws.com',
+      '*.compute-1.amazonaws.com',
+      '*.us-east-1.elb.amazonaws.com',
+      '*.elb.us-east-1.amazonaws.com',
+      '*.s3-website-us-east-1.amazonaws.com',
+      '*.s3-object-lambda.us-east-1.amazonaws.com',
+      '*.westeurope.cloudapp.azure.com',
+    ],
+  }
+  for (const [danger, addresses] of Object.entries(dangers)) {
+    for (const address of addresses) {
+      test(`is refused unless somebody says why: ${address}`, () => {
+        const refusal = new RegExp(
+          `^spec.addresses\\[0\\].address: Invalid value: .*${danger}.* wildcardReason beside it$`,
+        )
+        assert.match(service(address)[0]!, refusal)
+        assert.deepEqual(service(address, 'a zone of our own'), [])
+      })
+    }
   }
   for (const address of ['*', '*.', '**.com', '*.*.com', 'a.*.com', '*.10.0.0.1']) {
     test(`is refused whatever is said, for no address is like it: ${address}`, () => {
@@ -78,8 +111,18 @@ describe('a Service that matches half the internet', () => {
     '*.example.com',
     '*.example.co.uk',
     'com',
+    'co.uk',
+    'd111111abcdef8.cloudfront.net',
+    // Answered by AWS, whosever bucket it is.
     '*.s3.us-east-1.amazonaws.com',
-    '*.de.com',
+    '*.s3.amazonaws.com',
+    '*.s3.dualstack.eu-west-1.amazonaws.com',
+    '*.s3-us-gov-west-1.amazonaws.com',
+    '*.s3.cn-north-1.amazonaws.com.cn',
+    '*.s3-accesspoint.us-east-1.amazonaws.com',
+    '*.us-east-1.amazonaws.com',
+    '*.amazonaws.com',
+    '*.us-east-1.api.aws',
   ]) {
     test(`is not: ${address}`, () => assert.deepEqual(service(address), []))
   }

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { isConfidential } from './address.ts'
 import { at, forbidden, malformed, required, type FieldError } from './field-error.ts'
 import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
 import { choice, closed, list, open, stringMap, text } from './schema.ts'
@@ -111,8 +112,7 @@ export type IdentityProvider = ObjectOf<'IdentityProvider', IdentityProviderSpec
 export function isSafeIssuer(issuer: string): boolean {
   const url = URL.parse(issuer)
   if (!url || url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false
-  const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname)
-  return url.protocol === 'https:' || (url.protocol === 'http:' && loopback)
+  return isConfidential(url)
 }
 
 // SECURITY: names that begin so are the server's own; a provider must not give them.
