@@ -9,6 +9,8 @@ interface Entry {
   seen: number
   /** Start records that say that it left signed. */
   started: number
+  /** Whether the process that asked got the answer of the cloud. */
+  answered?: true
 }
 
 /** By what the cloud calls the operation. */
@@ -123,8 +125,29 @@ export class Books {
     if (entry.started > 1) this.#options.onBroken(`recorded twice: ${JSON.stringify(record)}`)
   }
 
+  /** A process got the cloud's answer to a request that was to be signed. */
+  answered(method: string, path: string): void {
+    this.#entry(`${method} ${path}`).answered = true
+  }
+
   /** Requests that the cloud saw signed more often than there are records of. */
   unrecorded(): string[] {
-    return [...this.#entries].filter(([, { seen, started }]) => seen > started).map(([key]) => key)
+    return this.#keysWhere(({ seen, started }) => seen > started)
+  }
+
+  /** Requests with a record that the cloud did not see: those that broke on their way. */
+  lost(): string[] {
+    return this.#keysWhere(({ seen, started }) => seen < started)
+  }
+
+  /** Answered requests that do not stand on both sides, once each. */
+  unequal(): string[] {
+    return this.#keysWhere(
+      ({ seen, started, answered }) => answered === true && (seen !== 1 || started !== 1),
+    )
+  }
+
+  #keysWhere(holds: (entry: Entry) => boolean): string[] {
+    return [...this.#entries].filter(([, entry]) => holds(entry)).map(([key]) => key)
   }
 }

@@ -1,5 +1,4 @@
 // The processes that make requests: started, killed, and started again.
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,12 +10,21 @@ import { bound, stranger, type Stage } from './stage.ts'
 export interface Report {
   readonly what: string
   readonly label: string
+  readonly method: string
   readonly path: string
   /** HTTP status, with the code of a refusal of ours; or why there was no answer. */
   readonly outcome: string
   readonly detail?: string
   readonly since: number
   readonly until: number
+}
+
+/** What the nursery says of a process of its own. */
+interface Ended {
+  /** The slot. */
+  readonly ended: number
+  /** The exit code, or the number of the signal below zero. */
+  readonly how: number
 }
 
 export interface Crowd {
@@ -27,8 +35,9 @@ export interface Crowd {
 }
 
 /** All at once they would keep a small machine from everything else. */
-const startEveryMs = 150
+const startEveryMs = 50
 const labels = ['alpha', 'beta', 'alpha', stranger.label, 'gamma', 'alpha', stranger.label, 'beta']
+const bySigkill = -9
 
 export function startCrowd({
   stage,
@@ -46,38 +55,33 @@ export function startCrowd({
   onReport: (report: Report) => void
   onBroken: (what: string) => void
 }): Crowd {
-  const { world, script, trust } = stage
-  const members: ChildProcess[] = []
-  const killed = new Set<ChildProcess>()
+  const nursery = stage.world.place.start('crowd', [python, stage.nursery, stage.trust])
+  const exited = once(nursery, 'exit')
+  const ask = (...words: (string | number)[]) => void nursery.stdin!.write(`${words.join(' ')}\n`)
+  const living = new Set<number>()
+  const killed = new Set<number>()
   let stopping = false
 
   function start(slot: number): void {
     const label = labels[slot % labels.length]!
-    const uid = bound.get(label) ?? stranger.uid
-    const become = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
-    const command = [
-      ...become,
-      python,
-      script,
-      trust,
-      label,
-      `p${slot}`,
-      String(random.below(2 ** 32)),
-      String(pauseSeconds),
-    ]
-    const child = world.place.start('crowd', command)
-    members[slot] = child
-    createInterface(child.stdout!).on('line', (line) => {
-      const said = JSON.parse(line) as Report | { broken: string }
-      if ('broken' in said) onBroken(said.broken)
-      else onReport(said)
-    })
-    child.once('exit', (code, signal) => {
-      const isKilled = killed.delete(child)
-      if (!isKilled && !stopping) onBroken(`workload p${slot} ended by itself: ${code ?? signal}`)
-      if (!stopping) start(slot)
-    })
+    living.add(slot)
+    ask('start', slot, bound.get(label) ?? stranger.uid, label, random.below(2 ** 32), pauseSeconds)
   }
+  function onEnded({ ended, how }: Ended): void {
+    living.delete(ended)
+    const isKilled = killed.delete(ended) && how === bySigkill
+    if (!isKilled && !stopping) onBroken(`workload p${ended} ended by itself: ${how}`)
+    if (!stopping) start(ended)
+  }
+  createInterface(nursery.stdout!).on('line', (line) => {
+    const said = JSON.parse(line) as Report | Ended | { broken: string }
+    if ('broken' in said) onBroken(said.broken)
+    else if ('ended' in said) onEnded(said)
+    else onReport(said)
+  })
+  nursery.once('exit', (code, signal) => {
+    if (!stopping || code !== 0) onBroken(`the nursery ended: ${code ?? signal}`)
+  })
   const startAll = async () => {
     for (let slot = 0; slot < processes; slot += 1) {
       if (stopping) return
@@ -93,17 +97,21 @@ export function startCrowd({
       for (;;) {
         await delay(random.below(2_000 * everySeconds), undefined, { signal }).catch(() => {})
         if (signal.aborted) return count
-        const child = random.pick(members)
-        killed.add(child)
-        child.kill('SIGKILL')
+        const candidates = [...living].filter((slot) => !killed.has(slot))
+        if (candidates.length === 0) continue
+        const slot = random.pick(candidates)
+        killed.add(slot)
+        ask('kill', slot)
         count += 1
       }
     },
     async stop(signal) {
       stopping = true
-      const living = members.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
-      for (const child of living) child.stdin!.end()
-      await Promise.all(living.map((child) => once(child, 'exit', { signal })))
+      nursery.stdin!.end()
+      await Promise.race([
+        exited,
+        once(signal, 'abort').then(() => Promise.reject(new Error('workloads do not come to their end'))),
+      ])
     },
   }
 }

@@ -21,7 +21,8 @@ export class Outcomes {
     this.#onBroken = onBroken
   }
 
-  take(report: Report): void {
+  /** True for an answer of the cloud to a request that was to be signed. */
+  take(report: Report): boolean {
     const { what, label, outcome, since, until } = report
     const kind = `${label === 'curl' ? 'other program' : bound.has(label) ? 'identified' : label}: ${what}`
     const counts = this.counts.get(kind) ?? new Map<string, number>()
@@ -30,10 +31,13 @@ export class Outcomes {
     const isSigned = bound.has(label) && what !== 'unbound'
     if ((isSigned ? signedStatuses : unsignedStatuses).test(outcome)) {
       this.good += 1
-    } else if (this.#disturbances.explains(since * 1000, until * 1000, bound.has(label))) {
+      return isSigned
+    }
+    if (this.#disturbances.explains(since * 1000, until * 1000, bound.has(label))) {
       this.excused += 1
     } else {
       this.#onBroken(`failed although all was well: ${JSON.stringify(report)}`)
     }
+    return false
   }
 }

@@ -17,17 +17,17 @@ import { bound, openStage, type Stage } from './stage.ts'
 import { watchStalls } from './stalls.ts'
 import { rage } from './storm.ts'
 import { printProgress, printSummary, Tally } from './summary.ts'
-import { grownDescriptors, grownMemory, takeVitals, type Sample } from './vitals.ts'
+import { grownDescriptors, grownMemory, takeVitals, Trends, type Sample } from './vitals.ts'
 
 export interface SoakOptions {
   readonly minutes: number
   readonly processes: number
+  /** Of all processes together, about: bursts come on top. */
+  readonly requestsPerSecond: number
   /** Chooses deeds and requests; what depends on time is not repeated. */
   readonly seed: number
 }
 
-/** Of all processes together: what two cores carry beside the deeds. */
-const requestsPerSecond = 100
 /** Of the time: how long everything is killed. In the rest nothing is whose memory is looked at. */
 const stormShare = 0.6
 const secondsBetweenDeeds = 4
@@ -61,7 +61,14 @@ export async function soak(options: SoakOptions): Promise<boolean> {
 
 async function runOn(
   stage: Stage,
-  { minutes, processes, seed, journal, tally }: SoakOptions & { journal: Journal; tally: Tally },
+  {
+    minutes,
+    processes,
+    requestsPerSecond,
+    seed,
+    journal,
+    tally,
+  }: SoakOptions & { journal: Journal; tally: Tally },
 ): Promise<void> {
   const { world } = stage
   const random = openRandom(seed)
@@ -91,10 +98,12 @@ async function runOn(
       processes,
       pauseSeconds: processes / requestsPerSecond,
       random,
-      onReport: (report) => outcomes.take(report),
+      onReport: (report) => {
+        if (outcomes.take(report)) books.answered(report.method, report.path)
+      },
       onBroken,
     })
-    const over = AbortSignal.timeout(seconds * 1000)
+    const over = AbortSignal.timeout(Math.round(seconds * 1000))
     const signal = AbortSignal.any([journal.failed, over])
     const raging = lists.map((probe, index) =>
       rage({
@@ -115,12 +124,16 @@ async function runOn(
     const killing = crowd.killUntil(signal, { random, everySeconds: workloadSeconds / processes })
     const begun = systemClock.monotonic()
     let early: readonly Sample[] | undefined
+    const trends = (tally.trends = new Trends())
     for (let round = 1; !signal.aborted; round += 1) {
       const due = begun + round * progressSeconds * 1000
       await delay(Math.max(0, due - systemClock.monotonic()), undefined, { signal }).catch(() => {})
       books.read()
       tally.vitals = takeVitals(world)
-      if (systemClock.monotonic() - begun > seconds * 250) early ??= tally.vitals
+      if (systemClock.monotonic() - begun > seconds * 250) {
+        early ??= tally.vitals
+        trends.take(systemClock.monotonic(), tally.vitals)
+      }
       journal.note('vitals', { vitals: tally.vitals })
       printProgress(name, (systemClock.monotonic() - begun) / 1000, tally)
     }
@@ -139,6 +152,7 @@ async function runOn(
       },
       settleSeconds,
     )
+    books.unequal().forEach((key) => onBroken(`answered, but not seen and recorded once each: ${key}`))
     return takeVitals(world)
   }
 
@@ -146,6 +160,7 @@ async function runOn(
   const afterStorm = await phase('storm', seconds * stormShare, [toDaemon, around])
   const lasting = around.filter(({ replaces }) => !replaces)
   const atEnd = await phase('calm', seconds * (1 - stormShare), [[], lasting])
+  tally.atRest = [afterStorm, atEnd]
   grownDescriptors(afterStorm, atEnd).forEach(onBroken)
 }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { addLoopbackAddress } from '#base/syscall'
 import { cloudAddress } from '#cli/dev'
@@ -26,7 +26,8 @@ const behindFront: readonly string[] = [storeHost, agentHost, 'ssm.us-east-1.ama
 
 export interface Stage extends AsyncDisposable {
   readonly world: World
-  readonly script: string
+  /** What forks the workloads. */
+  readonly nursery: string
   /** What workloads trust. */
   readonly trust: string
   readonly front: ChildProcess
@@ -84,8 +85,12 @@ export async function openStage(): Promise<Stage> {
   const { base } = world.place
   standBefore(base)
   const open = path.join(base, 'open')
-  const script = path.join(open, 'soak.py')
-  copyFileSync(path.join(import.meta.dirname, 'workload.py'), script)
+  // In a folder of their own: the stack has a workload.py as well.
+  const programs = path.join(open, 'soak')
+  mkdirSync(programs)
+  const nursery = path.join(programs, 'nursery.py')
+  for (const name of ['nursery.py', 'workload.py'])
+    copyFileSync(path.join(import.meta.dirname, name), path.join(programs, name))
   // A copy, as processes start also while there is no daemon: the root survives it.
   const trust = path.join(open, 'trust.pem')
   const bundle = path.join(world.layout.run, 'certs', 'ca-certificates.crt')
@@ -103,7 +108,7 @@ export async function openStage(): Promise<Stage> {
   const owned = starting.move()
   return {
     world,
-    script,
+    nursery,
     trust,
     get front() {
       return front

@@ -2,13 +2,17 @@
 import type { Books } from './books.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Done } from './storm.ts'
-import type { Sample } from './vitals.ts'
+import type { Sample, Trends } from './vitals.ts'
 
 /** What was counted. */
 export class Tally {
   outcomes: Outcomes | undefined
   books: Books | undefined
   vitals: readonly Sample[] = []
+  /** Of the last phase, without its beginning. */
+  trends: Trends | undefined
+  /** Looks while nothing was under way: after the storm, and at the end. */
+  atRest: readonly [readonly Sample[], readonly Sample[]] | undefined
   workloadsKilled = 0
   /** Times that this process had to wait for more than a second for its turn. */
   stalls = 0
@@ -44,7 +48,29 @@ function printTable(title: string, rows: readonly (readonly [string, string])[])
     console.log(`  ${name.padEnd(width)}  ${text}`)
 }
 
-export function printSummary({ outcomes, books, deeds, workloadsKilled, stalls }: Tally): void {
+const signed = (value: number, digits: number) => `${value < 0 ? '' : '+'}${value.toFixed(digits)}`
+
+function printFlatness({ trends, atRest }: Tally): void {
+  printTable(
+    'Memory and descriptors while nothing of ours was killed: from first to last look, and slope',
+    (trends?.told() ?? []).map(({ name, pid, minutes, first, last, rssMibPerHour, descriptorsPerHour }) => [
+      `${name} ${pid}`,
+      `${minutes.toFixed(0)} min: ${first.rssMib.toFixed(0)} to ${last.rssMib.toFixed(0)} MiB, ${signed(rssMibPerHour, 1)} an hour; ` +
+        `${first.descriptors} to ${last.descriptors} descriptors, ${signed(descriptorsPerHour, 1)} an hour`,
+    ]),
+  )
+  const [before = [], after = []] = atRest ?? []
+  printTable(
+    'Descriptors with nothing under way: before and after',
+    after.map(({ name, pid, descriptors }) => [
+      `${name} ${pid}`,
+      `${before.find((sample) => sample.pid === pid)?.descriptors} to ${descriptors}`,
+    ]),
+  )
+}
+
+export function printSummary(tally: Tally): void {
+  const { outcomes, books, deeds, workloadsKilled, stalls } = tally
   printTable(
     'Requests, and what came of them',
     [...(outcomes?.counts ?? [])].map(([kind, counts]) => [
@@ -64,6 +90,9 @@ export function printSummary({ outcomes, books, deeds, workloadsKilled, stalls }
     ['seen signed', String(books?.signed)],
     ['seen unsigned', String(books?.unsigned)],
     ['start records', String(books?.starts)],
+    ['of them, broken on the way to the cloud', String(books?.lost().length)],
+    ['answered, and not seen and recorded once each', String(books?.unequal().length)],
     ['end records', String(books?.ends)],
   ])
+  printFlatness(tally)
 }

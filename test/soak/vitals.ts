@@ -65,3 +65,56 @@ export function grownDescriptors(before: readonly Sample[], after: readonly Samp
   const hasGrown = (then: Sample, now: Sample) => now.descriptors > then.descriptors + slack.descriptors
   return compare([before, after], hasGrown, ({ descriptors }) => `${descriptors} descriptors`)
 }
+
+/** How a number went over an hour, by least squares over all looks. */
+export interface Trend {
+  readonly name: string
+  readonly pid: number
+  readonly minutes: number
+  readonly first: Sample
+  readonly last: Sample
+  readonly rssMibPerHour: number
+  readonly descriptorsPerHour: number
+}
+
+/** @param points time in hours, and the number */
+function slope(points: readonly (readonly [number, number])[]): number {
+  const mean = (pick: 0 | 1) => points.reduce((sum, point) => sum + point[pick], 0) / points.length
+  const [meanTime, meanNumber] = [mean(0), mean(1)]
+  let [covariance, variance] = [0, 0]
+  for (const [time, number] of points) {
+    covariance += (time - meanTime) * (number - meanNumber)
+    variance += (time - meanTime) ** 2
+  }
+  return variance === 0 ? 0 : covariance / variance
+}
+
+/** What was seen of the processes that lived to the last look. */
+export class Trends {
+  readonly #looks: { readonly at: number; readonly samples: readonly Sample[] }[] = []
+
+  /** @param at in milliseconds, of a clock that only goes forward */
+  take(at: number, samples: readonly Sample[]): void {
+    this.#looks.push({ at, samples })
+  }
+
+  told(): Trend[] {
+    return (this.#looks.at(-1)?.samples ?? []).map((last) => {
+      const seen = this.#looks.flatMap(({ at, samples }) => {
+        const sample = samples.find(({ pid }) => pid === last.pid)
+        return sample ? [{ hours: at / 3_600_000, sample }] : []
+      })
+      const over = (pick: (sample: Sample) => number) =>
+        slope(seen.map(({ hours, sample }) => [hours, pick(sample)]))
+      return {
+        name: last.name,
+        pid: last.pid,
+        minutes: (seen.at(-1)!.hours - seen[0]!.hours) * 60,
+        first: seen[0]!.sample,
+        last,
+        rssMibPerHour: over(({ rssMib }) => rssMib),
+        descriptorsPerHour: over(({ descriptors }) => descriptors),
+      }
+    })
+  }
+}

@@ -1,8 +1,9 @@
 """A process of the soak: makes requests of every kind until standard input ends, and tells what came of each.
 
-Started as `workload.py TRUST LABEL NAME SEED PAUSE`. LABEL says who it is and stands in the path of every request,
-with a number that no other request has. One JSON line for each request, in one write, so that children share the
-pipe; `since` is when the connection was last known to be well, so that a failure can be laid to what happened then.
+Started as `workload.py TRUST LABEL NAME SEED PAUSE`, or forked by nursery.py with the same arguments. LABEL says who
+it is and stands in the path of every request, with a number that no other request has. One JSON line for each
+request, in one write, so that processes share the pipe; `since` is when the connection was last known to be well, so
+that a failure can be laid to what happened then.
 """
 
 import hashlib
@@ -15,16 +16,14 @@ import ssl
 import sys
 import time
 
-TRUST, LABEL, NAME, SEED, PAUSE = *sys.argv[1:5], float(sys.argv[5])
 RUNTIME = "bedrock-agent-runtime.us-east-1.amazonaws.com"
 STORE = "s3.us-east-1.amazonaws.com"
 UNBOUND = "ssm.us-east-1.amazonaws.com"
 TIMEOUT = 60
-IDLE = 2  # the emulator closes after five seconds
+IDLE = 20  # a third of what the cloud and the daemon wait for the next request
 CURL = "/usr/bin/curl"
 
-context = ssl.create_default_context(cafile=TRUST)
-chance = random.Random(SEED)
+chance = random.Random()
 number = 0
 kept = {}
 
@@ -49,7 +48,7 @@ class Kept:
         self.http.auto_open = 0
 
 
-def call(what, host, method, path, body=None, headers=None, fresh=False, label=LABEL):
+def call(what, host, method, path, body=None, headers=None, fresh=False):
     """One request; its status and body, or None when there was no answer."""
     begun = time.time()
     connection = None if fresh else kept.pop(host, None)
@@ -57,7 +56,7 @@ def call(what, host, method, path, body=None, headers=None, fresh=False, label=L
         connection.http.close()
         connection = None
     since = begun if connection is None else connection.since
-    report = {"what": what, "label": label, "path": path}
+    report = {"what": what, "label": LABEL, "method": method, "path": path}
     try:
         if connection is None:
             connection = Kept(host)
@@ -154,17 +153,18 @@ def other_program():
         status = said.read().decode()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     outcome = f"curl {code}" if code else status
-    tell(what="request", label="curl", path=path, outcome=outcome, since=begun, until=time.time())
+    tell(what="request", label="curl", method="POST", path=path, outcome=outcome, since=begun, until=time.time())
 
 
 def become():
     """The same program anew, in the same process."""
-    os.execv(sys.executable, [sys.executable, __file__, *sys.argv[1:4], str(chance.randrange(2**32)), sys.argv[5]])
+    os.execv(sys.executable, [sys.executable, __file__, TRUST, LABEL, NAME, str(chance.randrange(2**32)), str(PAUSE)])
 
 
+# Programs that start anew are the dearest by far.
 ACTIONS = (
-    (40, ask), (10, lambda: ask(fresh=True)), (4, ask_large), (1, burst), (12, store), (8, pass_by), (4, fork),
-    (1, other_program), (2, become),
+    (80, ask), (20, lambda: ask(fresh=True)), (8, ask_large), (2, burst), (24, store), (16, pass_by), (8, fork),
+    (1, other_program), (1, become),
 )
 WEIGHTS = [weight for weight, _ in ACTIONS]
 
@@ -174,5 +174,19 @@ def is_over(seconds):
     return bool(select.select([0], [], [], seconds)[0])
 
 
-while not is_over(chance.expovariate(1 / PAUSE)):
-    chance.choices([action for _, action in ACTIONS], WEIGHTS)[0]()
+def trust_in(file):
+    global TRUST, context
+    TRUST, context = file, ssl.create_default_context(cafile=file)
+
+
+def work(label, name, seed, pause):
+    global LABEL, NAME, PAUSE
+    LABEL, NAME, PAUSE = label, name, float(pause)
+    chance.seed(seed)
+    while not is_over(chance.expovariate(1 / PAUSE)):
+        chance.choices([action for _, action in ACTIONS], WEIGHTS)[0]()
+
+
+if __name__ == "__main__":
+    trust_in(sys.argv[1])
+    work(*sys.argv[2:])
