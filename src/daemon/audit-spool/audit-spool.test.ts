@@ -11,7 +11,13 @@ import { openTestClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { silentLog } from '#base/log'
 import type { AuditRecord, RequestStart } from '#model/audit'
-import { openAuditSpool, openSpoolReader, type SpoolOptions, type SpoolReader } from './index.ts'
+import {
+  openAuditSpool,
+  openSpoolReader,
+  type SpoolOptions,
+  type SpoolBatch,
+  type SpoolReader,
+} from './index.ts'
 
 const clock = openTestClock()
 
@@ -58,10 +64,15 @@ function startOf(id: string, path = '/'): RequestStart {
   }
 }
 
+function recordsOf({ lines }: SpoolBatch): AuditRecord[] {
+  const records = lines.toString().split('\n').slice(0, -1)
+  return records.map((line) => JSON.parse(line) as AuditRecord)
+}
+
 async function readAll(reader: SpoolReader): Promise<AuditRecord[]> {
   const records: AuditRecord[] = []
   for (let batch = await reader.next(1 << 20); batch; batch = await reader.next(1 << 20)) {
-    records.push(...batch.records.map((line) => JSON.parse(line) as AuditRecord))
+    records.push(...recordsOf(batch))
     batch.commit()
   }
   return records
@@ -76,10 +87,10 @@ test('a record that was started can be read, and is given again until it is comm
   await Promise.all([spool.start(startOf('a')), spool.start(startOf('b'))])
   const reader = reading(folder)
   const first = await reader.next(1 << 20)
-  assert.equal(first?.records.length, 2)
+  assert.equal(recordsOf(first!).length, 2)
   const again = await reader.next(1 << 20)
-  assert.deepEqual(again?.records, first?.records)
-  again?.commit()
+  assert.deepEqual(recordsOf(again!), recordsOf(first!))
+  again!.commit()
   assert.equal(await reader.next(1 << 20), undefined)
 })
 
@@ -92,7 +103,7 @@ test('records of all writers travel together, and a busy writer does not keep th
   await quiet.start(startOf('quiet'))
   const batch = await reading(folder).next(1 << 19)
   assert.equal(batch?.more, true)
-  assert.ok(batch.records.some((line) => (JSON.parse(line) as AuditRecord).id === 'quiet'))
+  assert.ok(recordsOf(batch).some(({ id }) => id === 'quiet'))
 })
 
 test('a new run ships what an earlier one left, and removes it', async (t) => {

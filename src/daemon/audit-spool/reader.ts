@@ -4,8 +4,8 @@ import type { Log } from '#base/log'
 import { listSegments, type Segment } from './segments.ts'
 
 export interface SpoolBatch {
-  /** Records as JSON, oldest first within a writer; never empty. */
-  readonly records: readonly string[]
+  /** Records as lines of JSON, oldest first within a writer, never empty; good until the next batch is asked for. */
+  readonly lines: Buffer
   /** It was cut at its size: there are more already. */
   readonly more: boolean
   /** They have arrived: never yields them again in this run, and removes segments that are done. */
@@ -20,11 +20,11 @@ export interface SpoolReader {
   next(maxBytes: number): Promise<SpoolBatch | undefined>
 }
 
-/** What a segment holds from `offset` on, up to its last whole line and at most what `room` takes. */
-async function readLines(path: string, offset: number, room: Buffer): Promise<Buffer> {
+/** Reads what a segment holds from `offset` on, as much as `room` takes; how many bytes are whole lines. */
+async function readLines(path: string, offset: number, room: Buffer): Promise<number> {
   await using file = await open(path, 'r')
   const { bytesRead } = await file.read(room, 0, room.length, offset)
-  return room.subarray(0, room.subarray(0, bytesRead).lastIndexOf(10) + 1)
+  return room.subarray(0, bytesRead).lastIndexOf(10) + 1
 }
 
 /**
@@ -55,19 +55,13 @@ export function openSpoolReader({
     unlinkSync(path)
     offsets.delete(path)
   }
-  /** The control plane reads each record anyway, and drops what is none: here only what a torn disk leaves. */
-  const isWhole = (line: string, path: string) => {
-    if (line.startsWith('{') && line.endsWith('}')) return true
-    log.error('audit.damaged-record', { path })
-    return false
-  }
   return {
     async next(maxBytes) {
       if (!existsSync(folder)) return undefined
-      const records: string[] = []
       const shipped = new Map<string, number>()
       let size = 0
-      if (room.length < maxBytes) room = Buffer.allocUnsafeSlow(maxBytes)
+      // Each segment has the room of a whole batch: what is too long for that is no line but the end of a torn one.
+      if (room.length < 2 * maxBytes) room = Buffer.allocUnsafeSlow(2 * maxBytes)
       const all = listSegments(folder)
       for (const segment of all) {
         if (size >= maxBytes) break
@@ -76,21 +70,14 @@ export function openSpoolReader({
         // Closed is asked before reading: what is read then is all there will be.
         const closed = isClosed(segment, all)
         if (!closed && segment.bytes <= offset) continue
-        const chunk = await readLines(path, offset, room.subarray(0, maxBytes))
-        if (chunk.length === 0) {
-          if (closed) remove(segment, offset)
-          continue
-        }
-        for (const line of chunk.toString('utf8', 0, chunk.length - 1).split('\n')) {
-          if (isWhole(line, path)) records.push(line)
-        }
-        shipped.set(path, offset + chunk.length)
-        size += chunk.length
+        const read = await readLines(path, offset, room.subarray(size, size + maxBytes))
+        if (read > 0) shipped.set(path, offset + read)
+        else if (closed) remove(segment, offset)
+        size += read
       }
+      if (size === 0) return undefined
       const commit = () => shipped.forEach((offset, path) => offsets.set(path, offset))
-      if (records.length > 0) return { records, more: size >= maxBytes, commit }
-      commit()
-      return undefined
+      return { lines: room.subarray(0, size), more: size >= maxBytes, commit }
     },
   }
 }

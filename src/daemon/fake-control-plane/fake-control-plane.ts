@@ -187,11 +187,12 @@ export async function openFakeControlPlane(): Promise<FakeControlPlane> {
       const chain = [certificate, interceptRoot.certificate]
       return { chainDer: chain.map(({ raw }) => raw), notAfterEpochMs: BigInt(Date.now() + day) }
     },
-    shipAudit({ recordsJson }) {
+    shipAudit({ recordsJsonl }) {
       if (behaviour.failingAudit) throw new ConnectError('disk full', Code.Unavailable)
-      shipped.push(...recordsJson)
+      const lines = Buffer.from(recordsJsonl).toString().split('\n').slice(0, -1)
+      shipped.push(...lines)
       changed()
-      return { accepted: recordsJson.length }
+      return { accepted: lines.length }
     },
   }
   const tls = (names: readonly SubjectName[], signer: Signer) => {

@@ -32,7 +32,7 @@ export async function runShipping({
     try {
       const batch = await reader.next(batchBytes)
       if (batch) {
-        await connection.client.shipAudit({ recordsJson: [...batch.records] }, { signal })
+        await connection.client.shipAudit({ recordsJsonl: batch.lines }, { signal })
         batch.commit()
         failures = 0
         if (batch.more) continue

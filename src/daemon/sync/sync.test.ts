@@ -293,8 +293,9 @@ test('audit records are shipped again until the server has them', async (t) => {
   const batches = [['{"id":"a"}'], ['{"id":"b"}', '{"id":"c"}']]
   const reader = {
     next: async () => {
-      const records = batches[committed]
-      return records && { records, more: committed === 0, commit: () => void committed++ }
+      const batch = batches[committed]?.map((line) => `${line}\n`).join('')
+      if (batch === undefined) return undefined
+      return { lines: Buffer.from(batch), more: committed === 0, commit: () => void committed++ }
     },
   }
   run(({ signal }) => runShipping({ node, reader, clock, log: silentLog, random: () => 0, signal }))

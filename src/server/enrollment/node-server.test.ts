@@ -108,8 +108,12 @@ async function daemonWhere(server: Server, name: string, holds: (state: string, 
   throw new Error('the status did not come')
 }
 
+function jsonLines(lines: readonly string[]): Uint8Array {
+  return Buffer.from(lines.map((line) => `${line}\n`).join(''))
+}
+
 describe('who may speak at the daemon port', () => {
-  const probe = (client: Client<typeof Node>) => client.shipAudit({ recordsJson: [] })
+  const probe = (client: Client<typeof Node>) => client.shipAudit({ recordsJsonl: Buffer.alloc(0) })
 
   it('is a daemon with its SVID', async () => {
     await using server = await openTestServer()
@@ -395,9 +399,9 @@ describe('what a daemon may ask for', () => {
     const daemon = await server.joined()
     const record = { type: 'request.end', id: '1', at: '2026-01-01T00:00:00.000Z', node: 'somebody-else' }
     const change = { type: 'change', id: '2', at: record.at, actor: 'system:admin', verb: 'delete' }
-    const recordsJson = [record, change].map((value) => JSON.stringify(value))
+    const records = [record, change].map((value) => JSON.stringify(value))
     const { accepted } = await server.connectAs(daemon).shipAudit({
-      recordsJson: [...recordsJson, 'noise', `"${'x'.repeat(40_000)}"`],
+      recordsJsonl: jsonLines([...records, 'noise', '\0\0', `"${'x'.repeat(40_000)}"`]),
     })
     assert.equal(accepted, 1)
     assert.deepEqual(server.shipped, [{ ...record, node: daemon.name }])
@@ -407,8 +411,10 @@ describe('what a daemon may ask for', () => {
     await using server = await openTestServer()
     const daemon = await server.joined()
     const client = server.connectAs(daemon)
-    const recordsJson = Array.from({ length: 200 }, () => 'x'.repeat(30_000))
-    await assert.rejects(client.shipAudit({ recordsJson }), refusedWith(Code.ResourceExhausted))
+    const large = jsonLines(Array<string>(200).fill('x'.repeat(30_000)))
+    await assert.rejects(client.shipAudit({ recordsJsonl: large }), refusedWith(Code.ResourceExhausted))
+    const many = jsonLines(Array<string>(10_001).fill('{}'))
+    await assert.rejects(client.shipAudit({ recordsJsonl: many }), refusedWith(Code.InvalidArgument))
     const csrDer = csr(daemon.key)
     const codes: Code[] = []
     for (let i = 0; i < 62; i++) {

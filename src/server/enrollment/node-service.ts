@@ -32,6 +32,14 @@ export interface NodeContext extends SyncContext, SvidIssuer {
   readonly audit: Pick<AuditTrail, 'append' | 'change'>
 }
 
+/** @throws Fault WIRE_TOO_LARGE */
+function linesOf(bytes: Uint8Array): string[] {
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8').split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  if (lines.length <= maxRecordsPerBatch) return lines
+  throw new Fault('WIRE_TOO_LARGE', `more than ${maxRecordsPerBatch} records in a batch`)
+}
+
 /** Reads one shipped record; undefined for what a daemon has no business to say. */
 function readShipped(line: string, node: string): AuditRecord | undefined {
   if (Buffer.byteLength(line) > maxRecordBytes) return undefined
@@ -129,13 +137,11 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
         await audit.change({ ...record, outcome: 'ok', message: `${unique.length} hosts` })
         return { chainDer: chain.map(({ raw }) => raw), notAfterEpochMs: BigInt(notAfter) }
       }),
-    shipAudit: ({ recordsJson }, handler) =>
+    shipAudit: ({ recordsJsonl }, handler) =>
       unary('ShipAudit', handler, async (_daemon, { daemonName }) => {
-        if (recordsJson.length > maxRecordsPerBatch) {
-          throw new Fault('WIRE_TOO_LARGE', `more than ${maxRecordsPerBatch} records in a batch`)
-        }
-        const records = recordsJson.flatMap((line) => readShipped(line, daemonName) ?? [])
-        const dropped = recordsJson.length - records.length
+        const lines = linesOf(recordsJsonl)
+        const records = lines.flatMap((line) => readShipped(line, daemonName) ?? [])
+        const dropped = lines.length - records.length
         // Dropped and not refused: a record that never fits would keep all that follow it from arriving.
         if (dropped > 0) log.warn('audit.shipped.dropped', { daemon: daemonName, records: dropped })
         await audit.append(records)

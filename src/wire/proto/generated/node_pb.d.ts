@@ -796,11 +796,11 @@ export declare const IntermediateResponseSchema: GenMessage<IntermediateResponse
  */
 export declare type AuditBatch = Message<"tideway.node.v1.AuditBatch"> & {
   /**
-   * one #model/audit record each
+   * lines of JSON, one #model/audit record each: as they lie in the spool
    *
-   * @generated from field: repeated string records_json = 1;
+   * @generated from field: bytes records_jsonl = 1;
    */
-  recordsJson: string[];
+  recordsJsonl: Uint8Array;
 };
 
 /**
