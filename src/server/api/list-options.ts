@@ -34,7 +34,12 @@ export function continueToken({ revision, after }: Continuation): string {
 function readContinuation(token: string): Continuation {
   try {
     const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString()) as Record<string, unknown>
-    if (v === 'meta.k8s.io/v1' && Number.isSafeInteger(rv) && typeof start === 'string') {
+    if (
+      v === 'meta.k8s.io/v1' &&
+      Number.isSafeInteger(rv) &&
+      typeof start === 'string' &&
+      !/\p{Cc}/u.test(start)
+    ) {
       return rv === -1 ? { after: start } : { revision: String(rv), after: start }
     }
   } catch {

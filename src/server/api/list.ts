@@ -32,35 +32,39 @@ export function expectNotOlder(present: string, wanted: string | undefined): voi
  * @throws RequestRefusal 410, 504; Fault STORE_REVISION_GONE
  */
 export async function listPart(
-  resources: Pick<Resources, 'scan'>,
+  resources: Pick<Resources, 'scan' | 'count'>,
   { kind }: KindDefinition<Kind>,
   namespace: string | undefined,
   { continuation, exact, limit, resourceVersion, selection }: ListOptions,
 ): Promise<{ objects: Resource[]; metadata: ListMeta }> {
   const at = continuation ? continuation.revision : exact ? resourceVersion : undefined
   const after = continuation?.after
-  const inParts = limit !== Infinity
-  const scan = await resources
-    .scan(kind, { namespace, atRevision: at, after, inParts })
-    .catch((error: unknown) => {
-      if (after !== undefined && isFault(error, 'STORE_REVISION_GONE')) throw expired(after)
-      throw error
-    })
-  if (!exact) expectNotOlder(scan.resourceVersion, resourceVersion)
   const objects: Resource[] = []
-  for (const [index, scanned] of scan.objects.entries()) {
-    const object = scanned.read()
-    if (selection.matches(object)) objects.push(object)
-    const remaining = scan.objects.length - index - 1
-    if (objects.length < limit || remaining === 0) continue
-    const next = continueToken({ revision: scan.resourceVersion, after: scanned.position })
-    const metadata = {
-      resourceVersion: scan.resourceVersion,
-      continue: next,
-      // How many of the rest are selected, nobody has counted.
-      ...(selection.everything && { remainingItemCount: remaining }),
+  try {
+    let revision = ''
+    for await (const page of resources.scan(kind, { namespace, atRevision: at, after })) {
+      revision = page.resourceVersion
+      if (!exact) expectNotOlder(revision, resourceVersion)
+      for (const [index, scanned] of page.objects.entries()) {
+        const object = scanned.read()
+        if (selection.matches(object)) objects.push(object)
+        const isLast = !page.more && index === page.objects.length - 1
+        if (objects.length < limit || isLast) continue
+        const rest = { after: scanned.position, atRevision: revision }
+        const metadata = {
+          resourceVersion: revision,
+          continue: continueToken({ after: scanned.position, revision }),
+          // How many of the rest are selected, nobody has counted.
+          ...(selection.everything && {
+            remainingItemCount: await resources.count(kind, { namespace, ...rest }),
+          }),
+        }
+        return { objects, metadata }
+      }
     }
-    return { objects, metadata }
+    return { objects, metadata: { resourceVersion: revision } }
+  } catch (error) {
+    if (after !== undefined && isFault(error, 'STORE_REVISION_GONE')) throw expired(after)
+    throw error
   }
-  return { objects, metadata: { resourceVersion: scan.resourceVersion } }
 }

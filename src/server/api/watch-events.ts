@@ -88,12 +88,15 @@ export async function* watchEvents(
   })
   let progress = resourceVersion
   if (progress === undefined || sendInitialEvents) {
-    const scan = await resources.scan(kind, { namespace })
-    expectNotOlder(scan.resourceVersion, resourceVersion)
-    progress = scan.resourceVersion
-    for (const scanned of sendInitialEvents === false ? [] : scan.objects) {
-      const object = scanned.read()
-      if (matches(object)) yield { type: 'ADDED', object: representation.object(object) }
+    progress = ''
+    for await (const page of resources.scan(kind, { namespace })) {
+      progress = page.resourceVersion
+      expectNotOlder(progress, resourceVersion)
+      if (sendInitialEvents === false) break
+      for (const scanned of page.objects) {
+        const object = scanned.read()
+        if (matches(object)) yield { type: 'ADDED', object: representation.object(object) }
+      }
     }
     if (sendInitialEvents && bookmarks) yield bookmark(progress, { 'k8s.io/initial-events-end': 'true' })
   }

@@ -34,6 +34,7 @@ function fence(store: Store, term: number, onLost: () => void): Store {
   return {
     get: (key) => store.get(key),
     list: (...args) => store.list(...args),
+    count: (...args) => store.count(...args),
     watch: (...args) => store.watch(...args),
     async transaction(compares, operations) {
       const outcome = await store.transaction([compare, ...compares], operations)

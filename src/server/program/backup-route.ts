@@ -4,7 +4,7 @@ import type { Clock } from '#base/clock'
 import { backupLines } from '#model/backup'
 import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import { runtimePrefix, type Store } from '#server/store'
+import { readAll, runtimePrefix, type Store } from '#server/store'
 
 /**
  * `GET /backup`: everything in the store as it is at one moment (`#model/backup`).
@@ -16,10 +16,10 @@ export function backupRoute(
 ): FastifyPluginAsync {
   return async (app) => {
     app.get('/backup', async (request, reply) => {
-      const { entries, revision } = await store.list('')
+      const { items, revision } = await readAll(store, '', (entry) => entry)
       const actor = auditedActor(request.principal!)
       await audit.change({ ...actor, verb: 'backup', object: 'store', outcome: 'ok' })
-      const kept = entries.filter(({ key }) => !key.startsWith(runtimePrefix))
+      const kept = items.filter(({ key }) => !key.startsWith(runtimePrefix))
       const createdAt = new Date(clock.now()).toISOString()
       return reply
         .type('application/x-ndjson')

@@ -46,9 +46,9 @@ export async function restoreBackup(
   // Read whole before anything is touched.
   const { entries, createdAt, revision } = await readBackup(file)
   await using store = await openStore(settings, { ...places, clock: systemClock, log: silentLog })
-  const present = await store.list('')
-  if (present.entries.length > 0 && !replace) {
-    throw new Fault('RESOURCE_CONFLICT', `the store holds ${present.entries.length} entries already`, {
+  const present = await store.count('')
+  if (present > 0 && !replace) {
+    throw new Fault('RESOURCE_CONFLICT', `the store holds ${present} entries already`, {
       hint: 'stop its servers and repeat with --replace, when it may be lost; nothing has been changed',
     })
   }

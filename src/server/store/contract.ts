@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Store, StoreEvent } from './ports.ts'
+import * as fc from 'fast-check'
+import type { Store, StoreEntry, StoreEvent } from './ports.ts'
 
 const bytes = (text: string) => Buffer.from(text)
 const textOf = (value: Uint8Array | undefined) => value && Buffer.from(value).toString()
@@ -13,6 +14,11 @@ function describe(event: StoreEvent): string {
   const previous = event.previous ? `(${textOf(event.previous.value)})` : ''
   return `${key}=${textOf(value)}@${modRevision}${previous}`
 }
+
+const show = (entries: readonly StoreEntry[]) =>
+  entries.map(({ key, value, modRevision, createRevision }) =>
+    [key, textOf(value), modRevision, createRevision].join(' '),
+  )
 
 /** The first `count` events of a watch. */
 async function take(store: Store, prefix: string, afterRevision: number, count: number): Promise<string[]> {
@@ -62,6 +68,61 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     )
     assert.equal(revision, 1)
     assert.equal((await store.list('')).entries.length, 4)
+  })
+
+  check('lists a part after a key, as large as is wanted, and counts', async (store) => {
+    await store.transaction([], [put('/p', '0'), put('/p/', '1'), put('/p/a', '2'), put('/p/b', '3')])
+    const keys = async (range: object) => {
+      const { entries, more } = await store.list('/p/', range)
+      return [...entries.map(({ key }) => key), more]
+    }
+    assert.deepEqual(await keys({ limit: 2 }), ['/p/', '/p/a', true])
+    assert.deepEqual(await keys({ limit: 2, after: '/p/' }), ['/p/a', '/p/b', false])
+    assert.deepEqual(await keys({ limit: 3 }), ['/p/', '/p/a', '/p/b', false])
+    assert.deepEqual(await keys({ after: '/p/a' }), ['/p/b', false])
+    assert.deepEqual(await keys({ after: '/o' }), ['/p/', '/p/a', '/p/b', false])
+    for (const after of ['/p/b', '/q']) assert.deepEqual(await keys({ after, limit: 1 }), [false])
+    assert.deepEqual([await store.count('/p/'), await store.count('/p/', { after: '/p/a' })], [3, 1])
+  })
+
+  check('lists every revision that it keeps as it was, also in parts', async (store) => {
+    const key = fc.constantFrom('/1', '/2', '/3', '/4')
+    const operation = fc.oneof(
+      fc.record({ type: fc.constant('put' as const), key, value: fc.uint8Array({ maxLength: 2 }) }),
+      fc.record({ type: fc.constant('delete' as const), key }),
+    )
+    const operations = fc.uniqueArray(operation, { selector: ({ key }) => key, minLength: 1 })
+    let runs = 0
+    const property = fc.asyncProperty(fc.array(operations, { maxLength: 12 }), async (writes) => {
+      const prefix = `/run-${runs++}`
+      const then = new Map<number, string[]>()
+      for (const part of writes) {
+        await store.transaction(
+          [],
+          part.map((item) => ({ ...item, key: prefix + item.key })),
+        )
+        const { entries, revision } = await store.list(prefix)
+        then.set(revision, show(entries))
+      }
+      for (const [atRevision, expected] of then) {
+        const first = await store.list(prefix, { atRevision, limit: 2 })
+        const after = first.entries.at(-1)?.key
+        const rest = await store.list(prefix, { atRevision, after })
+        assert.deepEqual([first.revision, rest.revision], [atRevision, atRevision])
+        assert.equal(first.more, expected.length > 2)
+        assert.deepEqual(show([...first.entries, ...(first.more ? rest.entries : [])]), expected)
+        assert.equal(await store.count(prefix, { atRevision }), expected.length)
+      }
+    })
+    await fc.assert(property, { numRuns: 30 })
+  })
+
+  check('lists no revision that is no longer kept, or yet to come', async (store) => {
+    for (let count = 0; count < 100; count++) await store.transaction([], [put('/a', String(count))])
+    for (const atRevision of [1, 101]) {
+      await assert.rejects(store.list('/', { atRevision }), { code: 'STORE_REVISION_GONE' })
+      await assert.rejects(store.count('/', { atRevision }), { code: 'STORE_REVISION_GONE' })
+    }
   })
 
   check('applies a transaction only when every compare holds, and names the key at fault', async (store) => {
@@ -196,6 +257,7 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
         { key: '/c', value: (await store.get('/c'))!.value, modRevision: revision, createRevision: revision },
       ],
       revision,
+      more: false,
     })
     for (const seen of [0, 1, 4_000]) {
       await assert.rejects(take(store, '/', seen, 1), { code: 'STORE_REVISION_GONE' })

@@ -13,7 +13,7 @@ test('gives what there is, what changes, and all anew when changes were missed',
     () => store.transaction([], [put('/a/2')]),
     () => store.replaceAll([put('/a/3'), put('/b/3')], { aboveRevision: 0 }),
     () => store.transaction([], [put('/b/4'), { type: 'delete', key: '/a/3' }]),
-    () => stop.abort(),
+    async () => stop.abort(),
   ]
   const seen: [boolean, string[]][] = []
   for await (const { all, events } of followEntries(store, '/a/', { signal: stop.signal })) {

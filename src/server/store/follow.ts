@@ -1,4 +1,5 @@
 import { isFault } from '#base/errors'
+import { readAll } from './pages.ts'
 import type { Store, StoreEvent, StoreKey } from './ports.ts'
 
 /** What there is (`all`, each entry as a put), or what has changed since. */
@@ -17,10 +18,11 @@ export async function* followEntries(
   { signal }: { signal: AbortSignal },
 ): AsyncGenerator<Followed> {
   while (!signal.aborted) {
-    const { entries, revision: afterRevision } = await store.list(prefix)
-    yield { all: true, events: entries.map((entry) => ({ type: 'put', entry })) }
+    const { items, revision } = await readAll(store, prefix, (entry) => ({ type: 'put', entry }) as const)
+    yield { all: true, events: items }
     try {
-      for await (const events of store.watch(prefix, { afterRevision, signal })) yield { all: false, events }
+      for await (const events of store.watch(prefix, { afterRevision: revision, signal }))
+        yield { all: false, events }
     } catch (error) {
       if (!isFault(error, 'STORE_REVISION_GONE')) throw error
     }

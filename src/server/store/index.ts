@@ -4,6 +4,7 @@
  * (`#server/reconcile`) nor who may write them (`#server/api`).
  */
 export { followEntries } from './follow.ts'
+export { readAll } from './pages.ts'
 export { openMemoryStore } from './memory-store.ts'
 export { runtimePrefix } from './ports.ts'
 export type { Store, StoreCompare, StoreEntry, StoreEvent, StoreKey, StoreOperation } from './ports.ts'
@@ -19,7 +20,7 @@ export { openSqliteStore } from './sqlite-store.ts'
 export { openResourceCache } from './resource-cache.ts'
 export type { ResourceCache } from './resource-cache.ts'
 export { openResources } from './resources.ts'
-export type { ResourceEvent, Resources, ScannedObject, StatusOf } from './resources.ts'
+export type { ResourceEvent, Resources, StatusOf } from './resources.ts'
 export { fieldConflictsOf, type FieldConflict } from './ownership.ts'
 export {
   contentFinalizer,

@@ -1,5 +1,12 @@
-import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
-import { historyGap, type Store, type StoreEntry, type StoreEvent, type StoreKey } from './ports.ts'
+import { eventKey, openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
+import {
+  historyGap,
+  type Store,
+  type StoreEntry,
+  type StoreEvent,
+  type StoreKey,
+  type StoreRange,
+} from './ports.ts'
 
 /** A store that forgets everything at the end: for tests. Keeps changes of at least `keepRevisions` revisions. */
 export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: number } = {}): Store {
@@ -13,17 +20,45 @@ export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: numb
   const checkOpen = () => {
     if (closed) throw storeClosed()
   }
+
+  /** Those of now, with what has changed since taken back. */
+  async function select(prefix: StoreKey, { after = '', atRevision = feed.revision }: StoreRange) {
+    checkOpen()
+    if (atRevision > feed.revision) throw revisionGone(atRevision)
+    const found = new Map([...entries].filter(([key]) => key.startsWith(prefix)))
+    const undone = new Set<StoreKey>()
+    const { signal } = new AbortController()
+    const changes = feed.watch(prefix, {
+      afterRevision: atRevision,
+      untilRevision: feed.revision,
+      signal,
+    })
+    for await (const events of changes) {
+      for (const event of events) {
+        const key = eventKey(event)
+        // What was there before the first change is what was there then.
+        if (undone.has(key)) continue
+        undone.add(key)
+        if (event.previous) found.set(key, event.previous)
+        else found.delete(key)
+      }
+    }
+    const selected = [...found.values()].filter(({ key }) => key > after)
+    return { selected: selected.sort((a, b) => (a.key < b.key ? -1 : 1)), revision: atRevision }
+  }
+
   return {
     async get(key) {
       checkOpen()
       return entries.get(key)
     },
-    async list(prefix) {
-      checkOpen()
-      const found = [...entries.values()]
-        .filter(({ key }) => key.startsWith(prefix))
-        .sort((a, b) => (a.key < b.key ? -1 : 1))
-      return { entries: found, revision: feed.revision }
+    async list(prefix, range = {}) {
+      const { limit = Infinity } = range
+      const { selected, revision } = await select(prefix, range)
+      return { entries: selected.slice(0, limit), revision, more: selected.length > limit }
+    },
+    async count(prefix, range = {}) {
+      return (await select(prefix, range)).selected.length
     },
     async transaction(compares, operations) {
       checkOpen()

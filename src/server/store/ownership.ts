@@ -71,9 +71,36 @@ export function applyConfiguration(
   const first = { name: 'before-first-apply', operation: 'Update' as const }
   const managers =
     before && known.length === 0 ? updated([], { before: {}, after: live, by: first, at }, structure) : known
-  const result = applied(managers, { live, config, by: manager, at, force }, structure, subresource)
-  if (result.ok) return result
-  throw applyConflict(result.conflicts, apiVersion)
+  const lastApplied = manager === upgrading ? lastAppliedTo(before) : undefined
+  const wish = { live, config, by: manager, at, force, lastApplied }
+  const result = applied(managers, wish, structure, subresource)
+  if (!result.ok) throw applyConflict(result.conflicts, apiVersion)
+  if (lastApplied === undefined || subresource) return result
+  return { ...result, object: withLastApplied(result.object as Resource, config) }
+}
+
+// Kubernetes lets this manager alone go from applying in the client to applying in the server; whoever does not
+// want that gives another (fieldmanager/lastappliedmanager.go, lastappliedupdater.go).
+const upgrading = 'kubectl'
+const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** What kubectl applied last from the client, as far as that is known. */
+function lastAppliedTo(object: Resource | undefined): object | undefined {
+  const text = object?.metadata.annotations?.[annotation]
+  if (text === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** For whoever applies from the client again, the configuration that was applied in the server meanwhile. */
+function withLastApplied(object: Resource, config: object): Resource {
+  const { metadata } = object
+  const annotations = { ...metadata.annotations, [annotation]: `${JSON.stringify(config)}\n` }
+  return { ...object, metadata: { ...metadata, annotations } } as Resource
 }
 
 /** One field that somebody else owns, as `StatusCause`. */

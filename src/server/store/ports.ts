@@ -7,7 +7,7 @@ export const historyGap = 1_000_000_000
 /** Below it lies what servers say of themselves while they run: no part of a backup. */
 export const runtimePrefix = '/run/'
 
-/** A key of the store, such as `/registry/core.riptides.io/services/riptides-system/aws`. */
+/** A key of the store, without control characters, such as `/registry/core.riptides.io/services/riptides-system/aws`. */
 export type StoreKey = string
 
 export interface StoreEntry {
@@ -37,14 +37,32 @@ export type StoreEvent =
       readonly previous: StoreEntry
     }
 
+/** Which entries of a prefix are meant, and of when. */
+export interface StoreRange {
+  /** Those whose key comes after this one. */
+  readonly after?: StoreKey | undefined
+  /** So many of them at most. */
+  readonly limit?: number | undefined
+  /** As they were at this revision; as they are unless given. */
+  readonly atRevision?: number | undefined
+}
+
 /**
  * An ordered, revisioned key-value store: the one contract under everything the control plane keeps.
  * Every committed transaction has a revision, one above the last; a returned write is on disk.
  */
 export interface Store extends AsyncDisposable {
   get(key: StoreKey): Promise<StoreEntry | undefined>
-  /** Entries whose key starts with `prefix`, in key order, with the revision they were read at. */
-  list(prefix: StoreKey): Promise<{ entries: readonly StoreEntry[]; revision: number }>
+  /**
+   * Entries whose key starts with `prefix`, in key order, with the revision they are of, and whether there are `more`
+   * than the limit. @throws Fault STORE_REVISION_GONE when that revision is no longer known, or is yet to come
+   */
+  list(
+    prefix: StoreKey,
+    range?: StoreRange,
+  ): Promise<{ entries: readonly StoreEntry[]; revision: number; more: boolean }>
+  /** How many entries `list` would give. @throws Fault as `list` */
+  count(prefix: StoreKey, range?: Omit<StoreRange, 'limit'>): Promise<number>
   /** All compares hold: all operations are applied atomically. Else nothing is, and `conflict` names the first key. */
   transaction(
     compares: readonly StoreCompare[],

@@ -1,12 +1,10 @@
 import type { ClientBase, Pool, QueryResultRow } from 'pg'
-import type { Changes } from './change-feed.ts'
+import { revisionGone, type Changes } from './change-feed.ts'
 import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
-import type { StoreEntry, StoreKey } from './ports.ts'
+import { keyRange } from './key-range.ts'
+import type { Store, StoreEntry, StoreKey, StoreRange } from './ports.ts'
 
 type Connection = Pick<ClientBase | Pool, 'query'>
-
-/** Every key with a prefix is below the prefix followed by the last code point. */
-const prefixEnd = (prefix: string) => `${prefix}\u{10ffff}`
 
 // Each is one statement, and so sees one moment, whatever is written meanwhile.
 const entryColumns = 'key, value, mod_revision AS "modRevision", create_revision AS "createRevision"'
@@ -34,20 +32,60 @@ export async function readEntry(connection: Connection, key: StoreKey): Promise<
   return entry
 }
 
+// As of a revision, the newest if it is null: what has not changed since, and what was there before the first change.
+const range = `SELECT ${entryColumns} FROM tideway_entries
+    WHERE key >= $1 AND key < $2 AND mod_revision <= coalesce($3, head)
+  UNION ALL SELECT key, previous_value, previous_mod_revision, create_revision FROM tideway_changes
+    WHERE revision > coalesce($3, head) AND key >= $1 AND key < $2
+      AND previous_mod_revision <= coalesce($3, head)`
+const selectRange = `SELECT head, floor, found.* FROM tideway_counters
+  LEFT JOIN LATERAL (${range} ORDER BY key LIMIT $4) AS found ON true ORDER BY key`
+const countRange = `SELECT head, floor, (SELECT count(*) FROM (${range}) AS found) AS count FROM tideway_counters`
+
+interface Counters {
+  readonly head: number
+  readonly floor: number
+}
+
+function expectKnown({ head, floor }: Counters, at = head): number {
+  if (at < floor || at > head) throw revisionGone(at)
+  return at
+}
+
+/** @throws Fault STORE_REVISION_GONE */
 export async function readEntries(
   connection: Connection,
   prefix: StoreKey,
-): Promise<{ entries: readonly StoreEntry[]; revision: number }> {
-  const rows = await rowsOf<{ head: number } & (StoreEntry | { [K in keyof StoreEntry]: null })>(
+  { after, limit, atRevision }: StoreRange = {},
+): ReturnType<Store['list']> {
+  // One beyond the limit shows that there are more.
+  const most = limit === undefined ? null : limit + 1
+  const rows = await rowsOf<Counters & (StoreEntry | { [K in keyof StoreEntry]: null })>(
     connection,
-    `SELECT head, ${entryColumns} FROM tideway_counters
-       LEFT JOIN tideway_entries ON key >= $1 AND key < $2 ORDER BY key`,
-    [prefix, prefixEnd(prefix)],
+    selectRange,
+    [...keyRange(prefix, after), atRevision ?? null, most],
   )
-  const entries = rows.flatMap(({ key, value, modRevision, createRevision }) =>
-    key === null ? [] : [{ key, value, modRevision, createRevision }],
-  )
-  return { entries, revision: rows[0]!.head }
+  const revision = expectKnown(rows[0]!, atRevision)
+  const entries = rows
+    .slice(0, limit)
+    .flatMap(({ key, value, modRevision, createRevision }) =>
+      key === null ? [] : [{ key, value, modRevision, createRevision }],
+    )
+  return { entries, revision, more: limit !== undefined && rows.length > limit }
+}
+
+/** @throws Fault STORE_REVISION_GONE */
+export async function countEntries(
+  connection: Connection,
+  prefix: StoreKey,
+  { after, atRevision }: StoreRange = {},
+): Promise<number> {
+  const [row] = await rowsOf<Counters & { count: number }>(connection, countRange, [
+    ...keyRange(prefix, after),
+    atRevision ?? null,
+  ])
+  expectKnown(row!, atRevision)
+  return row!.count
 }
 
 /** Undefined when the changes asked for are no longer kept; `head` is the newest revision either way. */
@@ -56,11 +94,11 @@ export async function readChanges(
   prefix: StoreKey,
   afterRevision: number,
 ): Promise<{ changes: Changes | undefined; head: number }> {
-  const range = [prefix, prefixEnd(prefix)]
+  const keys = keyRange(prefix)
   const found = await rowsOf<{ head: number; floor: number } & (ChangeRow | { revision: null })>(
     connection,
     selectChanges,
-    [afterRevision, ...range],
+    [afterRevision, ...keys],
   )
   const { head, floor } = found[0]!
   if (floor > afterRevision) return { changes: undefined, head }
@@ -68,6 +106,6 @@ export async function readChanges(
   const whole = wholeTransactions(rows, head)
   if (whole) return { changes: whole, head }
   const { revision } = rows[0]!
-  const alone = await rowsOf<ChangeRow & QueryResultRow>(connection, selectRevision, [revision, ...range])
+  const alone = await rowsOf<ChangeRow & QueryResultRow>(connection, selectRevision, [revision, ...keys])
   return { changes: { events: alone.map(toEvent), revision }, head }
 }

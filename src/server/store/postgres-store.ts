@@ -5,7 +5,7 @@ import type { PoolClient } from 'pg'
 import { openChangeFeed, revisionGone, storeClosed, type Changes } from './change-feed.ts'
 import type { Store, StoreKey } from './ports.ts'
 import { openPostgres, type PostgresOptions } from './postgres-connection.ts'
-import { readChanges, readEntries, readEntry } from './postgres-reads.ts'
+import { countEntries, readChanges, readEntries, readEntry } from './postgres-reads.ts'
 import { migratePostgres } from './postgres-schema.ts'
 import { openPostgresTail } from './postgres-tail.ts'
 import { openPostgresWriter, replaceAll, settleHistory } from './postgres-writer.ts'
@@ -120,7 +120,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const opened = opening.move()
   return {
     get: (key) => read((client) => readEntry(client, key)),
-    list: (prefix) => read((client) => readEntries(client, prefix)),
+    list: (prefix, range) => read((client) => readEntries(client, prefix, range)),
+    count: (prefix, range) => read((client) => countEntries(client, prefix, range)),
     async transaction(compares, operations) {
       if (closed) throw storeClosed()
       const outcome = await writer.transaction(compares, operations)

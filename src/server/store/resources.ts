@@ -3,8 +3,8 @@ import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
 import type { Draft, JoinToken, Kind, Resource, ResourceOf } from '#model/resource'
 import { isBeingDeleted } from './deletion.ts'
-import { openPast } from './past.ts'
-import type { Store, StoreEvent } from './ports.ts'
+import { readAll, readPages } from './pages.ts'
+import type { Store, StoreEntry, StoreEvent } from './ports.ts'
 import { parseRevision } from './resource-object.ts'
 import {
   decodeRecord,
@@ -32,6 +32,22 @@ export interface ScannedObject<K extends Kind = Kind> {
   read(): ResourceOf<K>
 }
 
+/** Which objects of a kind are scanned. */
+export interface ScannedPart {
+  /** All of them unless given. */
+  readonly namespace?: string | undefined
+  readonly atRevision?: string | undefined
+  /** Those behind this position. */
+  readonly after?: string | undefined
+}
+
+export interface ScannedPage<K extends Kind = Kind> {
+  readonly objects: readonly ScannedObject<K>[]
+  readonly resourceVersion: string
+  /** Whether another page follows. */
+  readonly more: boolean
+}
+
 export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
@@ -48,20 +64,13 @@ export interface Resources {
     namespace?: string,
   ): Promise<{ items: ResourceOf<K>[]; resourceVersion: string }>
   /**
-   * Objects of one kind in the order of their positions, those after `after`, as they are or as they were at an
+   * Objects of one kind in the order of their positions, page by page, all of one moment: the present, or that of an
    * earlier revision.
    * @throws Fault STORE_REVISION_GONE when that revision is no longer known, or is yet to come
    */
-  scan<K extends Kind>(
-    kind: K,
-    options: {
-      namespace?: string | undefined
-      atRevision?: string | undefined
-      after?: string | undefined
-      /** More of this moment may be asked for soon. */
-      inParts?: boolean
-    },
-  ): Promise<{ objects: readonly ScannedObject<K>[]; resourceVersion: string }>
+  scan<K extends Kind>(kind: K, part: ScannedPart): AsyncIterable<ScannedPage<K>>
+  /** How many objects `scan` would give. @throws Fault as `scan` */
+  count(kind: Kind, part: ScannedPart): Promise<number>
   /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, or what an admission throws */
   create<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
   /**
@@ -130,9 +139,6 @@ export interface Resources {
   secretData(namespace: string, name: string): Promise<ReadonlyMap<string, Secret> | undefined>
 }
 
-// Of lists that are read in parts: some hundred megabytes at most, and usually none.
-const maxPastEntries = 200_000
-
 /** Opens the objects in `store`. `random` gives random bytes; `admissions` are asked in order before each write. */
 export function openResources(
   store: Store,
@@ -148,8 +154,6 @@ export function openResources(
     admissions?: readonly Admission[]
   },
 ): Resources {
-  const past = openPast(store, { maxEntries: maxPastEntries })
-
   const writes = openWrites(store, { clock, random, sealer, admissions })
 
   function toEvent(event: StoreEvent): ResourceEvent {
@@ -167,45 +171,41 @@ export function openResources(
     ...(event.previous && { previous: withoutManagers(event.previous) }),
   })
 
+  function rangeOf(kind: Kind, { after, atRevision }: ScannedPart) {
+    return {
+      after: after && kindPrefix(kind) + after,
+      atRevision: atRevision === undefined ? undefined : parseRevision(atRevision),
+    }
+  }
+
   const untyped = {
     async get(kind: Kind, namespace: string, name: string) {
       return (await loadRecord(store, kind, namespace, name))?.object
     },
     async list(kind: Kind | 'all', namespace?: string) {
       const prefix = kind === 'all' ? registryPrefix : kindPrefix(kind, namespace)
-      const { entries, revision } = await store.list(prefix)
-      const present = entries.map((entry) => decodeRecord(entry).object)
-      const items = kind === 'all' ? present.map(withoutManagers) : present
+      const decode = (entry: StoreEntry) => decodeRecord(entry).object
+      const read = kind === 'all' ? (entry: StoreEntry) => withoutManagers(decode(entry)) : decode
+      const { items, revision } = await readAll(store, prefix, read)
       return {
         items:
           namespace === undefined ? items : items.filter(({ metadata }) => metadata.namespace === namespace),
         resourceVersion: String(revision),
       }
     },
-    async scan(
-      kind: Kind,
-      {
-        namespace,
-        atRevision,
-        after = '',
-        inParts = false,
-      }: { namespace?: string; atRevision?: string; after?: string; inParts?: boolean },
-    ) {
-      const prefix = kindPrefix(kind, namespace)
-      const { entries, revision } =
-        atRevision === undefined
-          ? await store.list(prefix)
-          : await past.listAt(prefix, parseRevision(atRevision))
-      if (inParts) past.keep(prefix, revision, entries)
-      const from = kindPrefix(kind)
-      const objects = entries
-        .filter(({ key }) => key > from + after)
-        .map((entry) => ({
-          position: entry.key.slice(from.length),
+    async *scan(kind: Kind, part: ScannedPart) {
+      const from = kindPrefix(kind).length
+      const pages = readPages(store, kindPrefix(kind, part.namespace), rangeOf(kind, part))
+      for await (const { entries, revision, more } of pages) {
+        const objects = entries.map((entry) => ({
+          position: entry.key.slice(from),
           read: () => decodeRecord(entry).object,
         }))
-      return { objects, resourceVersion: String(revision) }
+        yield { objects, resourceVersion: String(revision), more }
+      }
     },
+    count: (kind: Kind, part: ScannedPart) =>
+      store.count(kindPrefix(kind, part.namespace), rangeOf(kind, part)),
     ...writes,
     async *watch(
       kind: Kind | 'all',

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { Fault, isFault } from '#base/errors'
 import type { Changes } from './change-feed.ts'
 import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
+import { keyRange } from './key-range.ts'
 import { checkSchemaVersion, sqliteMigrations } from './migrations.ts'
 import {
   historyGap,
@@ -11,6 +12,7 @@ import {
   type StoreEvent,
   type StoreKey,
   type StoreOperation,
+  type StoreRange,
 } from './ports.ts'
 
 /** 'Tdwy': marks a file as ours, so that no other program's database is migrated by mistake. */
@@ -18,7 +20,7 @@ const applicationId = 0x54647779
 
 export type Request =
   | { readonly type: 'get'; readonly key: StoreKey }
-  | { readonly type: 'list'; readonly prefix: StoreKey }
+  | { readonly type: 'list' | 'count'; readonly prefix: StoreKey; readonly range: StoreRange }
   | { readonly type: 'changes'; readonly prefix: StoreKey; readonly afterRevision: number }
   | {
       readonly type: 'transaction'
@@ -33,7 +35,13 @@ export type Request =
 
 export type Reply =
   | { readonly type: 'entry'; readonly entry: StoreEntry | undefined }
-  | { readonly type: 'entries'; readonly entries: readonly StoreEntry[]; readonly revision: number }
+  | {
+      readonly type: 'entries'
+      readonly entries: readonly StoreEntry[]
+      readonly revision: number
+      readonly more: boolean
+    }
+  | { readonly type: 'counted'; readonly count: number }
   | { readonly type: 'changes'; readonly changes: Changes }
   | { readonly type: 'gone' }
   | { readonly type: 'committed'; readonly revision: number; readonly events: readonly StoreEvent[] }
@@ -54,9 +62,6 @@ interface Row {
   readonly modRevision: number
   readonly createRevision: number
 }
-
-/** Every key with a prefix is below the prefix followed by the last code point. */
-const prefixEnd = (prefix: string) => `${prefix}\u{10ffff}`
 
 function describeFailure(path: string, error: unknown): Fault {
   if (isFault(error)) return error
@@ -139,9 +144,12 @@ export function openSqliteDatabase({
 
   const columns = 'key, value, mod_revision AS modRevision, create_revision AS createRevision'
   const selectOne = database.prepare(`SELECT ${columns} FROM entries WHERE key = ?`)
-  const selectRange = database.prepare(
-    `SELECT ${columns} FROM entries WHERE key >= ? AND key < ? ORDER BY key`,
-  )
+  // As of a revision: what has not changed since, and what was there before the first change since.
+  const range = `SELECT ${columns} FROM entries WHERE key >= :from AND key < :to AND mod_revision <= :at
+    UNION ALL SELECT key, previous_value, previous_mod_revision, create_revision FROM changes
+    WHERE revision > :at AND key >= :from AND key < :to AND previous_mod_revision <= :at`
+  const selectRange = database.prepare(`${range} ORDER BY key LIMIT :limit`)
+  const countRange = database.prepare(`SELECT count(*) AS count FROM (${range})`)
   const upsert = database.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)')
   const remove = database.prepare('DELETE FROM entries WHERE key = ?')
   const insertChange = database.prepare('INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)')
@@ -222,23 +230,37 @@ export function openSqliteDatabase({
   }
 
   function changesAfter(prefix: StoreKey, afterRevision: number): Changes {
-    const end = prefixEnd(prefix)
-    const rows = selectChanges.all(afterRevision, prefix, end) as unknown as ChangeRow[]
+    const keys = keyRange(prefix)
+    const rows = selectChanges.all(afterRevision, ...keys) as unknown as ChangeRow[]
     const whole = wholeTransactions(rows, head)
     if (whole) return whole
     const { revision } = rows[0]!
-    const alone = selectRevision.all(revision, prefix, end) as unknown as ChangeRow[]
+    const alone = selectRevision.all(revision, ...keys) as unknown as ChangeRow[]
     return { events: alone.map(toEvent), revision }
+  }
+
+  function read({ type, prefix, range }: Extract<Request, { type: 'list' | 'count' }>): Reply {
+    const { after, limit, atRevision: at = head } = range
+    if (at < floor || at > head) return { type: 'gone' }
+    const [from, to] = keyRange(prefix, after)
+    if (type === 'count') {
+      const { count } = countRange.get({ from, to, at }) as { count: number }
+      return { type: 'counted', count }
+    }
+    // One beyond the limit shows that there are more; without a limit SQLite takes -1.
+    const rows = selectRange.all({ from, to, at, limit: (limit ?? -2) + 1 }) as unknown as Row[]
+    const more = limit !== undefined && rows.length > limit
+    const entries = rows.slice(0, limit).map((row) => ({ ...row }))
+    return { type: 'entries', entries, revision: at, more }
   }
 
   function answer(request: Request): Reply {
     switch (request.type) {
       case 'get':
         return { type: 'entry', entry: get(request.key) }
-      case 'list': {
-        const rows = selectRange.all(request.prefix, prefixEnd(request.prefix)) as unknown as Row[]
-        return { type: 'entries', entries: rows.map((row) => ({ ...row })), revision: head }
-      }
+      case 'list':
+      case 'count':
+        return read(request)
       case 'changes':
         if (request.afterRevision < floor) return { type: 'gone' }
         return { type: 'changes', changes: changesAfter(request.prefix, request.afterRevision) }

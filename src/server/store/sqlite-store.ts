@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Fault } from '#base/errors'
 import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
-import type { Store } from './ports.ts'
+import type { Store, StoreKey, StoreRange } from './ports.ts'
 import type { Reply, Request } from './sqlite-database.ts'
 import type { WorkerMessage, WorkerOptions } from './sqlite-worker.ts'
 
@@ -83,6 +83,12 @@ export async function openSqliteStore({
     })
   }
 
+  async function askRange(type: 'list' | 'count', prefix: StoreKey, range: StoreRange = {}): Promise<Reply> {
+    const reply = await ask({ type, prefix, range })
+    if (reply.type === 'gone') throw revisionGone(range.atRevision!)
+    return reply
+  }
+
   function flush(): void {
     if (inFlight.length > 0 || waiting.length === 0) return
     inFlight = waiting.splice(0, maxBatch)
@@ -123,9 +129,12 @@ export async function openSqliteStore({
     async get(key) {
       return expectReply(await ask({ type: 'get', key }), 'entry').entry
     },
-    async list(prefix) {
-      const { entries, revision } = expectReply(await ask({ type: 'list', prefix }), 'entries')
-      return { entries, revision }
+    async list(prefix, range) {
+      const { type: _, ...part } = expectReply(await askRange('list', prefix, range), 'entries')
+      return part
+    },
+    async count(prefix, range) {
+      return expectReply(await askRange('count', prefix, range), 'counted').count
     },
     async transaction(compares, operations) {
       const reply = await ask({ type: 'transaction', compares, operations })
