@@ -3,6 +3,8 @@
  * chunks of HTTP/1.1 and frames of HTTP/2 are the caller's, on both sides. Serves one body.
  */
 export interface BodyTransformer {
+  /** What is sent has the length of what came. */
+  readonly keepsLength: boolean
   /**
    * What can be sent now that `payload` has come, in order; `payload` is handed over and may be kept.
    * @throws Fault WIRE_MALFORMED, WIRE_TOO_LARGE, BUFFERS_EXHAUSTED: nothing more may be sent

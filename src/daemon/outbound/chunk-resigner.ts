@@ -68,6 +68,7 @@ export function openChunkResigner(
   }
 
   return {
+    keepsLength: true,
     write(payload) {
       parser.push(payload)
       return takeReady()

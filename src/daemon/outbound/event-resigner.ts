@@ -58,6 +58,7 @@ export function openEventResigner(
   }
 
   return {
+    keepsLength: false,
     write(payload) {
       const messages = parser.push(payload)
       settle()

@@ -19,6 +19,7 @@ import { openEventResigner } from './event-resigner.ts'
 import {
   credential,
   host,
+  listenTls,
   openBed,
   scopeOf,
   secretText,
@@ -26,6 +27,8 @@ import {
   tokenText,
   type Bed,
 } from './fixture.ts'
+import { openHttp2Client } from './http2-talk.ts'
+import { answering, openClient, request, response } from './talk.ts'
 
 const scope = { service: 'transcribe', region: 'us-east-1' }
 const nothing = Buffer.alloc(0)
@@ -255,4 +258,42 @@ test('the Transcribe client of the AWS SDK streams both ways with made-up keys',
   assert.deepEqual(results, ['heard'])
   assert.deepEqual(upstream.seen, [{ authorized: true, payloads: ['first', 'second', ''] }])
   client.destroy()
+})
+
+test('a stream whose length was announced leaves in chunks, as signatures make it longer', async () => {
+  await using bed = openBed()
+  const seen: string[] = []
+  const wire = answering(({ head, body }) => {
+    const valueOf = (name: string) => head.headers.find((field) => field.name === name)?.value
+    const framing = [valueOf('content-length'), valueOf('transfer-encoding')].join()
+    const payloads = verified(body, valueOf('authorization')!.split('Signature=')[1]!)
+    seen.push(`${framing}: ${payloads.map(String).join()}`)
+    return response()
+  })
+  await using upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), wire)
+  bed.plane.apply(scopeOf(upstream.port, { service: { signing: scope } }))
+  using client = await openClient(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+  for (const messages of [[], ['one'], ['one', 'two']]) {
+    const stream = Buffer.concat(messages.map((text) => enveloped(Buffer.from(text))))
+    const lines = [
+      'Content-Type: application/vnd.amazon.eventstream',
+      `Content-Length: ${stream.length}`,
+      'x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-EVENTS',
+    ]
+    const answer = await client.send(Buffer.concat([request('POST /', lines), stream]), 'POST')
+    assert.equal(answer?.head.status, 200)
+  }
+  assert.deepEqual(seen, [',chunked: ', ',chunked: one,', ',chunked: one,two,'])
+})
+
+test('over HTTP/2 an announced length is left out likewise', async () => {
+  await using bed = openBed()
+  await using upstream = await listenTranscribe(bed)
+  bed.plane.apply(scopeOf(upstream.port, { service: { signing: scope } }))
+  using client = await openHttp2Client(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+  const body = Buffer.concat(['one', 'two'].map(audio))
+  const head = { 'content-type': 'application/vnd.amazon.eventstream', 'content-length': body.length }
+  const { status } = await client.send({ ':method': 'POST', ...head }, body)
+  assert.equal(status, 200)
+  assert.deepEqual(upstream.seen, [{ authorized: true, payloads: ['one', 'two', ''] }])
 })

@@ -139,7 +139,7 @@ export class Exchange {
     }
   }
 
-  /** Chunks on the way in are chunks on the way out; a length is the same on both sides. */
+  /** Chunks on the way in are chunks on the way out, and so is what has not the length that was announced for it. */
   #takeTransformed(scanner: BodyScanner, transformer: BodyTransformer): Buffer {
     const { client, head } = this.#options
     const parts: Buffer[] = []
@@ -147,7 +147,8 @@ export class Exchange {
     client.take(consumed)
     if (scanner.done) parts.push(...transformer.end())
     const payload = Buffer.concat(parts)
-    return head.framing.kind === 'chunked' ? formatChunk(payload, { last: scanner.done }) : payload
+    const chunked = head.framing.kind === 'chunked' || !transformer.keepsLength
+    return chunked ? formatChunk(payload, { last: scanner.done }) : payload
   }
 
   async #relayHeads(): Promise<Outcome> {

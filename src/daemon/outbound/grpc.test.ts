@@ -218,3 +218,17 @@ test('a refusal reaches the client as a status that says why', async () => {
   })
   client.close()
 })
+
+test('a call whose body would have to be hashed is refused before it is waited for, with the ways out', async () => {
+  await using world = await openWorld()
+  const service = { signing: { service: 'execute-api', region: 'us-east-1' } }
+  world.bed.plane.apply(scopeOf(world.port, { service }))
+  const client = world.connect()
+  const call = client.makeBidiStreamRequest(words.talk.path, as, as)
+  const failed = Promise.withResolvers<ServiceError>()
+  call.on('error', failed.resolve)
+  const { code, details } = await failed.promise
+  assert.equal(code, status.UNIMPLEMENTED)
+  assert.match(details, /^tideway: a gRPC call may go on for ever, and execute-api verifies a hash of all/)
+  client.close()
+})

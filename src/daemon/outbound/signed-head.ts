@@ -54,14 +54,17 @@ export function signRequest(admitted: Admitted, credential: Credential, at: Epoc
   const { head, address, body } = admitted
   const { method, host = '' } = head
   const { added, removed, query, transformer } = authentication(admitted, credential, at)
+  const resized = head.framing.kind === 'length' && transformer?.keepsLength === false
   const headers: HeaderField[] = [{ name: 'Host', value: host }]
   for (const header of head.headers) {
     const { name } = header
     if (name === 'host' || removed.includes(name) || !passesHop(name, head.connection)) continue
     if (body && isReplaced(name)) continue
+    if (resized && name === 'content-length') continue
     headers.push(header)
   }
   if (body) headers.push({ name: 'Content-Length', value: String(body.length) })
+  if (resized) headers.push({ name: 'Transfer-Encoding', value: 'chunked' })
   headers.push(...added)
   const target = query === '' ? address.path : `${address.path}?${query}`
   return { method, target, headers, ...(transformer && { transformer }) }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Framing } from '#wire/http1'
 import { decidePayload, emptyPayloadHash, type PayloadDecision } from './index.ts'
+import type { NameValue } from './canonical.ts'
 
 const bufferLimit = 100
 const none: Framing = { kind: 'none' }
@@ -88,7 +89,30 @@ test('an event stream is signed message by message, whether the client signed it
   const scope = { service: 'bedrock', region: 'us-east-1' }
   const bare = { headers, query: '', framing: chunked }
   assert.deepEqual(decidePayload(bare, scope, { bufferLimit }), events)
-  assert.match(reasonOf(decide('transcribe', ofLength(5), hash)), /leave out Content-Length/)
+  assert.deepEqual(decide('transcribe', ofLength(5), hash), events)
+})
+
+test('a gRPC call of unknown length is not waited for where its body would have to be hashed', () => {
+  const decideGrpc = (
+    service: string,
+    framing: Framing,
+    type = 'application/grpc',
+    more: NameValue[] = [],
+  ) => {
+    const headers = [{ name: 'content-type', value: type }, ...more]
+    return decidePayload({ headers, query: '', framing }, { service, region: 'us-east-1' }, { bufferLimit })
+  }
+  for (const type of ['application/grpc', 'application/grpc+proto', 'application/grpc; charset=x']) {
+    assert.match(
+      reasonOf(decideGrpc('ssm', chunked, type)),
+      /ssm verifies a hash .* x-amz-content-sha256, or its Content-Length; .* vpc-lattice-svcs$/,
+    )
+  }
+  assert.equal(decideGrpc('vpc-lattice-svcs', chunked).mode, 'unsigned')
+  assert.equal(decideGrpc('ssm', ofLength(5)).mode, 'buffer')
+  const declared = { name: 'x-amz-content-sha256', value: declaredHash }
+  assert.equal(decideGrpc('ssm', chunked, 'application/grpc', [declared]).mode, 'declared-hash')
+  assert.equal(decideGrpc('ssm', chunked, 'application/grpc-web').mode, 'buffer', 'has one message')
 })
 
 test('a streaming mode that the service does not take is refused with the way out', () => {

@@ -61,7 +61,7 @@ export function decidePayload(
   const mayBeUnsigned = isS3(service) || neverVerified.has(service)
   if (declared.length > 1) return { mode: 'refuse', reason: 'repeated x-amz-content-sha256' }
   const value = declared[0] ?? impliedPayload(headers, query, service)
-  if (value?.startsWith('STREAMING-')) return streaming(value, framing, scope)
+  if (value?.startsWith('STREAMING-')) return streaming(value, scope)
   if (value !== undefined && value !== unsignedPayload) {
     return /^[0-9a-f]{64}$/.test(value)
       ? { mode: 'declared-hash', hash: value }
@@ -73,13 +73,21 @@ export function decidePayload(
   }
   if (framing.kind === 'length' && framing.bytes <= bufferLimit) return buffered(bufferLimit)
   if (mayBeUnsigned) return { mode: 'unsigned' }
-  return framing.kind === 'length'
-    ? { mode: 'refuse', reason: overLimit(bufferLimit) }
-    : buffered(bufferLimit)
+  if (framing.kind === 'length') return { mode: 'refuse', reason: overLimit(bufferLimit) }
+  return isGrpc(headers) ? { mode: 'refuse', reason: endlessGrpc(service) } : buffered(bufferLimit)
 }
 
 function declaredPayload(headers: readonly NameValue[]): string[] {
   return headers.filter(({ name }) => name === 'x-amz-content-sha256').map(({ value }) => value)
+}
+
+function contentTypeIs(headers: readonly NameValue[], pattern: RegExp): boolean {
+  return headers.some(({ name, value }) => name === 'content-type' && pattern.test(value))
+}
+
+/** The head does not tell a call with one message from one side of a conversation, whose end may wait for answers. */
+function isGrpc(headers: readonly NameValue[]): boolean {
+  return contentTypeIs(headers, /^application\/grpc(?![\w-])/i)
 }
 
 /**
@@ -91,13 +99,11 @@ function impliedPayload(headers: readonly NameValue[], query: string, service: s
     const presigned = presignedTerms(query)
     return presigned && (presigned.payloadHash ?? unsignedPayload)
   }
-  const events = headers.some(
-    ({ name, value }) => name === 'content-type' && /^application\/vnd\.amazon\.eventstream\b/i.test(value),
-  )
+  const events = contentTypeIs(headers, /^application\/vnd\.amazon\.eventstream\b/i)
   return events ? 'STREAMING-AWS4-HMAC-SHA256-EVENTS' : undefined
 }
 
-function streaming(value: string, framing: Framing, { service, regionSet }: SigningScope): PayloadDecision {
+function streaming(value: string, { service, regionSet }: SigningScope): PayloadDecision {
   const refuse = (reason: string): PayloadDecision => ({ mode: 'refuse', reason })
   if (!isStreamingMode(value)) return refuse(`the payload mode ${value.slice(0, 64)} is not known`)
   const parts = streamingModes[value]
@@ -108,9 +114,6 @@ function streaming(value: string, framing: Framing, { service, regionSet }: Sign
   if (parts !== 'as-is' && !value.includes(signature)) {
     return refuse(`the payload mode ${value} does not go with the signature of this endpoint: ${waysOut}`)
   }
-  if (parts === 'events' && framing.kind === 'length') {
-    return refuse('an event stream of known length cannot be signed: leave out Content-Length')
-  }
   return { mode: 'streaming', hash: value, parts }
 }
 
@@ -118,6 +121,14 @@ const waysOut = 'declare the SHA-256 of the body in x-amz-content-sha256, or non
 
 function buffered(limit: number): PayloadDecision {
   return { mode: 'buffer', limit, overflow: overLimit(limit) }
+}
+
+function endlessGrpc(service: string): string {
+  return (
+    `a gRPC call may go on for ever, and ${service} verifies a hash of all of its body: ` +
+    'declare its SHA-256 in x-amz-content-sha256, or its Content-Length; VPC Lattice, which verifies no body, ' +
+    'has spec.signing.service: vpc-lattice-svcs'
+  )
 }
 
 function overLimit(bufferLimit: number): string {
