@@ -19,9 +19,6 @@ import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
 import { relayWebSocket, switchHeaders } from './websocket.ts'
 
-/** Other workers may have said otherwise in between. */
-const reachedMs = 5_000
-
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
 /** RFC 9110 section 9.2.2, less TRACE. */
@@ -45,8 +42,6 @@ export class Session implements Served {
   #exchange: Exchange | undefined
   #head: RequestHead | undefined
   #cutReason: string | undefined
-  /** Monotonic time until which it need not be said again that upstream was reached. */
-  #reachedUntil = -Infinity
 
   /** `protocol` is what the client speaks: where upstream speaks it too, it is spoken all the way. */
   constructor(plane: Plane, client: Link, bearer: Bearer, protocol: Protocol) {
@@ -153,12 +148,9 @@ export class Session implements Served {
     )
   }
 
-  /** A kept connection, too, says that all is well; not with every request, as that is heard by all. */
+  /** A kept connection, too, says that all is well. */
   #reached(upstream: Upstream, { service }: Grant): Upstream {
-    const { clock, conditions } = this.#plane
-    const now = clock.monotonic()
-    if (upstream.reused && now < this.#reachedUntil) return upstream
-    this.#reachedUntil = now + reachedMs
+    const { conditions } = this.#plane
     const subject = `service/${service.name}`
     conditions.clear(subject, 'UpstreamVerified')
     conditions.clear(subject, 'UpstreamReachable')
