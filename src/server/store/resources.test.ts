@@ -107,6 +107,18 @@ test('metadata that only the server sets cannot be set by a writer', async () =>
   assert.equal(metadata.generation, 1)
 })
 
+test('what is to be created has no resourceVersion, applied or not', async () => {
+  const resources = open()
+  const expected = {
+    code: 'RESOURCE_INVALID',
+    message:
+      /metadata\.resourceVersion: Forbidden: resourceVersion should not be set on objects to be created/,
+  }
+  const draft = service('a', 'x', { resourceVersion: '7' })
+  await assert.rejects(resources.create(draft), expected)
+  await assert.rejects(resources.apply(draft), expected)
+})
+
 test('concurrent writers of a status all get through; of one resourceVersion one does', async () => {
   const resources = open()
   const { metadata } = await resources.create(service('a'))

@@ -185,6 +185,15 @@ export function openWrites(
     }
     const namespace = namespaceOf(valid)
     const { name } = valid.metadata
+    if (input.metadata.resourceVersion !== undefined) {
+      throw invalidResource(subjectOf(definition, name), [
+        {
+          reason: 'FieldValueForbidden',
+          field: 'metadata.resourceVersion',
+          message: 'Forbidden: resourceVersion should not be set on objects to be created',
+        },
+      ])
+    }
     const place = namespace === '' ? undefined : await load('Namespace', '', namespace)
     if (place && isBeingDeleted(place.object)) throw namespaceTerminating(valid.kind, name, namespace)
     const uid = formatUuid(random(16))
