@@ -17,12 +17,33 @@ export interface DesiredStatus<K extends Kind = Kind> {
   readonly own?: Readonly<Record<string, unknown>>
 }
 
-/** The status of `object` after `desired`: times move only where something changed. */
+const goodStates: ReadonlySet<string> = new Set(['OK', 'AVAILABLE', 'Available'])
+
+/**
+ * The state for tools that know nothing of our kinds: `Ready` where all is well, and `Stalled` where nothing changes
+ * unless somebody acts (kstatus, by which GitOps controllers judge).
+ */
+function standardConditions({ state, message, conditions }: DesiredStatus): Judgement[] {
+  const ready: Judgement = {
+    type: 'Ready',
+    status: goodStates.has(state) ? 'True' : 'False',
+    reason: state,
+    message,
+  }
+  const stalled: Judgement = { type: 'Stalled', status: 'True', reason: state, message }
+  return [
+    ...(conditions.some(({ type }) => type === 'Ready') ? [] : [ready]),
+    ...(state === 'FAILED' ? [stalled] : []),
+  ]
+}
+
+/** The status of `object` after `desired`, with the standard conditions: times move only where something changed. */
 export function nextStatus<K extends Kind>(
   object: ResourceOf<K>,
-  { state, message, conditions, own = {} }: DesiredStatus<K>,
+  desired: DesiredStatus<K>,
   at: EpochMs,
 ): StatusOf<K> {
+  const { state, message, conditions, own = {} } = desired
   const before = ((object as { status?: unknown }).status ?? {}) as CommonStatus
   const observedGeneration = object.metadata.generation
   const unchanged = (before.state as unknown) === state && before.message === message
@@ -33,7 +54,7 @@ export function nextStatus<K extends Kind>(
     message,
     updateAt: (unchanged && before.updateAt) || formatTime(at),
     observedGeneration,
-    conditions: conditions.map((judgement) => {
+    conditions: [...conditions, ...standardConditions(desired)].map((judgement) => {
       const known = before.conditions?.filter(({ type }) => type === judgement.type)
       return withCondition(known, { ...judgement, observedGeneration }, at)[0]!
     }),
