@@ -11,6 +11,8 @@ import { judge } from '../watches/judgement.ts'
 
 const namespace = 'watched'
 const millisecondsBetweenChanges = 250
+/** An informer that has not seen the end by then has missed it. */
+const settleMs = 120_000
 
 export interface Watched extends AsyncDisposable {
   /** Changes written so far. */
@@ -60,7 +62,7 @@ export async function openWatched(world: World, onBroken: (what: string) => void
       const found: string[] = []
       for (const [history, follower] of pairs) {
         await history.end()
-        await follower.ended
+        await Promise.race([follower.ended, delay(settleMs, undefined, { ref: false })])
         found.push(
           ...judge(history, follower.seen).map((what) => `informer of ${history.target.kind}: ${what}`),
         )

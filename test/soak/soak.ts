@@ -11,6 +11,7 @@ import { heldConnections } from './connections.ts'
 import { startCrowd } from './crowd.ts'
 import { deedsOn, type Deed } from './deeds.ts'
 import { Disturbances } from './disturbances.ts'
+import { openWatched } from './informers.ts'
 import { openJournal, type Journal } from './journal.ts'
 import { Outcomes } from './outcomes.ts'
 import { bound, openStage, type Stage } from './stage.ts'
@@ -85,6 +86,7 @@ async function runOn(
   const probeOf = async () => probes.use(await world.startWorkload({ uid: bound.get('alpha')! }))
   // One for each list of deeds.
   const lists = [await probeOf(), await probeOf()]
+  const watched = (tally.watched = probes.use(await openWatched(world, onBroken)))
   const { toDaemon, around } = deedsOn(stage, random)
 
   /** Traffic and deeds for a while, then none, until nothing is under way. */
@@ -162,6 +164,7 @@ async function runOn(
   const atEnd = await phase('calm', seconds * (1 - stormShare), [[], lasting])
   tally.atRest = [afterStorm, atEnd]
   grownDescriptors(afterStorm, atEnd).forEach(onBroken)
+  ;(await watched.finish()).forEach(onBroken)
 }
 
 /** Stops the daemon and takes it out of the kernel: neither leaves anything. */

@@ -1,5 +1,6 @@
 // What is printed: a line now and then, and a table at the end.
 import type { Books } from './books.ts'
+import type { Watched } from './informers.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Done } from './storm.ts'
 import type { Sample, Trends } from './vitals.ts'
@@ -8,6 +9,7 @@ import type { Sample, Trends } from './vitals.ts'
 export class Tally {
   outcomes: Outcomes | undefined
   books: Books | undefined
+  watched: Watched | undefined
   vitals: readonly Sample[] = []
   /** Of the last phase, without its beginning. */
   trends: Trends | undefined
@@ -70,7 +72,7 @@ function printFlatness({ trends, atRest }: Tally): void {
 }
 
 export function printSummary(tally: Tally): void {
-  const { outcomes, books, deeds, workloadsKilled, stalls } = tally
+  const { outcomes, books, watched, deeds, workloadsKilled, stalls } = tally
   printTable(
     'Requests, and what came of them',
     [...(outcomes?.counts ?? [])].map(([kind, counts]) => [
@@ -94,5 +96,6 @@ export function printSummary(tally: Tally): void {
     ['answered, and not seen and recorded once each', String(books?.unequal().length)],
     ['end records', String(books?.ends)],
   ])
+  printTable('Informers', [['changes written, and seen once each', String(watched?.changes)]])
   printFlatness(tally)
 }
