@@ -86,27 +86,51 @@ export type Applied =
  */
 export function applied(
   managers: readonly Manager[],
-  { live, config, by, at, force }: { live: unknown; config: unknown; by: string; at: string; force: boolean },
+  {
+    live,
+    config,
+    by,
+    at,
+    force,
+    lastApplied,
+  }: {
+    live: unknown
+    config: unknown
+    by: string
+    at: string
+    force: boolean
+    /** A configuration that the same program applied from the client: its fields are no conflicts. */
+    lastApplied?: unknown
+  },
   structure: Structure,
   subresource?: string,
 ): Applied {
   const id: ManagerId = { name: by, operation: 'Apply', ...(subresource !== undefined && { subresource }) }
   const last = managers.find((manager) => isSameManager(manager, id))
   const others = managers.filter((manager) => manager !== last)
-  const fields = difference(fieldsIn(config, structure), unowned)
-  const own: Manager = { ...id, fields, time: at }
+  const said = fieldsIn(config, structure)
+  const own: Manager = { ...id, fields: difference(said, unowned), time: at }
   const merged = merge(live, config, structure)
-  const object = last ? pruned(merged, last.fields, [...others, own], structure) : merged
+  // What names the object is nobody's own, and stays all the same when nothing else of its metadata does.
+  const object = last ? pruned(merged, last.fields, [...others, { ...own, fields: said }], structure) : merged
 
   const { added, modified, removed } = compare(live, object, structure)
   const changed = union(added, modified)
+  const contested = difference(changed, heldBy(lastApplied, live, structure))
   const conflicts = others.flatMap((manager) =>
-    pathsOf(intersection(manager.fields, changed)).map((path) => ({ manager, path })),
+    pathsOf(intersection(manager.fields, contested)).map((path) => ({ manager, path })),
   )
   if (!force && conflicts.length > 0) return { ok: false, conflicts }
   const lost = union(changed, removed)
   const kept = others.map((manager) => ({ ...manager, fields: difference(manager.fields, lost) }))
   return { ok: true, object, managers: [...kept, own].filter((manager) => !isEmpty(manager.fields)) }
+}
+
+/** The fields of a configuration that are as it set them (fieldmanager/lastappliedmanager.go). */
+function heldBy(config: unknown, live: unknown, structure: Structure): FieldSet {
+  if (config === undefined) return noFields
+  const { added, modified, removed } = compare(config, live, structure)
+  return difference(fieldsIn(config, structure), union(union(added, modified), removed))
 }
 
 /** `merged` without what the manager applied last time and, now, neither it nor anybody else owns. */

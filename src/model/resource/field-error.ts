@@ -8,6 +8,7 @@ export interface FieldError {
     | 'FieldValueNotSupported'
     | 'FieldValueForbidden'
     | 'FieldValueUnknown'
+    | 'FieldValueDuplicate'
   /** Path such as `spec.selectors[0]`. */
   readonly field: string
   readonly message: string
@@ -44,6 +45,12 @@ export const notSupported = (field: string, value: unknown, allowed: readonly un
   message: `Unsupported value: ${JSON.stringify(value)?.slice(0, 200)}: supported values: ${allowed
     .map((item) => JSON.stringify(item))
     .join(', ')}`,
+})
+
+export const duplicate = (field: string, value: unknown): FieldError => ({
+  reason: 'FieldValueDuplicate',
+  field,
+  message: `Duplicate value: ${JSON.stringify(value)?.slice(0, 200)}`,
 })
 
 export const unknownField = (field: string, detail?: string): FieldError => ({

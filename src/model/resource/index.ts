@@ -26,6 +26,7 @@ export {
   type OIDCClient,
   type OidcTrust,
 } from './identity-provider.ts'
+export { duplicateItems } from './list-keys.ts'
 export type { Event } from './event.ts'
 export type { Namespace } from './namespace.ts'
 export {

@@ -11,6 +11,7 @@ import {
   type FieldError,
 } from './field-error.ts'
 import type { Draft, KindDefinition } from './kind.ts'
+import { duplicateItems } from './list-keys.ts'
 import { checkMeta, type DraftMeta } from './object-meta.ts'
 import { kindNamed, type Kind, type Resource } from './registry.ts'
 
@@ -154,7 +155,11 @@ export function parseResource(input: unknown): Parsed {
   const errors = schemaErrors(definition.schema, value)
   if (errors.length > 0) return { ok: false, subject, errors }
   const draft = value as ResourceDraft
-  const ruleErrors = [...checkMeta(draft.metadata, definition), ...definition.check(draft as never)]
+  const ruleErrors = [
+    ...duplicateItems(draft, definition.schema),
+    ...checkMeta(draft.metadata, definition),
+    ...definition.check(draft as never),
+  ]
   if (ruleErrors.length > 0) return { ok: false, subject, errors: ruleErrors }
   return { ok: true, draft, definition }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { auth, core, service, token, value } from './test-objects.ts'
 import { openTestServer, type Answer, type TestServer } from './test-server.ts'
 
@@ -183,6 +183,99 @@ test('applied configurations own what they say, conflict over it, and remove wha
   assert.deepEqual(json(less).spec.labels, { app: 'y' })
   const again = await applyAs(server, 'one', config({ labels: {} }))
   assert.equal(json(again).metadata.resourceVersion, json(less).metadata.resourceVersion)
+})
+
+test('the last label that a configuration gave goes with it, and the object keeps its name', async () => {
+  await using server = await openTestServer()
+  const labels = { a: 'b' }
+  assert.equal((await applyAs(server, 'one', config({ labels: {} }, { labels }))).status, 201)
+  const less = await applyAs(server, 'one', config({ labels: {} }))
+  assert.equal(less.status, 200, less.body)
+  assert.equal(json(less).metadata.labels, undefined)
+  assert.equal(json(less).metadata.name, 'aws')
+})
+
+test('a list whose items have keys is refused with one of them twice, in every way of writing', async () => {
+  await using server = await openTestServer()
+  const owner = { apiVersion: 'v1', kind: 'Secret', name: 'a', uid: 'u' }
+  const twice = config({ labels: {} }, { ownerReferences: [owner, { ...owner, name: 'b' }] })
+  const created = await server.ask('POST', services, { body: twice })
+  const applied = await applyAs(server, 'one', twice)
+  await server.client.create(service())
+  const patched = await patch(server, 'merge', path, {
+    metadata: { finalizers: ['x.example/a', 'x.example/a'] },
+  })
+  for (const [answer, field, value] of [
+    [created, 'metadata.ownerReferences[1]', { uid: 'u' }],
+    [applied, 'metadata.ownerReferences[1]', { uid: 'u' }],
+    [patched, 'metadata.finalizers[1]', 'x.example/a'],
+  ] as const) {
+    assert.equal(answer.status, 422, answer.body)
+    assert.deepEqual(json(answer).details.causes, [
+      { reason: 'FieldValueDuplicate', field, message: `Duplicate value: ${JSON.stringify(value)}` },
+    ])
+  }
+})
+
+describe('whoever applied from the client goes on to apply in the server', () => {
+  const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+  const labelled = (labels: object) => config({ labels })
+
+  async function appliedFromClient(server: TestServer) {
+    const annotations = { [annotation]: JSON.stringify(labelled({ app: 'x' })) }
+    const query = '?fieldManager=kubectl-client-side-apply'
+    const created = await server.ask('POST', `${services}${query}`, {
+      body: config({ labels: { app: 'x' } }, { annotations }),
+    })
+    assert.equal(created.status, 201, created.body)
+  }
+
+  test('with an older kubectl: what it set is no conflict, and it can go back', async () => {
+    await using server = await openTestServer()
+    await appliedFromClient(server)
+    const other = await applyAs(server, 'gitops', labelled({ app: 'y' }))
+    assert.equal(other.status, 409)
+    const applied = await applyAs(server, 'kubectl', labelled({ app: 'y' }))
+    assert.equal(applied.status, 200, applied.body)
+    assert.deepEqual(json(applied).spec.labels, { app: 'y' })
+    const noted = JSON.parse(json(applied).metadata.annotations[annotation])
+    assert.deepEqual(noted.spec, { labels: { app: 'y' } })
+  })
+
+  test('what somebody else has changed since then is a conflict', async () => {
+    await using server = await openTestServer()
+    await appliedFromClient(server)
+    const changed = await patch(server, 'merge', `${path}?fieldManager=editor`, {
+      spec: { labels: { app: 'z' } },
+    })
+    assert.equal(changed.status, 200)
+    const refused = await applyAs(server, 'kubectl', labelled({ app: 'y' }))
+    assert.equal(refused.status, 409)
+    assert.match(json(refused).message, /conflict with "editor"/)
+  })
+
+  test('with a newer kubectl, which moves its own fields to the manager that applies', async () => {
+    await using server = await openTestServer()
+    await appliedFromClient(server)
+    const { metadata } = json(await server.ask('GET', path))
+    const [entry] = metadata.managedFields
+    const moved = await patch(server, 'json', path, [
+      {
+        op: 'replace',
+        path: '/metadata/managedFields',
+        value: [{ ...entry, manager: 'kubectl', operation: 'Apply' }],
+      },
+      { op: 'replace', path: '/metadata/resourceVersion', value: metadata.resourceVersion },
+    ])
+    assert.equal(moved.status, 200, moved.body)
+    const applied = await applyAs(server, 'kubectl', labelled({ tier: 'a' }))
+    assert.equal(applied.status, 200, applied.body)
+    assert.deepEqual(json(applied).spec.labels, { tier: 'a' })
+    assert.deepEqual(
+      json(applied).metadata.managedFields.map(({ manager }: { manager: string }) => manager),
+      ['kubectl'],
+    )
+  })
 })
 
 test('a configuration may be YAML; one that is no object, has managers or comes from nobody is refused', async () => {

@@ -9,7 +9,15 @@ import {
   type Manager,
   type Structure,
 } from '#model/managed-fields'
-import { definitionOf, type Kind, type Resource } from '#model/resource'
+import {
+  definitionOf,
+  duplicateItems,
+  invalidResource,
+  subjectOf,
+  type Kind,
+  type Resource,
+  type ResourceDraft,
+} from '#model/resource'
 
 /** Whose the fields are that a write changes. */
 export interface Writer {
@@ -53,18 +61,18 @@ export function managersAfter(
 
 /**
  * Applies a configuration to a stored object, or to none.
- * @throws Fault RESOURCE_CONFLICT with its field conflicts when others own what it changes, unless `force`
+ * @throws Fault RESOURCE_CONFLICT with its field conflicts when others own what it changes, unless `force`;
+ *   RESOURCE_INVALID for a list with an item twice, which merging would hide
  */
 export function applyConfiguration(
-  {
-    before,
-    live,
-    config,
-  }: { before: Resource | undefined; live: object; config: { kind: Kind; apiVersion: string } },
+  { before, live, config }: { before: Resource | undefined; live: object; config: ResourceDraft },
   { manager, subresource, at }: Writer,
   force: boolean,
 ): { object: unknown; managers: readonly Manager[] } {
   const { kind, apiVersion } = config
+  const definition = definitionOf(kind)
+  const duplicates = duplicateItems(config, definition.schema)
+  if (duplicates.length > 0) throw invalidResource(subjectOf(definition, config.metadata.name), duplicates)
   const structure = structureOfKind(kind)
   const known = managersOf(before)
   // What was written when nobody kept count belongs to somebody all the same.
@@ -75,8 +83,9 @@ export function applyConfiguration(
   const wish = { live, config, by: manager, at, force, lastApplied }
   const result = applied(managers, wish, structure, subresource)
   if (!result.ok) throw applyConflict(result.conflicts, apiVersion)
-  if (lastApplied === undefined || subresource) return result
-  return { ...result, object: withLastApplied(result.object as Resource, config) }
+  const object = result.object as Resource
+  if (manager !== upgrading || lastAppliedTo(object) === undefined) return result
+  return { ...result, object: withLastApplied(object, config) }
 }
 
 // Kubernetes lets this manager alone go from applying in the client to applying in the server; whoever does not
