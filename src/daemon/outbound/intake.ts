@@ -17,6 +17,9 @@ import { queryOf, type Route } from './route.ts'
 import { Session } from './session.ts'
 import { splice } from './splice.ts'
 
+/** Ends a wait: an abort without a reason makes an error with its stack, here for every connection. */
+const spoken = new Error('the client has spoken')
+
 /** One accepted connection, from accept to close. */
 export interface Connection {
   readonly socket: Socket
@@ -114,7 +117,7 @@ export class Intake {
       () => undefined,
     )
     const early = await Promise.race([peeked, silence])
-    wakeUp.abort()
+    wakeUp.abort(spoken)
     if (early || isPartial) return { opening: early ?? (await peeked) }
     const upstream = await this.#dial(origin).catch(() => undefined)
     if (!upstream) return { opening: await peeked }
