@@ -39,4 +39,7 @@ const isCount = Number.isInteger(processes) && processes > 0
 if (!(minutes > 0) || !isCount || !(requestsPerSecond > 0) || !Number.isInteger(seed)) {
   refuse('minutes and requests are above 0, processes a whole number above 0, seed a whole number')
 }
+console.log(
+  `${minutes} minutes, ${processes} processes, ${requestsPerSecond} requests a second and bursts, seed ${seed}`,
+)
 process.exitCode = (await soak({ minutes, processes, requestsPerSecond, seed })) ? 0 : 1

@@ -10,6 +10,8 @@ import type { Disturbances } from './disturbances.ts'
 
 /** The longest until requests are signed again, on a machine with much else to do. */
 const recoverySeconds = 120
+/** Of all probes, so that no two requests have one path. */
+let asked = 0
 
 export interface Done {
   readonly what: string
@@ -41,7 +43,7 @@ export async function rage({
 }): Promise<void> {
   const weighted = deeds.flatMap((deed) => Array.from({ length: deed.weight }, () => deed))
   const probed = async () => {
-    const path = agentPath('alpha', `probe-${systemClock.now()}`)
+    const path = agentPath('alpha', `probe-${(asked += 1)}`)
     return (await probe.ask(agentHost, path)).status === 200
   }
   while (!signal.aborted && deeds.length > 0) {
