@@ -83,6 +83,14 @@ export const builtInRoles: Readonly<Record<string, { description: string; rules:
       on(auth, ['verifiers'], read),
     ],
   },
+  'system:auth-delegator': {
+    description:
+      'For servers that let this one judge tokens and rights: asks whose a token is and who may what.',
+    rules: [
+      on('authentication.k8s.io', ['tokenreviews'], ['create']),
+      on('authorization.k8s.io', ['subjectaccessreviews'], ['create']),
+    ],
+  },
   'system:basic-user': {
     description: 'Asks who one is and what one may do.',
     rules: [

@@ -1,5 +1,13 @@
 import type { ResourceRequest, User } from './attributes.ts'
-import { isAllowed, mastersGroup, roleRules, rulesFor, type AccessPolicy, type RoleRef } from './policy.ts'
+import {
+  everything,
+  isAllowed,
+  mastersGroup,
+  roleRules,
+  rulesFor,
+  type AccessPolicy,
+  type RoleRef,
+} from './policy.ts'
 import { formatRule, uncoveredRules, type PolicyRule } from './rules.ts'
 
 export const rbacGroup = 'rbac.authorization.k8s.io'
@@ -43,6 +51,12 @@ export function roleEscalation(
     return undefined
   const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
   return missing.length === 0 ? undefined : refusal(user, missing)
+}
+
+/** Why a user may not write a role that gathers the rules of others: those to come are not known. */
+export function aggregationEscalation(policy: AccessPolicy, user: User): string | undefined {
+  if (uncoveredRules(rulesFor(policy, user, ''), everything).length === 0) return undefined
+  return 'must have cluster-admin privileges to use an aggregationRule'
 }
 
 /** Why a user may not bind anyone to this role. `namespace` '': a ClusterRoleBinding. */

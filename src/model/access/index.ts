@@ -3,6 +3,7 @@
  * bindings, and the roles that every server has. Pure: it neither finds out who a user is nor where roles are kept
  * (`#server/access`).
  */
+export { aggregatedRules, type LabelSelector } from './aggregation.ts'
 export {
   accessRequest,
   forbiddenMessage,
@@ -15,7 +16,7 @@ export {
 } from './attributes.ts'
 export { userFromClaims, type ClaimedUser, type ClaimMapping } from './claims.ts'
 export { builtInBindings, builtInRoles } from './built-in-roles.ts'
-export { bindingEscalation, rbacGroup, roleEscalation } from './escalation.ts'
+export { aggregationEscalation, bindingEscalation, rbacGroup, roleEscalation } from './escalation.ts'
 export {
   authenticatedGroup,
   isAllowed,

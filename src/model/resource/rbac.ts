@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import { at, forbidden, notSupported, required, type FieldError } from './field-error.ts'
 import { ageColumn, type KindDefinition } from './kind.ts'
 import { objectMeta, type ClusterObjectMeta, type ObjectMeta } from './object-meta.ts'
-import { choice, closed, list, text } from './schema.ts'
+import { choice, closed, list, stringMap, text } from './schema.ts'
 
 const group = 'rbac.authorization.k8s.io'
 const version = 'v1'
@@ -39,6 +39,35 @@ const rule = closed(
 )
 
 const rules = list(rule, 'What is allowed; all of it adds up.')
+
+const labelSelector = closed(
+  {
+    matchLabels: Type.Optional(stringMap('Labels with these values.')),
+    matchExpressions: Type.Optional(
+      list(
+        closed(
+          {
+            key: text('A label.'),
+            operator: choice(['In', 'NotIn', 'Exists', 'DoesNotExist'], 'What must hold of its value.'),
+            values: Type.Optional(list(word('A value.'), 'Values; for In and NotIn.')),
+          },
+          'What must hold of one label.',
+        ),
+        'What must hold of labels.',
+      ),
+    ),
+  },
+  'ClusterRoles of which all of this holds.',
+)
+
+const aggregationRule = closed(
+  {
+    clusterRoleSelectors: list(labelSelector, 'Whose rules are gathered: any of these selects.', {
+      minItems: 1,
+    }),
+  },
+  'Makes the rules those of other ClusterRoles; what is written there is replaced.',
+)
 
 const subject = closed(
   {
@@ -99,6 +128,7 @@ export interface Role extends Stored<'Role', ObjectMeta> {
   rules?: PolicyRule[]
 }
 export interface ClusterRole extends Stored<'ClusterRole', ClusterObjectMeta> {
+  aggregationRule?: Static<typeof aggregationRule>
   rules?: PolicyRule[]
 }
 export interface RoleBinding extends Stored<'RoleBinding', ObjectMeta> {
@@ -195,7 +225,11 @@ export const clusterRole = {
   plural: 'clusterroles',
   singular: 'clusterrole',
   description: clusterRoleText,
-  schema: objectOf('ClusterRole', { rules: Type.Optional(rules) }, clusterRoleText),
+  schema: objectOf(
+    'ClusterRole',
+    { rules: Type.Optional(rules), aggregationRule: Type.Optional(aggregationRule) },
+    clusterRoleText,
+  ),
   columns: roleColumns,
   check: ({ rules }: ClusterRole) => checkRules(rules, false),
 } as const satisfies KindDefinition<'ClusterRole'>

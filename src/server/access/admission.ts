@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '#base/errors'
 import {
+  aggregationEscalation,
   bindingEscalation,
   forbiddenMessage,
   isAllowed,
@@ -47,11 +48,13 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
           refuse(object, 'roleRef', 'cannot change roleRef')
       }
       const { name, namespace = '' } = object.metadata
+      const gathers = [object, previous].some((role) => role?.kind === 'ClusterRole' && role.aggregationRule)
       const why =
         actor &&
-        ('roleRef' in object
-          ? bindingEscalation(policyView(cacheOf()), actor, { namespace, roleRef: object.roleRef })
-          : roleEscalation(policyView(cacheOf()), actor, { namespace, name, rules: object.rules ?? [] }))
+        ((gathers ? aggregationEscalation(policyView(cacheOf()), actor) : undefined) ??
+          ('roleRef' in object
+            ? bindingEscalation(policyView(cacheOf()), actor, { namespace, roleRef: object.roleRef })
+            : roleEscalation(policyView(cacheOf()), actor, { namespace, name, rules: object.rules ?? [] })))
       if (why !== undefined) {
         const message = `${definitionOf(object.kind).plural}.${rbacGroup} ${JSON.stringify(name)} is forbidden: ${why}`
         throw new Fault('API_FORBIDDEN', message, { publicText: message })

@@ -10,6 +10,7 @@ import { openIdTokens } from './id-tokens.ts'
 import { loginRoute } from './login-route.ts'
 import { policyView } from './policy-view.ts'
 import type { Access } from './ports.ts'
+import { openRoleAggregation } from './role-aggregation.ts'
 import { openProviderStatus } from './provider-status.ts'
 import { accessRoutes } from './routes.ts'
 import { openServiceAccountTokens } from './service-account-tokens.ts'
@@ -18,7 +19,7 @@ import { openServiceAccountTokens } from './service-account-tokens.ts'
 export interface AccessControl extends Disposable {
   readonly access: Access
   readonly plugins: readonly FastifyPluginAsync[]
-  /** Keeps the states of identity providers true. */
+  /** Keeps the states of identity providers true, and roles that gather others up to date. */
   run(options: { signal: AbortSignal }): Promise<void>
 }
 
@@ -45,10 +46,13 @@ export async function openAccessControl({
   const authenticators = [adminTokens(store), tokens, idTokens]
   const access = openAccess({ authenticators, policy, cache, clock, log })
   const status = openProviderStatus({ idTokens, cache, resources, clock, log })
+  const aggregation = openRoleAggregation({ cache, resources, log })
   return {
     access,
-    plugins: [accessRoutes({ policy, resources, tokens, audit, clock }), loginRoute(cache)],
-    run: (options) => status.run(options),
+    plugins: [accessRoutes({ policy, access, resources, tokens, audit, clock }), loginRoute(cache)],
+    async run(options) {
+      await Promise.all([status.run(options), aggregation.run(options)])
+    },
     [Symbol.dispose]: () => access[Symbol.dispose](),
   }
 }

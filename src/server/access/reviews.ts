@@ -30,6 +30,9 @@ const asked = {
 
 const accessReview = Type.Object({ spec: Type.Object({ ...asked, user: text, uid: text, groups: texts }) })
 const rulesReview = Type.Object({ spec: Type.Object({ namespace: text }) })
+const tokenReview = Type.Object({
+  spec: Type.Object({ token: Type.String({ maxLength: 65_536 }), audiences: texts }),
+})
 const tokenRequest = Type.Object({
   spec: Type.Optional(
     Type.Object({
@@ -53,6 +56,7 @@ const invalid = (kind: string, field: string, message: string) =>
 
 export const readAccessReview = reader('SubjectAccessReview', accessReview)
 export const readRulesReview = reader('SelfSubjectRulesReview', rulesReview)
+export const readTokenReview = reader('TokenReview', tokenReview)
 export const readTokenRequest = reader('TokenRequest', tokenRequest)
 export { invalid }
 

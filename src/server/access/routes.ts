@@ -1,11 +1,11 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import type { AccessPolicy, User } from '#model/access'
 import { formatSeconds, formatTime } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { Resources } from '#server/store'
-import type { Principal } from './ports.ts'
+import type { Access, Principal } from './ports.ts'
 import { auditedActor } from './principal.ts'
 import {
   accessStatus,
@@ -13,6 +13,7 @@ import {
   readAccessReview,
   readRulesReview,
   readTokenRequest,
+  readTokenReview,
   requestOf,
   rulesStatus,
 } from './reviews.ts'
@@ -28,12 +29,14 @@ const askerOf = (request: FastifyRequest): Principal => (request as PrincipalReq
 /** Questions about rights (`kubectl auth can-i`, `auth whoami`) and tokens of service accounts. */
 export function accessRoutes({
   policy,
+  access,
   resources,
   tokens,
   audit,
   clock,
 }: {
   policy: AccessPolicy
+  access: Pick<Access, 'authenticate'>
   resources: Pick<Resources, 'get'>
   tokens: ServiceAccountTokens
   audit: Pick<AuditTrail, 'change'>
@@ -41,6 +44,21 @@ export function accessRoutes({
 }): FastifyPluginAsync {
   function answer(reply: FastifyReply, apiVersion: string, kind: string, rest: object) {
     return reply.code(201).send({ apiVersion, kind, metadata: { creationTimestamp: null }, ...rest })
+  }
+
+  /** Whose a token is, and for which of the audiences that somebody asks about; this API's unless he names any. */
+  async function reviewToken(token: string, audiences: readonly string[] = []) {
+    if (audiences.length === 0 || audiences.includes(apiAudience)) {
+      const principal = await access.authenticate(`Bearer ${token}`)
+      if (principal) return { principal, audiences: [apiAudience] }
+    }
+    try {
+      return audiences.length > 0 ? await tokens.review(token, audiences) : undefined
+    } catch (error) {
+      // SECURITY: what is wrong with a token is nobody's business but ours.
+      if (isFault(error, 'STORE_UNAVAILABLE')) throw error
+      return undefined
+    }
   }
 
   /** Somebody else, as a review names him. */
@@ -107,6 +125,20 @@ export function accessRoutes({
       const { name: username, uid, groups } = askerOf(request)
       const userInfo = { username, ...(uid !== undefined && { uid }), groups }
       return answer(reply, authentication, 'SelfSubjectReview', { status: { userInfo } })
+    })
+
+    app.post(`/apis/${authentication}/tokenreviews`, async (request, reply) => {
+      const { token, audiences } = readTokenReview(request.body).spec
+      const known = await reviewToken(token, audiences)
+      if (!known) {
+        const status = { authenticated: false, error: 'the token is not accepted' }
+        return answer(reply, authentication, 'TokenReview', { spec: {}, status })
+      }
+      const { name: username, uid, groups } = known.principal
+      const user = { username, ...(uid !== undefined && { uid }), groups }
+      const status = { authenticated: true, user, audiences: known.audiences }
+      // SECURITY: the token is not given back: answers are kept in more places than requests.
+      return answer(reply, authentication, 'TokenReview', { spec: {}, status })
     })
 
     app.post<{ Params: { namespace: string; name: string } }>(

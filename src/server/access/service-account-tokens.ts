@@ -7,7 +7,7 @@ import type { ServiceAccount } from '#model/resource'
 import { keyId } from '#model/token'
 import type { Custody } from '#server/keys'
 import type { Resources } from '#server/store'
-import type { Authenticator } from './ports.ts'
+import type { Authenticator, Principal } from './ports.ts'
 
 /** The audience of this API, and of a token that names none. */
 export const apiAudience = 'tideway'
@@ -18,6 +18,14 @@ export const serviceAccountIssuer = 'tideway/serviceaccount'
 export const tokenLifetime = { defaultSeconds: 3600, minSeconds: 600, maxSeconds: 30 * 86_400 }
 
 export interface ServiceAccountTokens extends Authenticator {
+  /**
+   * Whose a token is that is for one of these audiences, and for which; undefined for one of another kind.
+   * @throws Fault TOKEN_INVALID
+   */
+  review(
+    token: string,
+    audiences: readonly string[],
+  ): Promise<{ principal: Principal; audiences: readonly string[] } | undefined>
   /** A token of an account, which ends with it. */
   mint(
     account: ServiceAccount,
@@ -57,7 +65,38 @@ export async function openServiceAccountTokens({
   const publicKey = createPublicKey(privateKey)
   const kid = await keyId(publicKey)
 
+  const review: ServiceAccountTokens['review'] = async (token, audiences) => {
+    if (decodeJwt(token).iss !== serviceAccountIssuer) return undefined
+    const { payload } = await jwtVerify(token, publicKey, {
+      algorithms: ['ES256'],
+      typ: 'JWT',
+      issuer: serviceAccountIssuer,
+      audience: [...audiences],
+      currentDate: new Date(clock.now()),
+      requiredClaims: ['sub', 'iat', 'nbf', 'exp', 'jti'],
+    })
+    const account = accountOf(payload)
+    if (!account) throw new Fault('TOKEN_INVALID', 'the token names no service account')
+    const { namespace, serviceaccount } = account
+    const { name, uid } = serviceaccount
+    // SECURITY: asked of the store itself, so that a token ends with its account and not a moment later; an
+    // account of the same name that was made afterwards is another one.
+    const object = await resources.get('ServiceAccount', namespace, name)
+    if (object?.metadata.uid !== uid || object.metadata.deletionTimestamp !== undefined) {
+      throw new Fault('TOKEN_INVALID', `service account ${namespace}/${name} of the token is no more`)
+    }
+    const principal = {
+      name: serviceAccountName(namespace, name),
+      uid,
+      groups: [...serviceAccountGroups(namespace), authenticatedGroup],
+      provider: 'service-account',
+      expiresAt: payload.exp! * 1000,
+    }
+    return { principal, audiences: [payload.aud ?? []].flat().filter((one) => audiences.includes(one)) }
+  }
+
   return {
+    review,
     async mint({ metadata }, { audiences, expirationSeconds }) {
       const { namespace, name, uid } = metadata
       const at = Math.floor(clock.now() / 1000)
@@ -78,32 +117,7 @@ export async function openServiceAccountTokens({
       return { token, expiresAt: exp * 1000 }
     },
     async authenticate(token) {
-      if (decodeJwt(token).iss !== serviceAccountIssuer) return undefined
-      const { payload } = await jwtVerify(token, publicKey, {
-        algorithms: ['ES256'],
-        typ: 'JWT',
-        issuer: serviceAccountIssuer,
-        audience: apiAudience,
-        currentDate: new Date(clock.now()),
-        requiredClaims: ['sub', 'iat', 'nbf', 'exp', 'jti'],
-      })
-      const account = accountOf(payload)
-      if (!account) throw new Fault('TOKEN_INVALID', 'the token names no service account')
-      const { namespace, serviceaccount } = account
-      const { name, uid } = serviceaccount
-      // SECURITY: asked of the store itself, so that a token ends with its account and not a moment later; an
-      // account of the same name that was made afterwards is another one.
-      const object = await resources.get('ServiceAccount', namespace, name)
-      if (object?.metadata.uid !== uid || object.metadata.deletionTimestamp !== undefined) {
-        throw new Fault('TOKEN_INVALID', `service account ${namespace}/${name} of the token is no more`)
-      }
-      return {
-        name: serviceAccountName(namespace, name),
-        uid,
-        groups: [...serviceAccountGroups(namespace), authenticatedGroup],
-        provider: 'service-account',
-        expiresAt: payload.exp! * 1000,
-      }
+      return (await review(token, [apiAudience]))?.principal
     },
   }
 }

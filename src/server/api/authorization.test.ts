@@ -195,6 +195,30 @@ describe('nobody gives himself, or others, more than he has', () => {
     roleRef: { kind, name: role },
   })
 
+  test('to gather the rights of roles to come takes all rights', async () => {
+    await using hall = await openHall()
+    const rules = [{ ...writesRoles, resources: ['clusterroles'], verbs: ['create', 'patch'] }]
+    const { ask, authorization } = await hall.account('gatherer', rules, { everywhere: true })
+    const gathers = { aggregationRule: { clusterRoleSelectors: [{ matchLabels: { team: 'x' } }] } }
+    const role = (name: string, rest: object) => ({
+      apiVersion: rbac,
+      kind: 'ClusterRole',
+      metadata: { name },
+      ...rest,
+    })
+    const path = `/apis/${rbac}/clusterroles`
+    const created = await ask('POST', path, role('all', gathers))
+    assert.equal(created.status, 403)
+    assert.match(message(created), /must have cluster-admin privileges to use an aggregationRule$/)
+    assert.equal((await hall.ask('POST', path, { body: role('all', gathers) })).status, 201)
+    const patched = await hall.ask('PATCH', `${path}/all`, {
+      authorization,
+      body: { aggregationRule: null },
+      contentType: 'application/merge-patch+json',
+    })
+    assert.equal(patched.status, 403)
+  })
+
   test('neither by binding a greater role, nor by writing one, nor by editing one that is bound', async () => {
     await using hall = await openHall()
     const everything = { verbs: ['*'], apiGroups: ['*'], resources: ['*'] }
@@ -307,6 +331,38 @@ describe('questions about rights', () => {
     assert.deepEqual((JSON.parse(me.body) as { status: object }).status, {
       userInfo: { username: 'system:admin', groups: ['system:masters', 'system:authenticated'] },
     })
+  })
+
+  test('whose a token is, for this API or an audience that is asked about, and nothing of one that is not accepted', async () => {
+    await using hall = await openHall()
+    const { authorization } = await hall.account('robot', [onServices('get')])
+    const token = authorization.slice('Bearer '.length)
+    const path = '/apis/authentication.k8s.io/v1/tokenreviews'
+    const review = async (spec: object) => {
+      const answer = await hall.ask('POST', path, { body: { spec } })
+      assert.equal(answer.status, 201, answer.body)
+      assert.ok(!answer.body.includes(token))
+      return (
+        JSON.parse(answer.body) as { status: { authenticated: boolean; audiences?: string[]; user?: object } }
+      ).status
+    }
+    const { metadata } = await hall.client.get('ServiceAccount', 'robot')
+    const groups = ['system:serviceaccounts', `system:serviceaccounts:${home}`, 'system:authenticated']
+    assert.deepEqual(await review({ token }), {
+      authenticated: true,
+      user: { username: `system:serviceaccount:${home}:robot`, uid: metadata.uid, groups },
+      audiences: ['tideway'],
+    })
+    assert.equal((await review({ token, audiences: ['vault'] })).authenticated, false)
+    const minted = await hall.ask('POST', `/api/v1/namespaces/${home}/serviceaccounts/robot/token`, {
+      body: { spec: { audiences: ['vault'] } },
+    })
+    const forVault = (JSON.parse(minted.body) as { status: { token: string } }).status.token
+    assert.deepEqual((await review({ token: forVault, audiences: ['vault', 'other'] })).audiences, ['vault'])
+    assert.equal((await review({ token: forVault })).authenticated, false)
+    assert.equal((await review({ token: 'no token' })).authenticated, false)
+    assert.equal((await hall.ask('POST', path, { body: { spec: {} } })).status, 422)
+    assert.equal((await hall.ask('POST', path, { authorization, body: { spec: { token } } })).status, 403)
   })
 
   test('what may somebody else, and only the one who may ask', async () => {

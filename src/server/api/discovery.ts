@@ -34,8 +34,19 @@ interface Discovered extends Pick<
 > {
   readonly categories: readonly string[]
   readonly verbs: readonly string[]
-  readonly status: boolean
+  /** What there is of its objects besides. */
+  readonly subresources: readonly {
+    readonly name: string
+    readonly of: Pick<KindDefinition, 'group' | 'version' | 'kind'>
+    readonly verbs: readonly string[]
+  }[]
 }
+
+const tokens = {
+  name: 'token',
+  of: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },
+  verbs: ['create'],
+} as const
 
 const keptKinds = kinds.map((definition): Discovered => ({
   ...definition,
@@ -43,7 +54,10 @@ const keptKinds = kinds.map((definition): Discovered => ({
   shortNames: [...definition.shortNames, ...definition.aliases],
   categories: definition.categories ?? [],
   verbs,
-  status: hasStatus(definition),
+  subresources: [
+    ...(hasStatus(definition) ? [{ name: 'status', of: definition, verbs: statusVerbs }] : []),
+    ...(definition.kind === 'ServiceAccount' ? [tokens] : []),
+  ],
 }))
 
 const asked = (group: string, kind: string, scope: Discovered['scope'] = 'Cluster'): Discovered => ({
@@ -56,12 +70,13 @@ const asked = (group: string, kind: string, scope: Discovered['scope'] = 'Cluste
   shortNames: [],
   categories: [],
   verbs: ['create'],
-  status: false,
+  subresources: [],
 })
 
 /** Questions about rights, which are answered and not kept (`#server/access`). */
 export const askedKinds = [
   asked('authentication.k8s.io', 'SelfSubjectReview'),
+  asked('authentication.k8s.io', 'TokenReview'),
   asked('authorization.k8s.io', 'LocalSubjectAccessReview', 'Namespaced'),
   asked('authorization.k8s.io', 'SelfSubjectAccessReview'),
   asked('authorization.k8s.io', 'SelfSubjectRulesReview'),
@@ -78,13 +93,18 @@ function apiResourceList(group: Group) {
     apiVersion: 'v1',
     groupVersion: groupVersion(group),
     resources: group.kinds.flatMap(
-      ({ plural, singular, kind, scope, shortNames, categories, verbs, status }) => {
+      ({ plural, singular, kind, scope, shortNames, categories, verbs, subresources }) => {
         const namespaced = scope === 'Namespaced'
         return [
           { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
-          ...(status
-            ? [{ name: `${plural}/status`, singularName: '', namespaced, kind, verbs: statusVerbs }]
-            : []),
+          ...subresources.map(({ name, of, verbs }) => ({
+            name: `${plural}/${name}`,
+            singularName: '',
+            namespaced,
+            ...(of.group !== group.name && { group: of.group, version: of.version }),
+            kind: of.kind,
+            verbs,
+          })),
         ]
       },
     ),
@@ -116,7 +136,7 @@ function aggregated(apiVersion: string, groups: readonly Group[]) {
 }
 
 function aggregatedKind({ group, version, kind, plural, singular, scope, ...rest }: Discovered) {
-  const { shortNames, categories, verbs, status } = rest
+  const { shortNames, categories, verbs, subresources } = rest
   const responseKind = { group, version, kind }
   return {
     resource: plural,
@@ -126,7 +146,13 @@ function aggregatedKind({ group, version, kind, plural, singular, scope, ...rest
     verbs,
     ...(shortNames.length > 0 && { shortNames }),
     ...(categories.length > 0 && { categories }),
-    ...(status && { subresources: [{ subresource: 'status', responseKind, verbs: statusVerbs }] }),
+    ...(subresources.length > 0 && {
+      subresources: subresources.map(({ name, of, verbs }) => ({
+        subresource: name,
+        responseKind: { group: of.group, version: of.version, kind: of.kind },
+        verbs,
+      })),
+    }),
   }
 }
 
