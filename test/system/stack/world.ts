@@ -171,6 +171,15 @@ function startPart(place: Place, layout: Layout, name: string, args: readonly st
   return { part, assertAlive }
 }
 
+/** Empty for a process that has ended meanwhile. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
 export interface WorldOptions {
   readonly offlineLeaseSeconds?: number
 }
@@ -320,8 +329,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
     daemonChildren() {
       const children = readFileSync(`/proc/${daemon.pid}/task/${daemon.pid}/children`, 'utf8')
       const pids = children.trim().split(' ').map(Number)
-      const runs = (name: string) => (pid: number) =>
-        readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(name)
+      const runs = (name: string) => (pid: number) => commandOf(pid).includes(name)
       return { workers: pids.filter(runs('worker')), attestor: pids.find(runs('attestor'))! }
     },
     cli,
