@@ -3,7 +3,7 @@ import process from 'node:process'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { isFault } from '#base/errors'
 import { runProgram } from '#base/lifecycle'
-import { resolveSettings } from '#base/settings'
+import { readSettingsFile, resolveSettings } from '#base/settings'
 import { daemonSettings, runDaemon } from '#daemon/program'
 
 type Key = keyof typeof daemonSettings
@@ -35,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   const flags = Object.fromEntries(keys.map((key) => [key, values[optionOf(key)]]))
-  const file = values['settings'] as string | undefined
+  const file = await readSettingsFile(values['settings'] as string | undefined)
   const settings = resolveSettings(daemonSettings, { flags, env: process.env, file })
   await runProgram(({ signal }) => runDaemon(settings, { signal }))
   return 0

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
 import { systemClock } from '#base/clock'
-import { resolveSettings, type SettingSpec } from '#base/settings'
+import { readSettingsFile, resolveSettings, type SettingSpec } from '#base/settings'
 import { openTerminal } from '#cli/output'
 import { daemonSettings } from '#daemon/program'
 import { serverSettings } from '#server/program'
@@ -140,18 +140,19 @@ for (const [program, specs] of [
   const text = readFileSync(file, 'utf8')
   const table: Readonly<Record<string, SettingSpec<unknown>>> = specs
 
-  test(`examples/${program}.yaml has every setting, and what it sets are the defaults`, () => {
+  test(`examples/${program}.yaml has every setting, and what it sets are the defaults`, async () => {
     const keys = [...text.matchAll(/^#?([a-z]\w*):/gm)].map(([, key]) => key!)
     assert.deepEqual([...keys].sort(), Object.keys(table).sort())
-    assert.deepEqual(resolveSettings(table, { file }), resolveSettings(table, {}))
+    const given = await readSettingsFile(file)
+    assert.deepEqual(resolveSettings(table, { file: given }), resolveSettings(table, {}))
   })
 
-  test(`examples/${program}.yaml loads with every line in force`, (t) => {
+  test(`examples/${program}.yaml loads with every line in force`, async (t) => {
     const folder = mkdtempSync(path.join(tmpdir(), 'tideway-'))
     t.after(() => rmSync(folder, { recursive: true }))
     const full = path.join(folder, 'settings.yaml')
     writeFileSync(full, text.replaceAll(/^#([a-z]\w*:)/gm, '$1'))
-    assert.equal(typeof resolveSettings(table, { file: full }), 'object')
+    assert.equal(typeof resolveSettings(table, { file: await readSettingsFile(full) }), 'object')
   })
 
   test(`the unit of the ${program} starts it with these settings`, () => {

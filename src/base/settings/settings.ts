@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
 import { Fault } from '#base/errors'
 
 /** One setting: `parse` turns the text or YAML value into the typed one and throws `TypeError` when it cannot. */
@@ -21,7 +20,17 @@ function environmentName(key: string): string {
   return `TIDEWAY_${key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }
 
-function readFile(path: string): Record<string, unknown> {
+/** What a file of settings holds. */
+export interface SettingsFile {
+  readonly path: string
+  readonly values: Readonly<Record<string, unknown>>
+}
+
+/** Reads a YAML file, if one is named; its keys are not looked at yet. @throws Fault SETTING_INVALID */
+export async function readSettingsFile(path: string | undefined): Promise<SettingsFile | undefined> {
+  if (path === undefined) return undefined
+  // Loaded where a file is read: it takes 4 MiB, and most processes of a node have none to read.
+  const { parse } = await import('yaml')
   let value: unknown
   try {
     value = parse(readFileSync(path, 'utf8')) ?? {}
@@ -31,7 +40,7 @@ function readFile(path: string): Record<string, unknown> {
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new Fault('SETTING_INVALID', `settings file ${path}: a mapping is expected`)
   }
-  return value as Record<string, unknown>
+  return { path, values: value as Record<string, unknown> }
 }
 
 /**
@@ -40,13 +49,17 @@ function readFile(path: string): Record<string, unknown> {
  */
 export function resolveSettings<Specs extends Record<string, SettingSpec<unknown>>>(
   specs: Specs,
-  layers: { flags?: Readonly<Record<string, unknown>>; env?: NodeJS.ProcessEnv; file?: string | undefined },
+  layers: {
+    flags?: Readonly<Record<string, unknown>>
+    env?: NodeJS.ProcessEnv
+    file?: SettingsFile | undefined
+  },
 ): SettingsOf<Specs> {
-  const { flags = {}, env = {} } = layers
-  const fromFile = layers.file === undefined ? {} : readFile(layers.file)
+  const { flags = {}, env = {}, file } = layers
+  const fromFile = file?.values ?? {}
   for (const key of Object.keys(fromFile)) {
     if (!Object.hasOwn(specs, key)) {
-      throw new Fault('SETTING_INVALID', `settings file ${layers.file}: unknown key ${JSON.stringify(key)}`, {
+      throw new Fault('SETTING_INVALID', `settings file ${file?.path}: unknown key ${JSON.stringify(key)}`, {
         hint: `known keys: ${Object.keys(specs).sort().join(', ')}`,
       })
     }
@@ -56,7 +69,7 @@ export function resolveSettings<Specs extends Record<string, SettingSpec<unknown
     const candidates: [string, unknown][] = [
       ['flag', flags[key]],
       [`environment variable ${environmentName(key)}`, env[environmentName(key)]],
-      [`settings file ${layers.file}`, fromFile[key]],
+      [`settings file ${file?.path}`, fromFile[key]],
     ]
     const given = candidates.find(([, value]) => value !== undefined)
     if (!given) {

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { resolveSettings, type SettingsOf, type SettingSpec } from '#base/settings'
+import { readSettingsFile, resolveSettings, type SettingsOf, type SettingSpec } from '#base/settings'
 import type { Cli } from './cli.ts'
 
 type Specs = Record<string, SettingSpec<unknown>>
@@ -45,7 +45,8 @@ export function programCommand<S extends Specs>(
     `\nEach setting can also be given as an environment variable: ${optionName('logLevel')} as TIDEWAY_LOG_LEVEL.`,
   )
   return command.action(
-    async ({ settings: file, ...flags }: { settings?: string } & Record<string, unknown>) => {
+    async ({ settings: path, ...flags }: { settings?: string } & Record<string, unknown>) => {
+      const file = await readSettingsFile(path)
       await run(resolveSettings(specs, { flags, env, file }))
     },
   )

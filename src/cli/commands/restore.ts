@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { resolveSettings } from '#base/settings'
+import { readSettingsFile, resolveSettings } from '#base/settings'
 import type { Cli } from './cli.ts'
 
 interface Flags {
@@ -23,7 +23,11 @@ export async function restoreCommand({ env, terminal }: Cli): Promise<Command> {
     .addOption(place('--store-password-file', serverSettings.storePasswordFile))
     .option('--replace', 'even where the store holds something, which is lost')
     .action(async (file: string, { settings: settingsFile, replace = false, ...flags }: Flags) => {
-      const settings = resolveSettings(serverSettings, { flags: { ...flags }, env, file: settingsFile })
+      const settings = resolveSettings(serverSettings, {
+        flags: { ...flags },
+        env,
+        file: await readSettingsFile(settingsFile),
+      })
       const { entries, createdAt, sealingKeyFile } = await restoreBackup(settings, {
         file,
         replace,
