@@ -48,9 +48,9 @@ const spoolOfChild = (folder: string) => `
     const spool = openAuditSpool({ folder: ${JSON.stringify(folder)}, writer: 'worker-0', limitBytes: 1 << 30,
       whenFull: 'refuse', clock: systemClock, log: silentLog, newId: () => 'gap' })`
 
-function startOf(id: string, path = '/'): RequestStart {
+function startOf(id: string, path = '/'): string {
   const at = new Date(clock.now()).toISOString()
-  return {
+  const record: RequestStart = {
     type: 'request.start',
     id,
     at,
@@ -62,6 +62,7 @@ function startOf(id: string, path = '/'): RequestStart {
     path,
     decision: 'injected',
   }
+  return `${JSON.stringify(record)}\n`
 }
 
 function recordsOf({ lines }: SpoolBatch): AuditRecord[] {
@@ -151,16 +152,7 @@ test('a full spool refuses new requests, still takes their ends, and has room ag
     (error) => isFault(error, 'AUDIT_UNAVAILABLE'),
   )
   assert.ok(started >= 38 && started < 40)
-  const at = new Date(clock.now()).toISOString()
-  spool.end({
-    type: 'request.end',
-    id: 'r0',
-    at,
-    status: 200,
-    requestBytes: 0,
-    responseBytes: 0,
-    durationMs: 1,
-  })
+  spool.end('{"type":"request.end","id":"r0","at":"now"}\n')
   const reader = reading(folder)
   assert.equal((await readAll(reader)).length, started)
   await clock.advance(100)
@@ -194,7 +186,7 @@ test('every record that a writer was told is written survives its SIGKILL', asyn
   const folder = await openFolder(t)
   const script = `${spoolOfChild(folder)}
     for (let i = 0; ; i++) {
-      await spool.start({ type: 'request.start', id: String(i), at: 'now', path: '/'.repeat(i % 5000) })
+      await spool.start(JSON.stringify({ id: String(i), path: '/'.repeat(i % 5000) }) + '\\n')
       process.stdout.write(i + '\\n')
     }`
   const writer = spawn(process.execPath, ['--input-type=module', '-e', script], {
@@ -216,8 +208,8 @@ test('what a full disk took only a part of is refused, and swallows no other rec
   const folder = await openFolder(t)
   const script = `${spoolOfChild(folder)}
     for (const [id, size] of [['first', 5_000], ['too large', 5_000], ['last', 10]]) {
-      const record = { ...${JSON.stringify(startOf('-'))}, id, path: '/'.repeat(size) }
-      await spool.start(record).catch((error) => console.log(error.code))
+      const line = JSON.stringify({ id, path: '/'.repeat(size) }) + '\\n'
+      await spool.start(line).catch((error) => console.log(error.code))
     }`
   // A file of at most 8 KiB is a disk that is full behind it.
   const limited = [

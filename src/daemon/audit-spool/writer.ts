@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:f
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
-import type { RequestEnd, RequestStart } from '#model/audit'
+import { formatCircumstances, formatStart } from '#model/audit'
 import { listSegments, segmentPath } from './segments.ts'
 
 export interface SpoolOptions {
@@ -22,8 +22,8 @@ export interface SpoolOptions {
 /** Where a worker's audit records go; an `AuditSink` of `#daemon/outbound`. */
 export interface AuditSpool extends AsyncDisposable {
   /** Resolves once written: the record survives the end of this process. @throws Fault AUDIT_UNAVAILABLE */
-  start(record: RequestStart): Promise<void>
-  end(record: RequestEnd): void
+  start(line: string): Promise<void>
+  end(line: string): void
 }
 
 const segmentBytes = 256 * 1024
@@ -31,16 +31,6 @@ const segmentBytes = 256 * 1024
 const reserve = 1.1
 /** Nobody waits for an end: it travels with the next start, or after this time. */
 const endsGatherMs = 100
-
-interface Line {
-  readonly text: string
-  readonly bytes: number
-}
-
-function lineOf(record: RequestStart | RequestEnd): Line {
-  const text = `${JSON.stringify(record)}\n`
-  return { text, bytes: Buffer.byteLength(text) }
-}
 
 /**
  * Opens a spool for writing. Records of one turn of the event loop are written together; `fsync` is left to the
@@ -101,56 +91,46 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
     ending = undefined
     flush()
   }
-  const enqueue = ({ text, bytes }: Line) => {
+  const enqueue = (line: string, bytes = Buffer.byteLength(line)) => {
     used += bytes
-    waiting += text
+    waiting += line
   }
   const drop = () => {
     if (dropped++ === 0) log.error('audit.gap-begins', { folder, limitBytes })
   }
   const closeGap = () => {
     // The control plane takes no other kind of record from a node; nobody in particular made these requests.
-    const gap: RequestStart = {
-      type: 'request.start',
-      id: newId(),
-      at: new Date(clock.now()).toISOString(),
-      pid: 0,
-      uid: 0,
-      method: '-',
-      host: '-',
-      port: 0,
-      path: '-',
-      decision: 'injected',
-      reason: `AUDIT_UNAVAILABLE: ${dropped} records were not kept: the spool of ${writer} was full`,
-    }
+    const nobody = formatCircumstances({ pid: 0, uid: 0, host: '-', port: 0 })
+    const reason = `AUDIT_UNAVAILABLE: ${dropped} records were not kept: the spool of ${writer} was full`
+    const at = new Date(clock.now()).toISOString()
     log.warn('audit.gap-ends', { records: dropped })
     dropped = 0
-    enqueue(lineOf(gap))
+    enqueue(formatStart({ id: newId(), at, method: '-', path: '-', decision: 'injected', reason }, nobody))
   }
   return {
-    start(record) {
-      const line = lineOf(record)
-      if (!hasRoom(line.bytes, limitBytes)) {
+    start(line) {
+      const bytes = Buffer.byteLength(line)
+      if (!hasRoom(bytes, limitBytes)) {
         if (whenFull === 'count') return Promise.resolve(drop())
         const message = `the audit spool ${folder} is full (${limitBytes} bytes)`
         const hint = 'records leave it when the control plane can be reached'
         return Promise.reject(new Fault('AUDIT_UNAVAILABLE', message, { hint }))
       }
       if (dropped > 0) closeGap()
-      enqueue(line)
+      enqueue(line, bytes)
       if (!next) {
         next = Promise.withResolvers()
         setImmediate(flush) // the rest of this turn joins the same write
       }
       return next.promise
     },
-    end(record) {
-      const line = lineOf(record)
-      if (!hasRoom(line.bytes, limitBytes * reserve)) {
+    end(line) {
+      const bytes = Buffer.byteLength(line)
+      if (!hasRoom(bytes, limitBytes * reserve)) {
         drop()
         return
       }
-      enqueue(line)
+      enqueue(line, bytes)
       ending ??= flushLater()
     },
     async [Symbol.asyncDispose]() {

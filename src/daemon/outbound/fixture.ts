@@ -182,9 +182,9 @@ export function memoryAudit(): MemoryAudit {
   return {
     starts,
     ends,
-    start: async (record) => void starts.push(record),
-    end(record) {
-      ends.push(record)
+    start: async (line) => void starts.push(JSON.parse(line) as RequestStart),
+    end(line) {
+      ends.push(JSON.parse(line) as RequestEnd)
       changed.emit('end')
     },
     async untilEnds(count) {

@@ -1,6 +1,12 @@
 import type { Clock, EpochMs } from '#base/clock'
 import { toFault } from '#base/errors'
-import type { AuditDecision, RequestEnd, RequestStart } from '#model/audit'
+import {
+  formatCircumstances,
+  formatEnd,
+  formatStart,
+  type AuditDecision,
+  type RequestEnd,
+} from '#model/audit'
 import { credentialId } from '#model/credential'
 import type { Grant } from '#model/policy'
 import type { RequestHead } from '#wire/http1'
@@ -19,13 +25,13 @@ export interface Entry {
 
 /** Writes the audit records of a data plane (security rule 24). */
 export interface Ledger {
-  /** Resolves once the record is kept: only then may the request leave. @throws what the sink throws */
-  start(entry: Entry): Promise<RequestStart>
+  /** Resolves with its id once the record is kept: only then may the request leave. @throws what the sink throws */
+  start(entry: Entry): Promise<string>
   /** The same for what happens in any case: a failure shows in the conditions only. */
   note(entry: Entry): Promise<void>
   end(
-    start: RequestStart,
-    result: Pick<RequestEnd, 'status'> & Partial<Omit<RequestEnd, 'type' | 'id' | 'at'>>,
+    id: string,
+    result: Pick<RequestEnd, 'status'> & Partial<Omit<RequestEnd, 'type' | 'id' | 'at' | 'node'>>,
   ): void
 }
 
@@ -46,6 +52,8 @@ export function openLedger({
   const prefix = random(9).toString('base64url')
   let lastId = 0
   let formatted = { at: Number.NaN, text: '' }
+  /** Of each connection, for the grant that its last record was about. */
+  const circumstances = new WeakMap<Route, { readonly grant: Grant | undefined; readonly text: string }>()
 
   /** RFC 3339 with milliseconds; the last one is remembered, as requests come many to a millisecond. */
   function timestamp(at: EpochMs): string {
@@ -54,34 +62,35 @@ export function openLedger({
     return formatted.text
   }
 
-  function recordOf({ route, head, grant, decision, reason }: Entry): RequestStart {
+  function circumstancesOf(route: Route, grant: Grant | undefined): string {
+    const known = circumstances.get(route)
+    if (known && known.grant === grant) return known.text
     const { origin, identity, executable, host, port } = route
-    return {
-      type: 'request.start',
-      id: `${prefix}${(lastId += 1).toString(36)}`,
-      at: timestamp(clock.now()),
+    const text = formatCircumstances({
       spiffeId: identity.spiffeId,
       identity: identity.name,
       pid: origin.process.pid,
       uid: origin.process.uid,
       executable,
-      method: head?.method ?? '-',
       host,
       port,
-      path: head ? pathOf(head).slice(0, maxPath) : '-',
       ...(grant && { binding: grant.binding.name, credentialSource: grant.binding.sourceName }),
       ...(grant?.credential && { credentialId: credentialId(grant.credential.credential) }),
-      decision,
-      ...(reason !== undefined && { reason }),
-    }
+    })
+    circumstances.set(route, { grant, text })
+    return text
   }
 
-  function start(entry: Entry): Promise<RequestStart> {
-    const record = recordOf(entry)
-    return audit.start(record).then(
+  function start({ route, head, grant, decision, reason }: Entry): Promise<string> {
+    const id = `${prefix}${(lastId += 1).toString(36)}`
+    const at = timestamp(clock.now())
+    const method = head?.method ?? '-'
+    const path = head ? pathOf(head).slice(0, maxPath) : '-'
+    const line = formatStart({ id, at, method, path, decision, reason }, circumstancesOf(route, grant))
+    return audit.start(line).then(
       () => {
         conditions.clear('daemon', 'AuditAvailable')
-        return record
+        return id
       },
       (error: unknown) => {
         const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
@@ -96,9 +105,9 @@ export function openLedger({
     async note(entry) {
       await start(entry).catch(() => {})
     },
-    end({ id }, result) {
+    end(id, { status, requestBytes = 0, responseBytes = 0, durationMs = 0, reason }) {
       const at = timestamp(clock.now())
-      audit.end({ type: 'request.end', id, at, requestBytes: 0, responseBytes: 0, durationMs: 0, ...result })
+      audit.end(formatEnd({ id, at, status, requestBytes, responseBytes, durationMs, reason }))
     },
   }
 }

@@ -1,6 +1,5 @@
 import type { KeyObject, X509Certificate } from 'node:crypto'
 import type { ConnectionOrigin } from '#daemon/capture'
-import type { RequestEnd, RequestStart } from '#model/audit'
 import type { ScopedIdentity } from '#model/scope'
 
 /** Who a connection belongs to, by attestation and selectors. */
@@ -25,11 +24,11 @@ export interface LeafAuthority {
   readonly chain: readonly X509Certificate[]
 }
 
-/** Where audit records go. */
+/** Where audit records go, each a line of JSON. */
 export interface AuditSink {
-  /** Resolves once the record is in the spool: only then may the signed head leave. @throws Fault AUDIT_UNAVAILABLE */
-  start(record: RequestStart): Promise<void>
-  end(record: RequestEnd): void
+  /** Resolves once the line is in the spool: only then may the signed head leave. @throws Fault AUDIT_UNAVAILABLE */
+  start(line: string): Promise<void>
+  end(line: string): void
 }
 
 /** A test override of where a host is dialled, from daemon settings only (never from a resource). */

@@ -1,4 +1,3 @@
-import type { RequestStart } from '#model/audit'
 import type { Grant } from '#model/policy'
 import { toFault } from '#base/errors'
 import {
@@ -180,7 +179,7 @@ export class Session implements Served {
       this.#release(upstream)
       return this.#refuse(grant)
     }
-    let record: RequestStart
+    let record: string
     try {
       record = await ledger.start({
         route: this.bearer.route,
@@ -214,7 +213,7 @@ export class Session implements Served {
   async #send(
     admitted: Admitted,
     grant: UsableGrant,
-    attempt: { readonly upstream: Upstream; readonly record: RequestStart; readonly isRepeat: boolean },
+    attempt: { readonly upstream: Upstream; readonly record: string; readonly isRepeat: boolean },
   ): Promise<boolean> {
     const { upstream, record, isRepeat } = attempt
     const { clock, counters, ledger, limits, skews } = this.#plane

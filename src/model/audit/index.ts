@@ -5,3 +5,4 @@
 export type { AuditDecision, AuditRecord, ChangeRecord, RequestEnd, RequestStart } from './audit.ts'
 export { parseAuditRecord } from './audit.ts'
 export { changedPaths } from './changed-paths.ts'
+export { formatCircumstances, formatEnd, formatStart, type Circumstances } from './format.ts'
