@@ -4,15 +4,13 @@
  * order, paired within each.
  * `--quick` looks at small requests against nginx alone and fails beyond `--limit` times its CPU. Installs nothing.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
 import { allCells, quickCell, type Cell } from './cells.ts'
-import { makeHandshakes, sendRequests, type Source } from './load.ts'
+import { makeHandshakes, sendRequests, warmUp, type Source } from './load.ts'
+import { measureMemory, toldMemory } from './memory.ts'
 import {
   peerNames,
   requireProgram,
@@ -21,11 +19,11 @@ import {
   type Candidate,
   type PeerName,
 } from './peers.ts'
-import { cores, host, openPlace, type Place } from './place.ts'
+import { cores, openPlace, type Place } from './place.ts'
 import { columns, median, spread } from './table.ts'
 import { startTideway, type Tideway } from './tideway.ts'
 import { openTunnel } from './tunnel.ts'
-import { cpuMicros, memoryKib, treeOf } from './usage.ts'
+import { cpuMicros, treeOf } from './usage.ts'
 
 const { values } = parseArgs({
   options: {
@@ -117,22 +115,6 @@ async function measureAll(bed: Bed, cells: readonly Cell[]): Promise<Sample[]> {
   return samples
 }
 
-/** Sends until every request is answered, as capture sets in with the first heartbeat; then until it is compiled. */
-async function warmUp({ place, upstream, tideway }: Bed): Promise<void> {
-  const source = { place, cgroup: tideway.cgroup }
-  const send = (duration: number) =>
-    sendRequests(source, tideway, upstream, { path: '/', connections: 16, seconds: duration })
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await send(1)
-      break
-    } catch (error) {
-      if (attempt === 10) throw error
-    }
-  }
-  await send(values.quick ? 8 : 15)
-}
-
 /** Ours over the peer's, round by round. */
 function ratios(samples: readonly Sample[], cell: Cell, peer: string): number[] {
   const of = (candidate: string) =>
@@ -177,58 +159,6 @@ function table(samples: readonly Sample[], cells: readonly Cell[], peers: readon
   return columns([header, ...rows])
 }
 
-interface Memory {
-  readonly connections: number
-  readonly workers: number
-  /** Growth of the workers' resident memory, over the connections. */
-  readonly kibPerConnection: number
-  readonly residentMib: number
-  readonly proportionalMib: number
-}
-
-/** A daemon with its default number of workers, first without connections, then with 1,000 that are idle. */
-async function measureMemory(place: Place, upstream: number): Promise<Memory> {
-  const connections = 1_000
-  await using tideway = await startTideway(place, upstream, { workers: Math.min(4, availableParallelism()) })
-  const bed = { place, upstream, tideway, candidates: [] }
-  await warmUp(bed)
-  const before = memoryKib(tideway.workers)
-  const enter = `echo $$ > ${tideway.cgroup}/cgroup.procs; exec "$@"`
-  const script = join(import.meta.dirname, 'idle.ts')
-  const client = spawn(
-    '/bin/sh',
-    [
-      '-c',
-      enter,
-      'sh',
-      process.execPath,
-      script,
-      String(upstream),
-      `${host}:${upstream}`,
-      String(connections),
-    ],
-    {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    },
-  )
-  const ended = once(client, 'exit')
-  const failed = ended.then(() => Promise.reject(new Error('the client of the idle connections ended')))
-  failed.catch(() => {})
-  await Promise.race([once(client, 'message'), failed])
-  await systemClock.sleep(5_000)
-  const after = memoryKib(tideway.workers)
-  const all = memoryKib(treeOf(tideway.pid))
-  client.disconnect()
-  await ended
-  return {
-    connections,
-    workers: tideway.workers.length,
-    kibPerConnection: (after.resident - before.resident) / connections,
-    residentMib: all.resident / 1024,
-    proportionalMib: all.proportional / 1024,
-  }
-}
-
 function conditions(): string {
   return [
     `Tideway signs every request; peers add a header of that length and only forward. One serving process or thread each,`,
@@ -262,17 +192,12 @@ async function run(): Promise<void> {
   {
     await using tideway = await startTideway(place, upstream, { workers: 1 })
     const bed = { place, upstream, tideway, candidates: [tideway, ...started] }
-    await warmUp(bed)
+    await warmUp({ place, cgroup: tideway.cgroup }, tideway, upstream, values.quick ? 8 : 15)
     samples = await measureAll(bed, cells)
   }
   console.log(table(samples, cells, peers))
   const memory = values.quick ? undefined : await measureMemory(place, upstream)
-  if (memory) {
-    console.log(
-      `\n${memory.connections} idle intercepted connections: ${memory.kibPerConnection.toFixed(0)} KiB each (goal 80). The daemon with ${memory.workers} workers then holds\n` +
-        `${memory.proportionalMib.toFixed(0)} MiB, shared pages counted once (goal 220); the sum of its processes' RSS is ${memory.residentMib.toFixed(0)} MiB.`,
-    )
-  }
+  if (memory) console.log(`\n${toldMemory(memory)}`)
   if (values.json !== undefined)
     writeFileSync(values.json, `${JSON.stringify({ samples, memory }, undefined, 2)}\n`)
   if (!values.quick) return
