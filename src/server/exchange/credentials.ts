@@ -1,11 +1,11 @@
 import { backoffMs, type Clock, type EpochMs } from '#base/clock'
-import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Secret } from '#base/secret'
 import type { AwsCredential } from '#model/credential'
 import type { Custody } from '#server/keys'
 import type { ExchangeTarget } from './aws.ts'
-import { decodeCredential, rightsOf, sealedName, sealedPrefix } from './sealed-credential.ts'
+import type { CredentialChanges } from './ports.ts'
+import { decodeCredential, keyOfSealed, rightsOf, sealedName, sealedPrefix } from './sealed-credential.ts'
 
 const retry = { baseMs: 200, maxMs: 5_000, random: Math.random }
 
@@ -13,11 +13,9 @@ const retry = { baseMs: 200, maxMs: 5_000, random: Math.random }
 export interface Credentials extends AsyncDisposable {
   /** The credential of a target that is valid at `at`: the same object for as long as it is the same. */
   of(target: ExchangeTarget, at: EpochMs): AwsCredential | undefined
-  /** When the next of those that `of` gave since the last call expires; Infinity without any. */
-  nextExpiry(): EpochMs
 }
 
-/** Opens them once they are all here; rings `changes` at each change. @throws Fault STORE_UNAVAILABLE */
+/** Opens them once they are all here; tells `changes` of each by its key. @throws Fault STORE_UNAVAILABLE */
 export async function openCredentials({
   custody,
   changes,
@@ -25,28 +23,28 @@ export async function openCredentials({
   log,
 }: {
   custody: Pick<Custody, 'follow'>
-  changes: Bell
+  changes: CredentialChanges
   clock: Clock
   log: Log
 }): Promise<Credentials> {
   const sealed = new Map<
     string,
-    { secret: Secret; opened?: { rights: string; credential?: AwsCredential } }
+    { secret: Secret; opened?: { target: ExchangeTarget; rights: string; credential?: AwsCredential } }
   >()
   const stop = new AbortController()
   const first = Promise.withResolvers<void>()
-  let expiry = Infinity
 
   async function follow(): Promise<void> {
     for await (const { all, changed } of custody.follow(sealedPrefix, { signal: stop.signal })) {
-      if (all) for (const name of sealed.keys()) if (!changed.has(name)) sealed.delete(name)
-      for (const [name, secret] of changed) {
-        if (secret === undefined) sealed.delete(name)
+      const gone = all ? [...sealed.keys()].filter((name) => !changed.has(name)) : []
+      for (const [name, secret] of [...changed, ...gone.map((name) => [name, undefined] as const)]) {
         // Listed again after a gap: it stays the same object where nothing changed.
-        else if (!sealed.get(name)?.secret.equals(secret)) sealed.set(name, { secret })
+        if (secret !== undefined && sealed.get(name)?.secret.equals(secret)) continue
+        if (secret === undefined) sealed.delete(name)
+        else sealed.set(name, { secret })
+        changes.credential(keyOfSealed(name))
       }
       first.resolve()
-      changes.ring()
     }
   }
 
@@ -67,20 +65,14 @@ export async function openCredentials({
     of(target, at) {
       const entry = sealed.get(sealedName(target))
       if (!entry) return undefined
-      const rights = rightsOf(target)
+      const rights = entry.opened?.target === target ? entry.opened.rights : rightsOf(target)
       if (entry.opened?.rights !== rights) {
         const credential = decodeCredential(entry.secret, rights)
-        entry.opened = { rights, ...(credential && { credential }) }
+        entry.opened = { target, rights, ...(credential && { credential }) }
       }
+      entry.opened.target = target
       const { credential } = entry.opened
-      if (!credential || credential.expiresAt <= at) return undefined
-      expiry = Math.min(expiry, credential.expiresAt)
-      return credential
-    },
-    nextExpiry() {
-      const next = expiry
-      expiry = Infinity
-      return next
+      return credential && credential.expiresAt > at ? credential : undefined
     },
     async [Symbol.asyncDispose]() {
       stop.abort()

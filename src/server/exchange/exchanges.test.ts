@@ -71,7 +71,7 @@ async function openBed({ sealed = new Map<string, Secret>(), clock = openTestClo
     clock,
     log: silentLog,
     random: () => 0,
-    changes,
+    changes: { credential: () => changes.ring() },
   })
   const require = (...targets: ExchangeTarget[]) =>
     exchanges.require(new Map(targets.map((item) => [item.spiffeId, item])))

@@ -1,6 +1,5 @@
 import { backoffMs, type Clock, type EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
-import type { Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import { refreshAt, type AwsCredential } from '#model/credential'
@@ -9,6 +8,7 @@ import type { Custody } from '#server/keys'
 import type { Exchange, ExchangeTarget } from './aws.ts'
 import type { ExchangeFailure, FailureKind } from './failure.ts'
 import { openGate } from './gate.ts'
+import type { CredentialChanges } from './ports.ts'
 import {
   decodeCredential,
   encodeCredential,
@@ -50,6 +50,7 @@ const maxConcurrent = 8
 
 /** Renews one credential for as long as it is required. */
 interface Keeper {
+  readonly key: string
   target: ExchangeTarget
   readonly rights: string
   credential?: AwsCredential | undefined
@@ -72,8 +73,8 @@ export interface ExchangesOptions {
   metrics?: Metrics
   /** Yields [0, 1). */
   random: () => number
-  /** Rung when the state of any target changed. */
-  changes: Bell
+  /** Told when the state of a target changed. */
+  changes: CredentialChanges
 }
 
 export async function openExchanges(options: ExchangesOptions): Promise<Exchanges> {
@@ -85,9 +86,14 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
   /** Sealed at an earlier run; the first `require` says which of them are still needed. */
   let leftOver: Set<string> | undefined = new Set(await custody.names(sealedPrefix))
 
-  function changed(): void {
-    metrics.gauge('credentials', [...keepers.values()].filter(({ credential }) => credential).length)
-    changes.ring()
+  /** Keys of those that have a credential. */
+  const valid = new Set<string>()
+
+  function changed(key: string): void {
+    if (keepers.get(key)?.credential) valid.add(key)
+    else valid.delete(key)
+    metrics.gauge('credentials', valid.size)
+    changes.credential(key)
   }
 
   const stateOf = ({ target, credential, failure }: Keeper): ExchangeState => ({
@@ -114,7 +120,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       // One that does not open is no loss: the next exchange replaces it.
       log.warn('exchange.sealed-credential-lost', { name, error })
     }
-    changed()
+    changed(keeper.key)
   }
 
   async function record(keeper: Keeper, outcome: 'ok' | 'failed', message: string): Promise<void> {
@@ -178,7 +184,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       keeper.dueAt = clock.now() + backoffMs(keeper.failures++, { ...retries[kind], random })
     }
     dropExpired(keeper)
-    changed()
+    changed(keeper.key)
     for (const settle of keeper.rotations.splice(0)) settle(stateOf(keeper))
   }
 
@@ -193,7 +199,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
     await restore(keeper)
     while (!signal.aborted) {
       const now = clock.now()
-      if (dropExpired(keeper)) changed()
+      if (dropExpired(keeper)) changed(keeper.key)
       if (now >= keeper.dueAt || keeper.rotations.length > 0) {
         await renew(keeper)
         continue
@@ -208,6 +214,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
 
   function start(key: string, target: ExchangeTarget): void {
     const keeper: Keeper = {
+      key,
       target,
       rights: rightsOf(target),
       dueAt: 0,
@@ -246,26 +253,23 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
 
   return {
     require(targets) {
-      const before = changes.rings
-      let touched = false
       for (const [key, keeper] of keepers) {
         const target = targets.get(key)
-        if (target && rightsOf(target) === keeper.rights) {
+        if (target && (target === keeper.target || rightsOf(target) === keeper.rights)) {
           keeper.target = target
           continue
         }
         end(key, keeper)
-        touched = true
+        changed(key)
       }
       for (const [key, target] of targets) {
         leftOver?.delete(sealedName(target))
         if (keepers.has(key)) continue
         start(key, target)
-        touched = true
+        changed(key)
       }
       for (const name of leftOver ?? []) void forget(name)
       leftOver = undefined
-      if (touched && changes.rings === before) changed()
     },
     state(key) {
       const keeper = keepers.get(key)

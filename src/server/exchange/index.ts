@@ -8,6 +8,7 @@ export { awsExchange, stsEndpoint, type Exchange, type ExchangeTarget } from './
 export type { ExchangeFailure, FailureKind } from './failure.ts'
 export { describeUnreachable } from './failure.ts'
 export { openCredentials, type Credentials } from './credentials.ts'
+export type { CredentialChanges } from './ports.ts'
 export { requestRotation, serveRotations, type Rotation } from './rotations.ts'
 export { openExchanges, type Exchanges, type ExchangeState } from './exchanges.ts'
 export { openProbes, type Probe, type Probes } from './probes.ts'

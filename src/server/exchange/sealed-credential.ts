@@ -23,6 +23,11 @@ export function sealedName({
   return `${sealedPrefix}${sourceName}/${spiffeId}`
 }
 
+/** The key of the credential that custody keeps under a name. */
+export function keyOfSealed(name: string): string {
+  return name.slice(sealedPrefix.length).replace('/spiffe://', ' spiffe://')
+}
+
 /** What custody keeps of a credential. */
 export function encodeCredential(credential: AwsCredential, rights: string): Secret {
   const { secretAccessKey, sessionToken, ...open } = credential

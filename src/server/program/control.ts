@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { openBell, runTogether } from '#base/lifecycle'
+import { runTogether } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Metrics } from '#base/metrics'
 import {
@@ -16,6 +16,7 @@ import type { TokenIssuer } from '#server/issuer'
 import type { Leadership, Term } from '#server/leadership'
 import {
   noReports,
+  openChanges,
   openReconciler,
   openScopes,
   openStreamReports,
@@ -61,7 +62,7 @@ export async function openControl({
   await using stack = new AsyncDisposableStack()
   const { store, custody, audit, cache } = foundation
   const { exchangeCa, connectTo: overrides, trustDomain } = settings
-  const common = { clock, log, metrics, changes: openBell(), random: Math.random }
+  const common = { clock, log, metrics, changes: openChanges(), random: Math.random }
   const cloudCa = exchangeCa === undefined ? [] : [await readCa(exchangeCa)]
   const http = openHttpClient({ extraCa: cloudCa, overrides })
   const probeHttp = openHttpClient({

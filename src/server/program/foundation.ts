@@ -65,8 +65,8 @@ export async function openFoundation({
   const opened: { cache?: ResourceCache } = {}
   const cacheOf = () => opened.cache!
   const admission = identityAdmission({
-    identities: () => opened.cache?.list('WorkloadIdentity') ?? [],
-    daemons: () => opened.cache?.list('Daemon') ?? [],
+    identities: (workloadId) => opened.cache?.ofWorkload('WorkloadIdentity', workloadId) ?? [],
+    daemons: (workloadId) => opened.cache?.ofWorkload('Daemon', workloadId) ?? [],
     isReserved: isReservedWorkloadId,
     weakIdentities,
   })

@@ -7,8 +7,8 @@ import { identity, makeObject } from './fixture.ts'
 const mine = identity('mine', 'app/mine')
 const node = makeObject('Daemon', 'node', { workloadID: 'nodes/web-1', claimerType: 'JoinToken' })
 const admit = identityAdmission({
-  identities: () => [mine],
-  daemons: () => [node],
+  identities: (workloadId) => [mine].filter(({ spec }) => spec.workloadID === workloadId),
+  daemons: (workloadId) => [node].filter(({ spec }) => spec.workloadID === workloadId),
   isReserved: (workloadId) => workloadId.startsWith('riptides/daemon/') || workloadId === 'tideway/server',
   weakIdentities: 'refuse',
 })

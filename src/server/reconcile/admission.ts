@@ -19,8 +19,9 @@ export function identityAdmission({
   isReserved,
   weakIdentities,
 }: {
-  identities: () => readonly WorkloadIdentity[]
-  daemons: () => readonly Daemon[]
+  /** Those that have a workload ID. */
+  identities: (workloadId: string) => readonly WorkloadIdentity[]
+  daemons: (workloadId: string) => readonly Daemon[]
   /** Whether a workload ID is kept for parts of Tideway itself. */
   isReserved: (workloadId: string) => boolean
   weakIdentities: 'warn' | 'refuse'
@@ -35,12 +36,8 @@ export function identityAdmission({
     }
     // SECURITY: a workload with such an ID could pass for a daemon, and receive what is meant for it.
     if (isReserved(spec.workloadID)) refuseId('is reserved for daemons and the server')
-    if (daemons().some((daemon) => daemon.spec.workloadID === spec.workloadID)) {
-      refuseId('belongs to a daemon')
-    }
-    const owner = identities().find(
-      (other) => other.spec.workloadID === spec.workloadID && other.metadata.namespace !== metadata.namespace,
-    )
+    if (daemons(spec.workloadID).length > 0) refuseId('belongs to a daemon')
+    const owner = identities(spec.workloadID).find((other) => other.metadata.namespace !== metadata.namespace)
     if (owner) refuseId(`belongs to namespace ${owner.metadata.namespace}`)
     if (weakIdentities === 'refuse' && assumableByAnyLocalUser(spec.selectors)) {
       const message = `${subject} could be assumed by any local user: add process:uid or systemd:unit to its selectors`

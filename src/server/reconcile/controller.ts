@@ -1,35 +1,37 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
-import { afterAtMost, untilAborted, type Bell } from '#base/lifecycle'
+import { afterAtMost, untilAborted } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
-import type { Daemon, Kind, ResourceOf } from '#model/resource'
+import { kinds, type Daemon } from '#model/resource'
 import {
   requestRotation,
   stsEndpoint,
   type Credentials,
   type Exchanges,
-  type ExchangeTarget,
+  type Probe,
   type Probes,
   type Rotation,
 } from '#server/exchange'
-import { isBeingDeleted, type ResourceCache, type Resources, type Store } from '#server/store'
-import { judgeCredentialBinding } from './credential-binding.ts'
-import { judgeCredentialSource } from './credential-source.ts'
-import { judgeDaemon } from './daemon.ts'
-import { collectReports, nextStatus, type DesiredStatus } from './desired-status.ts'
-import { makePlan, type Objects, type Plan } from './plan.ts'
-import { expiryOf, judgeJoinToken } from './join-token.ts'
-import { judgeService } from './service.ts'
-import type { ScopeStreams } from './scopes.ts'
-import { openStatusWriter, type StatusWriter } from './status-writer.ts'
+import {
+  isBeingDeleted,
+  type ResourceCache,
+  type ResourceEvent,
+  type Resources,
+  type Store,
+} from '#server/store'
+import type { Changes } from './changes.ts'
+import { expiryOf } from './join-token.ts'
+import { isConnected, judgedKinds, openJudging, type Judging } from './judging.ts'
+import { openMultimap } from './multimap.ts'
+import { placesOf, type Place } from './plan.ts'
+import type { ScopeStreams, Stream } from './scopes.ts'
+import { openStatusWriter } from './status-writer.ts'
 import type { StreamReports } from './stream-reports.ts'
-import { judgeVerifier } from './verifier.ts'
-import { judgeWorkloadCredential } from './workload-credential.ts'
-import { judgeWorkloadIdentity } from './workload-identity.ts'
-import type { World } from './world.ts'
+import { keyOf, openSurvey } from './survey.ts'
+import type { Streams, World } from './world.ts'
 
 export interface ReconcilerOptions {
   store: Store
@@ -39,8 +41,8 @@ export interface ReconcilerOptions {
   reports: StreamReports
   /** How long a daemon is not seen at any server before it counts as disconnected; 0: its own server says so. */
   missedAfterMs: number
-  /** Rung by credentials, exchanges, probes, scopes and reports. */
-  changes: Bell
+  /** Told by credentials, exchanges, probes, scopes and reports. */
+  changes: Changes
   trustDomain: TrustDomain
   clock: Clock
   log: Log
@@ -69,57 +71,61 @@ export interface Reconciler {
   rotate(namespace: string, bindingName: string): Promise<Rotation>
 }
 
-const missing = { state: 'DISCONNECTED', message: 'not connected since its server has gone' } as const
-const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
-
 // Timers take no more than 24.8 days.
 const maxWaitMs = 24 * 3_600_000
-
-/** The targets that the bindings in force need. */
-function targetsOf(plan: Plan): Map<string, ExchangeTarget> {
-  return new Map(
-    [...plan.bindings.values()].map(({ key, scoped, source }) => [
-      key,
-      { spiffeId: scoped.spiffeId, sourceName: scoped.sourceName, aws: source.spec.aws! },
-    ]),
-  )
-}
-
-/**
- * The objects that are not being deleted.
- * SECURITY: a deletion takes effect at once, whatever finalizers keep the object for.
- */
-function living(cache: Pick<ResourceCache, 'list'>): Objects {
-  return { list: (kind) => cache.list(kind).filter((object) => !isBeingDeleted(object)) }
-}
 
 export function openReconciler(options: ReconcilerOptions): Reconciler {
   const { store, cache, credentials, scopes, reports, changes, trustDomain, clock, log } = options
   const { missedAfterMs, metrics = silentMetrics } = options
-  let leading: (Lead & { readonly writer: StatusWriter }) | undefined
+  let streams: Streams = scopes
+  const survey = openSurvey({
+    trustDomain,
+    valid: (target, at) => credentials.of(target, at),
+    streamOf: (name) => streams.stream(name),
+  })
+  const { plan } = survey
+  let leading: (Lead & { readonly judging: Judging }) | undefined
+  /** What the one who took the lead has not looked at yet. */
+  let isNew = false
+  let unheard: ResourceEvent[] = []
   /** Since when a daemon that was connected is not seen anywhere. */
   const unseenSince = new Map<string, number>()
+  /** What probes had found at the last look. */
+  let probed: readonly Probe[] = []
 
-  /** Everything that one who leads decides, from the same plan that daemons here got their scopes from. */
-  function judgeAll(
-    { exchanges, probes, writer }: NonNullable<typeof leading>,
-    plan: Plan,
-    targets: ReadonlyMap<string, ExchangeTarget>,
-    at: EpochMs,
-  ): void {
-    const objects = living(cache)
-    exchanges.require(targets)
-    const sources = objects.list('CredentialSource').flatMap(({ spec }) => spec.aws ?? [])
-    probes.watch(new Set(sources.map((aws) => stsEndpoint(aws).origin)))
-    const streams = [...scopes.streams(), ...reports.remote()]
-    const world: World = {
+  function absorb(): void {
+    const events = unheard
+    unheard = []
+    survey.absorb(events)
+  }
+
+  /** Whether the daemon's own server cannot say any more that it is gone. */
+  function isMissed(daemon: Daemon): boolean {
+    const { name } = daemon.metadata
+    if (missedAfterMs === 0 || streams.stream(name) || !isConnected(daemon)) {
+      unseenSince.delete(name)
+      return false
+    }
+    const now = clock.monotonic()
+    if (!unseenSince.has(name)) {
+      unseenSince.set(name, now)
+      clock.sleep(missedAfterMs, { unref: true }).then(
+        () => changes.daemon(name),
+        () => {},
+      )
+    }
+    return now - unseenSince.get(name)! >= missedAfterMs
+  }
+
+  function worldAt(at: EpochMs, { exchanges, probes }: Lead): World {
+    return {
       at,
-      objects,
       plan,
+      daemonsAt: survey.daemonsAt,
       streams,
-      reports: collectReports(streams),
+      reports: survey.reports,
       exchangeState(key) {
-        const target = targets.get(key)
+        const target = plan.targets.get(key)
         if (!target) return undefined
         // What is given out, and not what an exchange has brought only just now.
         const credential = credentials.of(target, at)
@@ -129,80 +135,76 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       discovery: () => probes.discovery(),
       endpoint: (origin) => probes.endpoint(origin),
     }
-    const set = <K extends Kind>(object: ResourceOf<K>, desired: DesiredStatus<K>) =>
-      writer.set(object, (current) => nextStatus(current, desired, at))
-    for (const object of objects.list('WorkloadIdentity')) set(object, judgeWorkloadIdentity(object, world))
-    for (const object of objects.list('Service')) set(object, judgeService(object, world))
-    for (const object of objects.list('CredentialSource')) set(object, judgeCredentialSource(object, world))
-    for (const object of objects.list('CredentialBinding')) set(object, judgeCredentialBinding(object, world))
-    for (const object of objects.list('WorkloadCredential')) set(object, judgeWorkloadCredential(object))
-    for (const object of objects.list('Verifier')) set(object, judgeVerifier(object))
-    for (const object of objects.list('JoinToken')) set(object, judgeJoinToken(object, at))
-    judgeDaemons(world, writer)
   }
 
-  function judgeDaemons(world: World, writer: StatusWriter): void {
-    const seen = new Set(world.streams.map(({ daemon }) => daemon.name))
-    for (const daemon of cache.list('Daemon')) {
-      const conditions = judgeDaemon(daemon, world)
-      const missed = isMissed(daemon, seen.has(daemon.metadata.name))
-      writer.set<'Daemon'>(daemon, (current) => {
-        const { state = 'PENDING', message = '' } = current.status ?? {}
-        const said = missed && isConnected(current) ? missing : { state, message }
-        return nextStatus<'Daemon'>(current, { ...said, conditions }, world.at)
-      })
-    }
+  /** What probes have found since the last look concerns every source, and what waits for one. */
+  function lookAtProbes({ probes, judging }: NonNullable<typeof leading>): void {
+    const sources = cache.list('CredentialSource').filter((source) => !isBeingDeleted(source))
+    const origins = new Set(sources.flatMap(({ spec }) => (spec.aws ? [stsEndpoint(spec.aws).origin] : [])))
+    probes.watch(origins)
+    const found = [probes.discovery(), ...[...origins].map((origin) => probes.endpoint(origin))]
+    if (found.length === probed.length && found.every((probe, index) => probe === probed[index])) return
+    probed = found
+    judging.add([...sources, ...cache.list('CredentialBinding')].map(keyOf))
   }
 
-  /** Whether the daemon's own server cannot say any more that it is gone. */
-  function isMissed(daemon: Daemon, isSeen: boolean): boolean {
-    const { name } = daemon.metadata
-    if (isSeen || !isConnected(daemon) || missedAfterMs === 0) {
-      unseenSince.delete(name)
-      return false
-    }
-    const now = clock.monotonic()
-    if (!unseenSince.has(name)) {
-      unseenSince.set(name, now)
-      clock.sleep(missedAfterMs, { unref: true }).then(
-        () => changes.ring(),
-        () => {},
-      )
-    }
-    return now - unseenSince.get(name)! >= missedAfterMs
+  /** Brings scopes and states to what follows from everything now; false when there are more states to judge. */
+  function look(before: EpochMs, at: EpochMs): boolean {
+    absorb()
+    streams = everywhere(scopes, reports)
+    const found = survey.findings(changes.take(), at)
+    scopes.publish(plan, (key) => survey.credentialOf(key, clock.now()), found.places)
+    if (!leading) return true
+    const { judging, exchanges } = leading
+    if (found.targets || isNew) exchanges.require(plan.targets)
+    if (isNew) for (const kind of judgedKinds) judging.add(cache.list(kind).map(keyOf))
+    isNew = false
+    judging.add(found.objects)
+    judging.postpone(found.unhurried)
+    const expired = cache
+      .list('JoinToken')
+      .filter((token) => expiryOf(token) > before && expiryOf(token) <= at)
+    judging.add(expired.map(keyOf))
+    lookAtProbes(leading)
+    return judging.judgeSome(worldAt(at, leading))
   }
 
   /** Waits for a change, or for the next moment at which a state changes by itself. */
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
-    const ends = [credentials.nextExpiry(), ...cache.list('JoinToken').map(expiryOf)]
-    const waitMs = Math.min(maxWaitMs, ...ends.map((end) => end - at).filter((ms) => ms > 0))
+    const ends = [survey.nextExpiry(), ...cache.list('JoinToken').map(expiryOf)]
+    const waitsMs = ends.map((end) => end - at).filter((ms) => ms > 0)
+    const waitMs = Math.min(maxWaitMs, leading?.judging.dueInMs() ?? Infinity, ...waitsMs)
     await afterAtMost(changes, heard, { ms: waitMs, clock, signal })
   }
 
   return {
     async run({ signal }) {
       using subscription = new DisposableStack()
-      subscription.defer(cache.onChange(() => changes.ring()))
-      while (!signal.aborted) {
+      subscription.defer(
+        cache.onChange((events) => {
+          unheard.push(...events)
+          changes.ring()
+        }),
+      )
+      for (const { kind } of kinds) {
+        survey.absorb(cache.list(kind).map((object) => ({ type: 'ADDED', object })))
+      }
+      for (let before = clock.now(); !signal.aborted;) {
         const heard = changes.rings
         const started = clock.monotonic()
         const at = clock.now()
-        const plan = makePlan(living(cache), trustDomain)
-        const targets = targetsOf(plan)
-        scopes.publish(plan, (key) => {
-          const target = targets.get(key)
-          return target && credentials.of(target, at)
-        })
-        if (leading) judgeAll(leading, plan, targets, at)
+        const done = look(before, at)
+        before = at
         metrics.observe('reconcile_duration_seconds', {}, (clock.monotonic() - started) / 1000)
-        await untilNextLook(heard, at, signal)
+        if (done) await untilNextLook(heard, at, signal)
         // What changes together is looked at once, and I/O gets its turn between two looks.
         await nextTick()
       }
     },
     async lead(lead) {
       await using writer = openStatusWriter({ resources: lead.resources, clock, log, metrics })
-      leading = { ...lead, writer }
+      leading = { ...lead, judging: openJudging({ cache, writer, clock, isMissed }) }
+      isNew = true
       unseenSince.clear()
       changes.ring()
       await untilAborted(lead.signal)
@@ -214,7 +216,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
         const message = `credentialbindings.core.riptides.io ${JSON.stringify(bindingName)} not found`
         throw new Fault('RESOURCE_NOT_FOUND', message, { publicText: message })
       }
-      const plan = makePlan(living(cache), trustDomain)
+      absorb()
       const key = plan.bindings.get(object.metadata.uid)?.key
       const rotation = key === undefined ? undefined : await requestRotation(store, clock, key)
       if (rotation) return rotation
@@ -222,5 +224,18 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       const message = `CredentialBinding ${bindingName} has no credential to rotate: ${why}`
       throw new Fault('CREDENTIAL_UNAVAILABLE', message, { publicText: message })
     },
+  }
+}
+
+/** The streams of all servers, of the others as of this moment. */
+function everywhere(scopes: ScopeStreams, reports: StreamReports): Streams {
+  const remote = reports.remote()
+  if (remote.length === 0) return scopes
+  const named = new Map(remote.map((stream) => [stream.daemon.name, stream]))
+  const at = openMultimap<Place, Stream>()
+  for (const stream of remote) for (const place of placesOf(stream.daemon)) at.add(place, stream)
+  return {
+    stream: (name) => scopes.stream(name) ?? named.get(name),
+    streamsAt: (place) => [...scopes.streamsAt(place), ...at.get(place)],
   }
 }

@@ -1,15 +1,7 @@
 import type { CredentialBinding } from '#model/resource'
 import { credentialId, type Credential } from '#model/credential'
-import {
-  enumerate,
-  judge,
-  reportedFor,
-  unsupportedIn,
-  type DesiredStatus,
-  type Judgement,
-} from './desired-status.ts'
-import type { PlannedBinding } from './plan.ts'
-import { isInScope } from './scope-delta.ts'
+import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
+import { placeOf, type PlannedBinding } from './plan.ts'
 import type { Effect } from './scopes.ts'
 import type { World } from './world.ts'
 
@@ -28,7 +20,7 @@ export function judgeCredentialBinding(
   world: World,
 ): DesiredStatus<'CredentialBinding'> {
   const binding = world.plan.bindings.get(object.metadata.uid)
-  const shared = [...unsupportedIn(object), ...reportedFor(object, world.reports)]
+  const shared = [...unsupportedIn(object), ...world.reports.about(object)]
   if (!binding) {
     const { state, reason, message } = world.plan.problems.get(object.metadata.uid)!
     return {
@@ -90,9 +82,10 @@ function credentialCondition(binding: PlannedBinding, { exchangeState, discovery
 }
 
 function daemonsOf(binding: PlannedBinding, { streams }: World): OnDaemon[] {
-  const { identities } = binding
-  return streams
-    .filter(({ daemon }) => identities.some((identity) => isInScope(identity, daemon)))
+  const places = new Set(binding.identities.map(placeOf))
+  const concerned = [...places].flatMap((place) => streams.streamsAt(place))
+  // One daemon may be at several of the places.
+  return [...new Map(concerned.map((stream) => [stream.daemon.name, stream])).values()]
     .map(({ daemon, effectOf }) => ({
       name: daemon.name,
       captureLevel: daemon.captureLevel,

@@ -1,13 +1,6 @@
 import type { CredentialSource } from '#model/resource'
 import { stsEndpoint, type ExchangeState, type Probe } from '#server/exchange'
-import {
-  enumerate,
-  judge,
-  reportedFor,
-  unsupportedIn,
-  type DesiredStatus,
-  type Judgement,
-} from './desired-status.ts'
+import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
 import { scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -30,7 +23,7 @@ export function judgeCredentialSource(
   const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
   const states = exchangesOf(object, world)
   const exchanged = exchangedCondition(states)
-  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedFor(object, world.reports)]
+  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...world.reports.about(object)]
   const failure = states.find((state) => state.failure)?.failure
   if (failure) {
     return { state: failure.needsOperator ? 'FAILED' : 'PENDING', message: exchanged.message, conditions }
@@ -52,11 +45,8 @@ function probed(type: string, probe: Probe, ok: string): Judgement {
 }
 
 function exchangesOf({ metadata }: CredentialSource, { plan, exchangeState }: World): ExchangeState[] {
-  const name = scopedName(metadata)
-  const keys = [...plan.bindings.values()]
-    .filter(({ scoped }) => scoped.sourceName === name)
-    .map(({ key }) => key)
-  return [...new Set(keys)].flatMap((key) => exchangeState(key) ?? [])
+  const keys = new Set([...(plan.bindingsOfSource.get(scopedName(metadata)) ?? [])].map(({ key }) => key))
+  return [...keys].sort().flatMap((key) => exchangeState(key) ?? [])
 }
 
 function exchangedCondition(states: readonly ExchangeState[]): Judgement {

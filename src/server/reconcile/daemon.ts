@@ -1,12 +1,12 @@
 import type { Daemon } from '#model/resource'
-import { judge, reportedFor, unsupportedIn, type Judgement } from './desired-status.ts'
+import { judge, unsupportedIn, type Judgement } from './desired-status.ts'
 import type { World } from './world.ts'
 
 /** Conditions only: what a daemon says of its health is written by its stream (`server/enrollment`). */
 export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgement[] {
   const { metadata, status } = object
-  const stream = streams.find(({ daemon }) => daemon.name === metadata.name)
-  const shared = [...unsupportedIn(object), ...reportedFor(object, reports)]
+  const stream = streams.stream(metadata.name)
+  const shared = [...unsupportedIn(object), ...reports.about(object)]
   if (!stream) {
     const seen = status?.lastSeenAt === undefined ? '' : `; last seen at ${status.lastSeenAt}`
     const message = `not connected${seen}: look at the daemon's log on its node`

@@ -5,9 +5,11 @@ import { parseTrustDomain, parseWorkloadId } from '#model/identity'
 import { expectResource, type Kind, type ResourceOf } from '#model/resource'
 import type { CaptureLevel } from '#model/scope'
 import type { ExchangeState, Probe } from '#server/exchange'
-import { collectReports } from './desired-status.ts'
-import { makePlan, type Objects } from './plan.ts'
+import { openDaemonPlaces } from './daemon-places.ts'
+import { placesOf } from './plan.ts'
+import { makePlan, type Objects } from './planner.ts'
 import type { FollowingDaemon } from './ports.ts'
+import { openReportBook } from './reports.ts'
 import type { Stream } from './scopes.ts'
 import type { World } from './world.ts'
 
@@ -117,12 +119,19 @@ export function worldOf(
     endpoint?: Probe
   } = {},
 ): World {
+  const daemons = openDaemonPlaces()
+  for (const daemon of objects.list('Daemon')) daemons.set(daemon.metadata.name, daemon)
+  const reports = openReportBook()
+  for (const { daemon, conditions } of streams) reports.replace(daemon.name, conditions)
   return {
     at: openTestClock().now(),
-    objects,
     plan: makePlan(objects, trustDomain),
-    streams,
-    reports: collectReports(streams),
+    daemonsAt: (place) => daemons.at(place),
+    streams: {
+      stream: (name) => streams.find(({ daemon }) => daemon.name === name),
+      streamsAt: (place) => streams.filter(({ daemon }) => placesOf(daemon).includes(place)),
+    },
+    reports,
     exchangeState: exchanges,
     discovery: () => discovery,
     endpoint: () => endpoint,

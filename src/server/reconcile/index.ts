@@ -1,8 +1,8 @@
 /**
  * What follows from the declared objects: which credentials are exchanged, what each daemon gets, and the state of
- * every object, true at all times. Every look at a change starts from all objects, so that the order in which
- * they came never matters. It neither talks to clouds (`server/exchange`) nor to daemons (`server/enrollment`).
+ * every object, true at all times. A change costs what it concerns, and the order in which changes came never matters. It neither talks to clouds (`server/exchange`) nor to daemons (`server/enrollment`).
  */
+export { openChanges, type Changes } from './changes.ts'
 export { openReconciler, type Reconciler, type ReconcilerOptions } from './controller.ts'
 export { openScopes, type ScopeStreams } from './scopes.ts'
 export { noReports, openStreamReports, type StreamReports } from './stream-reports.ts'

@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Resource } from '#model/resource'
 import { binding, identity, makeObject, objectsOf, service, source, trustDomain } from './fixture.ts'
-import { hostsOverlap, makePlan } from './plan.ts'
+import { makePlan } from './planner.ts'
+import { hostsOverlap } from './workload-plan.ts'
 
 const plan = (...objects: readonly Resource[]) => makePlan(objectsOf(...objects), trustDomain)
 
@@ -86,7 +87,7 @@ test('the oldest namespace keeps a workload ID; within one namespace several ide
   const thief = identity('thief', 'app/a', {}, { namespace: 'other' })
   const { identities, shadowed } = plan(thief, identity('second', 'app/a'), first)
   assert.deepEqual([...identities.keys()].sort(), ['first', 'second'])
-  assert.equal(shadowed.get(thief.metadata.uid)?.metadata.name, 'first')
+  assert.equal(shadowed.get(thief.metadata.uid)?.name, 'first')
 })
 
 test('a binding finds identity, source and Services in its own namespace only', () => {
@@ -123,7 +124,10 @@ test('Services are selected by all labels of one selector, any of several', () =
     }),
   )
   assert.deepEqual([...chosen.bindings.values()][0]?.scoped.serviceNames, ['both', 'third'])
-  assert.deepEqual(chosen.bindingsOfService.get('third'), ['one'])
+  assert.deepEqual(
+    [...chosen.bindingsOfService.get('third')!].map(({ scoped }) => scoped.name),
+    ['one'],
+  )
 })
 
 test('an alternative that no attestor can meet stays out of scopes', () => {

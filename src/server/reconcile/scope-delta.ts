@@ -8,7 +8,7 @@ import {
   type ScopeUpdate,
 } from '#model/scope'
 import type { Credential } from '#model/credential'
-import type { PlannedIdentity, Plan } from './plan.ts'
+import { placesOf, type PlannedIdentity, type Plan } from './plan.ts'
 import type { FollowingDaemon } from './ports.ts'
 
 export function isInScope(
@@ -28,7 +28,7 @@ export function scopeFor(
   daemon: FollowingDaemon,
   credentialOf: (key: string) => Credential | undefined,
 ): Scope {
-  const identities = [...plan.identities.values()].filter((identity) => isInScope(identity, daemon))
+  const identities = placesOf(daemon).flatMap((place) => [...(plan.identitiesAt.get(place) ?? [])])
   if (identities.length === 0) return emptyScope
   const spiffeIds = new Set(identities.map(({ scoped }) => scoped.spiffeId))
   const bindings = [...spiffeIds].flatMap((spiffeId) => plan.bindingsOf.get(spiffeId) ?? [])
@@ -60,7 +60,7 @@ function changed<T>(
 ): { upsert: T[]; remove: string[] } {
   const upsert = [...after].filter(([key, item]) => {
     const known = before.get(key)
-    return known === undefined || !same(known, item)
+    return known !== item && (known === undefined || !same(known, item))
   })
   return {
     upsert: upsert.map(([, item]) => item),

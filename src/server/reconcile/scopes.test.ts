@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { openBell } from '#base/lifecycle'
 import { credentialId, type AwsCredential } from '#model/credential'
 import type { Resource } from '#model/resource'
 import { applyScopeUpdate, type Scope } from '#model/scope'
+import { openChanges } from './changes.ts'
 import {
   binding,
   credentialNamed,
@@ -15,7 +15,7 @@ import {
   source,
   trustDomain,
 } from './fixture.ts'
-import { makePlan } from './plan.ts'
+import { makePlan } from './planner.ts'
 import { deltaBetween, scopeFor } from './scope-delta.ts'
 import { openScopes } from './scopes.ts'
 
@@ -105,7 +105,7 @@ test('deltas turn any scope into any other', () => {
 })
 
 test('a stream begins with everything and goes on with what changed, in one step however much it was', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   const { updates } = follow(scopes)
   const first = next(updates)
   const objects = guide()
@@ -128,7 +128,7 @@ test('a stream begins with everything and goes on with what changed, in one step
 })
 
 test('an effect is OK from the revision that brought it on, and a rotation does not take that back', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   const { updates } = follow(scopes)
   const objects = guide()
   const [planned] = planOf(...objects).bindings.values()
@@ -160,7 +160,7 @@ test('an effect is OK from the revision that brought it on, and a rotation does 
 })
 
 test('acknowledgements of what was never sent count for nothing', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   const { updates } = follow(scopes)
   const plan = planOf(...guide())
   scopes.publish(plan, () => credentialNamed('ASIA1'))
@@ -172,7 +172,7 @@ test('acknowledgements of what was never sent count for nothing', async () => {
 })
 
 test('a second stream of one daemon ends the first; an abort ends its own', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   scopes.publish(planOf(...guide()), () => undefined)
   const first = follow(scopes)
   await next(first.updates)
@@ -188,7 +188,7 @@ test('a second stream of one daemon ends the first; an abort ends its own', asyn
 })
 
 test('the hosts of an intermediate are those bound in the scope of this daemon', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   scopes.publish(planOf(...guide()), () => undefined)
   const { updates } = follow(scopes)
   await next(updates)
@@ -197,7 +197,7 @@ test('the hosts of an intermediate are those bound in the scope of this daemon',
 })
 
 test('what a daemon says and does not repeat is over', async () => {
-  const scopes = openScopes({ changes: openBell() })
+  const scopes = openScopes({ changes: openChanges() })
   scopes.publish(planOf(...guide()), () => undefined)
   const { updates, stop } = follow(scopes)
   await next(updates)

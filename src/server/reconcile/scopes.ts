@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { openBell, type Bell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { Credential } from '#model/credential'
@@ -9,7 +10,9 @@ import {
   type ScopedBinding,
   type ScopeUpdate,
 } from '#model/scope'
-import type { Plan, PlannedBinding } from './plan.ts'
+import type { Changes } from './changes.ts'
+import { openMultimap } from './multimap.ts'
+import { placesOf, type Place, type Plan, type PlannedBinding } from './plan.ts'
 import type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'
 import { deltaBetween, newCredentials, scopeFor, touchedBindings, type Delta } from './scope-delta.ts'
 
@@ -30,7 +33,7 @@ export interface Stream {
   readonly effectOf: (binding: PlannedBinding) => Effect
 }
 
-/** The stream of a daemon that is connected here. */
+/** The stream of a daemon that is connected here, at this moment. */
 export interface LocalStream extends Stream {
   /** What it should have. */
   readonly wanted: Scope
@@ -38,9 +41,15 @@ export interface LocalStream extends Stream {
 }
 
 export interface ScopeStreams extends Scopes {
-  /** Gives every stream what follows from the plan now. */
-  publish(plan: Plan, credentialOf: (key: string) => Credential | undefined): void
+  /** Gives every stream at the places, or all unless given, what follows from the plan now. */
+  publish(
+    plan: Plan,
+    credentialOf: (key: string) => Credential | undefined,
+    where?: Iterable<Place> | 'all',
+  ): void
   streams(): readonly LocalStream[]
+  stream(daemonName: string): LocalStream | undefined
+  streamsAt(place: Place): readonly LocalStream[]
 }
 
 interface Following {
@@ -49,6 +58,8 @@ interface Following {
   /** What the daemon should have, and what it was sent so far. */
   wanted: Scope
   sent: Scope
+  /** What is yet to be sent, and the names of the bindings that it touches. */
+  unsent: { readonly delta: Delta; readonly bindings: ReadonlySet<string> } | undefined
   revision: number
   acknowledged: number
   error: string | undefined
@@ -59,17 +70,28 @@ interface Following {
   readonly replaced: AbortController
 }
 
-/** `changes` rings whenever what daemons have, or say, changed. */
+const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+const noDelta: Delta = { upsert: nothing, remove: nothing }
+
+/** `changes` is told whenever what a daemon has, or says, changed. */
 export function openScopes({
   changes,
   metrics = silentMetrics,
 }: {
-  changes: Bell
+  changes: Pick<Changes, 'daemon' | 'stream' | 'presence'>
   metrics?: Metrics
 }): ScopeStreams {
   const following = new Map<string, Following>()
+  const at = openMultimap<Place, Following>()
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
+
+  function want(stream: Following, { plan, credentialOf }: NonNullable<typeof current>): void {
+    const wanted = scopeFor(plan, stream.daemon, credentialOf)
+    const delta = deltaBetween(stream.sent, wanted)
+    stream.wanted = delta ? wanted : stream.sent
+    stream.unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
+  }
 
   /** Notes the update as sent, and from which revision what it brings counts. */
   function send(stream: Following, delta: Delta, reset: boolean): ScopeUpdate {
@@ -80,31 +102,58 @@ export function openScopes({
     for (const name of delta.remove.bindings) stream.bindingSince.delete(name)
     for (const key of delta.remove.credentials) stream.credentialSince.delete(key)
     stream.sent = stream.wanted
+    stream.unsent = undefined
     metrics.count('scope_updates', {})
-    changes.ring()
+    const lost = new Set(delta.remove.credentials)
+    const bindings = [...stream.wanted.bindings.values()].filter(({ spiffeId, sourceName }) =>
+      lost.has(credentialKey(spiffeId, sourceName)),
+    )
+    changes.stream(stream.daemon.name, bindings)
     return { revision, reset, ...delta }
   }
 
+  /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */
+  function effectiveFrom(stream: Following, { name, spiffeId, sourceName }: ScopedBinding): number {
+    const credentialFrom = stream.credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
+    return Math.max(stream.bindingSince.get(name) ?? Infinity, credentialFrom)
+  }
+
   function describe(stream: Following): LocalStream {
-    const { daemon, wanted, sent, revision, acknowledged, error, bindingSince, credentialSince } = stream
-    const delta = deltaBetween(sent, wanted)
-    const unsent = new Set(delta && touchedBindings(wanted, delta))
-    const effectOfScoped = ({ name, spiffeId, sourceName, minimumCapture }: ScopedBinding): Effect => {
-      if (!satisfiesCapture(daemon.captureLevel, minimumCapture)) return { state: 'WITHHELD' }
-      const credentialFrom = credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
-      const since = Math.max(bindingSince.get(name) ?? Infinity, credentialFrom)
-      if (!unsent.has(name) && since <= acknowledged) return { state: 'OK' }
+    const { daemon, wanted, unsent, revision, acknowledged, error } = stream
+    const effectOfScoped = (binding: ScopedBinding): Effect => {
+      if (!satisfiesCapture(daemon.captureLevel, binding.minimumCapture)) return { state: 'WITHHELD' }
+      const isUnsent = unsent?.bindings.has(binding.name) === true
+      if (!isUnsent && effectiveFrom(stream, binding) <= acknowledged) return { state: 'OK' }
       return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
     }
     return {
       daemon,
       wanted,
       conditions: stream.conditions,
-      synchronised: delta === undefined && acknowledged === revision && revision > 0,
+      synchronised: unsent === undefined && acknowledged === revision && revision > 0,
       error,
       effectOfScoped,
       effectOf: ({ scoped }) => effectOfScoped(scoped),
     }
+  }
+
+  function enter(stream: Following): void {
+    const { daemon } = stream
+    const before = following.get(daemon.name)
+    if (before) leave(before)
+    before?.replaced.abort()
+    following.set(daemon.name, stream)
+    for (const place of placesOf(daemon)) at.add(place, stream)
+    metrics.gauge('daemons_connected', following.size)
+    changes.presence(daemon.name, placesOf(daemon))
+  }
+
+  function leave(stream: Following): void {
+    const { daemon } = stream
+    if (following.get(daemon.name) === stream) following.delete(daemon.name)
+    for (const place of placesOf(daemon)) at.delete(place, stream)
+    metrics.gauge('daemons_connected', following.size)
+    changes.presence(daemon.name, placesOf(daemon))
   }
 
   async function* follow(
@@ -116,6 +165,7 @@ export function openScopes({
       bell: openBell(),
       wanted: emptyScope,
       sent: emptyScope,
+      unsent: undefined,
       revision: 0,
       acknowledged: 0,
       error: undefined,
@@ -125,30 +175,19 @@ export function openScopes({
       replaced: new AbortController(),
     }
     const signal = AbortSignal.any([callerSignal, stream.replaced.signal])
-    following.get(daemon.name)?.replaced.abort()
-    following.set(daemon.name, stream)
-    metrics.gauge('daemons_connected', following.size)
-    changes.ring()
+    enter(stream)
     try {
       if (!current) await firstPlan.after(0, signal)
       if (!current || signal.aborted) return
-      stream.wanted = scopeFor(current.plan, daemon, current.credentialOf)
-      const nothing = { identities: [], services: [], bindings: [], credentials: [] }
-      yield send(
-        stream,
-        deltaBetween(emptyScope, stream.wanted) ?? { upsert: nothing, remove: nothing },
-        true,
-      )
+      want(stream, current)
+      yield send(stream, stream.unsent?.delta ?? noDelta, true)
       while (!signal.aborted) {
         const heard = stream.bell.rings
-        const delta = deltaBetween(stream.sent, stream.wanted)
-        if (delta) yield send(stream, delta, false)
+        if (stream.unsent) yield send(stream, stream.unsent.delta, false)
         else await stream.bell.after(heard, signal)
       }
     } finally {
-      if (following.get(daemon.name) === stream) following.delete(daemon.name)
-      metrics.gauge('daemons_connected', following.size)
-      changes.ring()
+      leave(stream)
     }
   }
 
@@ -157,32 +196,45 @@ export function openScopes({
     acknowledge(daemonName, revision, error) {
       const stream = following.get(daemonName)
       if (!stream || revision > stream.revision || revision < stream.acknowledged) return
+      const before = stream.acknowledged
+      const failed = stream.error !== undefined || error !== undefined
       if (error === undefined) {
         stream.acknowledged = revision
         if (revision === stream.revision) stream.error = undefined
       } else {
         stream.error = error
       }
-      changes.ring()
+      const bindings = [...stream.wanted.bindings.values()].filter((binding) => {
+        const from = effectiveFrom(stream, binding)
+        return failed || (from > before && from <= revision)
+      })
+      changes.stream(daemonName, bindings)
     },
     observe(daemonName, conditions) {
       const stream = following.get(daemonName)
-      if (!stream) return
+      // Heartbeats mostly say what was said before.
+      if (!stream || isDeepStrictEqual(stream.conditions, conditions)) return
       stream.conditions = conditions
-      changes.ring()
+      changes.daemon(daemonName)
     },
     boundHosts(daemonName) {
       const services = [...(following.get(daemonName)?.wanted.services.values() ?? [])]
       return [...new Set(services.flatMap(({ addresses }) => addresses.map(({ host }) => host)))]
     },
-    publish(plan, credentialOf) {
+    publish(plan, credentialOf, where = 'all') {
       current = { plan, credentialOf }
       firstPlan.ring()
-      for (const stream of following.values()) {
-        stream.wanted = scopeFor(plan, stream.daemon, credentialOf)
+      const touched = where === 'all' ? following.values() : [...where].flatMap((place) => [...at.get(place)])
+      for (const stream of new Set(touched)) {
+        want(stream, current)
         stream.bell.ring()
       }
     },
     streams: () => [...following.values()].map(describe),
+    stream(daemonName) {
+      const stream = following.get(daemonName)
+      return stream && describe(stream)
+    },
+    streamsAt: (place) => [...at.get(place)].map(describe),
   }
 }

@@ -1,8 +1,10 @@
 import { backoffMs, type Clock } from '#base/clock'
 import { isFault } from '#base/errors'
-import { runTogether, type Bell } from '#base/lifecycle'
+import { runTogether } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { runtimePrefix, type Store, type StoreOperation } from '#server/store'
+import type { Changes } from './changes.ts'
+import { placesOf } from './plan.ts'
 import type { ScopeStreams, Stream } from './scopes.ts'
 import { decodeReport, encodeReport } from './stream-report.ts'
 
@@ -43,7 +45,7 @@ export function openStreamReports({
   store: Store
   server: string
   scopes: Pick<ScopeStreams, 'streams'>
-  changes: Bell
+  changes: Changes
   clock: Clock
   log: Log
 }): StreamReports {
@@ -95,28 +97,36 @@ export function openStreamReports({
       .catch(() => {})
   }
 
+  function note(key: string): void {
+    const daemon = others.get(key)?.stream.daemon
+    if (daemon) changes.presence(daemon.name, placesOf(daemon))
+  }
+
   function hear(key: string, text: string, since: number): void {
-    if (!isOwn(key)) others.set(key, { stream: decodeReport(text), since })
+    if (isOwn(key)) return
+    note(key)
+    others.set(key, { stream: decodeReport(text), since })
+    note(key)
   }
 
   function forget(key: string): void {
     // Who leads took this server for dead: it says everything again.
     if (isOwn(key)) said.delete(key)
+    note(key)
     others.delete(key)
+    changes.ring()
   }
 
   async function listen(signal: AbortSignal): Promise<void> {
     const { entries, revision: afterRevision } = await store.list(prefix)
-    others.clear()
+    for (const key of others.keys()) forget(key)
     for (const { key, value, createRevision } of entries)
       hear(key, Buffer.from(value).toString(), createRevision)
-    changes.ring()
     for await (const events of store.watch(prefix, { afterRevision, signal })) {
       for (const event of events) {
         if (event.type === 'delete') forget(event.key)
         else hear(event.entry.key, Buffer.from(event.entry.value).toString(), event.entry.createRevision)
       }
-      changes.ring()
     }
   }
 

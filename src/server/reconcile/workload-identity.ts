@@ -5,16 +5,8 @@ import {
   unfilterableSelectors,
   type WorkloadIdentity,
 } from '#model/resource'
-import {
-  enumerate,
-  judge,
-  reportedFor,
-  unsupportedIn,
-  type DesiredStatus,
-  type Judgement,
-} from './desired-status.ts'
-import { scopedName } from './plan.ts'
-import { isInScope } from './scope-delta.ts'
+import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
+import { placeOf, scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
 export function judgeWorkloadIdentity(
@@ -26,8 +18,8 @@ export function judgeWorkloadIdentity(
   const shadowedBy = plan.shadowed.get(metadata.uid)
   if (shadowedBy) {
     const message =
-      `workload ID ${spec.workloadID} belongs to WorkloadIdentity ${scopedName(shadowedBy.metadata)} of namespace ` +
-      `${shadowedBy.metadata.namespace}: give this one another, or delete that one`
+      `workload ID ${spec.workloadID} belongs to WorkloadIdentity ${scopedName(shadowedBy)} of namespace ` +
+      `${shadowedBy.namespace}: give this one another, or delete that one`
     return {
       state: 'FAILED',
       message,
@@ -37,7 +29,7 @@ export function judgeWorkloadIdentity(
   }
   const scope = scopeCondition(object, world)
   const unsupported = unsupportedIn(object)
-  const reported = reportedFor(object, reports)
+  const reported = reports.about(object)
   const weak = weaknesses(object)
   const problem = [scope, ...unsupported].find(
     ({ type, status }) => type === 'Unsupported' || status !== 'True',
@@ -57,14 +49,9 @@ export function judgeWorkloadIdentity(
   }
 }
 
-function scopeCondition(object: WorkloadIdentity, { plan, objects, streams }: World): Judgement {
-  const identity = plan.identities.get(scopedName(object.metadata))!
-  const daemons = objects
-    .list('Daemon')
-    .filter(({ spec }) =>
-      isInScope(identity, { workloadId: spec.workloadID, groups: spec.daemonGroups ?? [] }),
-    )
-  if (daemons.length === 0) {
+function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams }: World): Judgement {
+  const names = [...daemonsAt(placeOf(plan.identities.get(scopedName(object.metadata))!))].sort()
+  if (names.length === 0) {
     const { kind, id } = scopeOf(object.spec)
     const message =
       kind === 'daemon'
@@ -72,9 +59,7 @@ function scopeCondition(object: WorkloadIdentity, { plan, objects, streams }: Wo
         : `the scope matches no daemon: none is in the group ${id}; join one with a token that lists it in daemonGroups`
     return judge('ScopeMatched', 'False', 'NoDaemon', message)
   }
-  const connected = new Set(streams.map(({ daemon }) => daemon.name))
-  const names = daemons.map(({ metadata }) => metadata.name)
-  const present = names.filter((name) => connected.has(name))
+  const present = names.filter((name) => streams.stream(name) !== undefined)
   const message =
     present.length === 0
       ? `the scope matches ${enumerate(names)}, not connected at the moment`

@@ -1,15 +1,22 @@
 import type { EpochMs } from '#base/clock'
 import type { ExchangeState, Probe } from '#server/exchange'
-import type { Reports } from './desired-status.ts'
-import type { Objects, Plan } from './plan.ts'
+import type { Place, Plan } from './plan.ts'
+import type { Reports } from './reports.ts'
 import type { Stream } from './scopes.ts'
+
+/** The daemons that are connected somewhere. */
+export interface Streams {
+  stream(daemonName: string): Stream | undefined
+  streamsAt(place: Place): readonly Stream[]
+}
 
 /** Everything that states are judged by, at one moment. */
 export interface World {
   readonly at: EpochMs
-  readonly objects: Objects
   readonly plan: Plan
-  readonly streams: readonly Stream[]
+  /** Names of all daemons at a place, connected or not. */
+  readonly daemonsAt: (place: Place) => ReadonlySet<string>
+  readonly streams: Streams
   readonly reports: Reports
   readonly exchangeState: (key: string) => ExchangeState | undefined
   readonly discovery: () => Probe

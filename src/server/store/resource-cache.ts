@@ -10,6 +10,8 @@ export interface ResourceCache extends AsyncDisposable {
   get<K extends Kind>(kind: K, namespace: string, name: string): ResourceOf<K> | undefined
   /** In order of namespace and name. */
   list<K extends Kind>(kind: K, namespace?: string): readonly ResourceOf<K>[]
+  /** Those with a workload ID, in no order. */
+  ofWorkload<K extends 'WorkloadIdentity' | 'Daemon'>(kind: K, workloadId: string): readonly ResourceOf<K>[]
   /** Revision up to which it is complete. */
   readonly resourceVersion: string
   /** Calls `listener` after each batch of changes has taken effect here; returns what stops that. */
@@ -20,19 +22,52 @@ export interface ResourceCache extends AsyncDisposable {
 
 const keyOf = (namespace = '', name: string) => `${namespace}/${name}`
 
+/** What there is of one kind. */
+interface Shelf {
+  readonly objects: Map<string, Resource>
+  /** Keys in order; absent when one came or went since they were last asked for. */
+  sorted?: readonly string[] | undefined
+  /** Keys by workload ID. */
+  readonly workloads: Map<string, Set<string>>
+}
+
+function workloadOf(object: Resource): string | undefined {
+  return object.kind === 'WorkloadIdentity' || object.kind === 'Daemon' ? object.spec.workloadID : undefined
+}
+
 /** Opens the cache once it holds everything there is. */
 export async function openResourceCache(resources: Resources): Promise<ResourceCache> {
-  const kinds = new Map<string, Map<string, Resource>>()
+  const kinds = new Map<string, Shelf>()
   const listeners = new Set<(events: readonly ResourceEvent[]) => void>()
   const stop = new AbortController()
   let resourceVersion = '0'
 
+  function shelfOf(kind: string): Shelf {
+    const known = kinds.get(kind)
+    if (known) return known
+    const shelf = { objects: new Map<string, Resource>(), workloads: new Map<string, Set<string>>() }
+    kinds.set(kind, shelf)
+    return shelf
+  }
+
   function apply({ type, object }: ResourceEvent): void {
-    const objects = kinds.get(object.kind) ?? new Map<string, Resource>()
-    kinds.set(object.kind, objects)
+    const shelf = shelfOf(object.kind)
+    const { objects, workloads } = shelf
     const key = keyOf(object.metadata.namespace, object.metadata.name)
+    const before = objects.get(key)
+    const workloadBefore = before && workloadOf(before)
+    if (workloadBefore !== undefined) {
+      const keys = workloads.get(workloadBefore)!
+      keys.delete(key)
+      if (keys.size === 0) workloads.delete(workloadBefore)
+    }
     if (type === 'DELETED') objects.delete(key)
-    else objects.set(key, object)
+    else {
+      objects.set(key, object)
+      const workload = workloadOf(object)
+      if (workload !== undefined) workloads.set(workload, (workloads.get(workload) ?? new Set()).add(key))
+    }
+    if (objects.has(key) !== (before !== undefined)) shelf.sorted = undefined
   }
 
   function advance(events: readonly ResourceEvent[], revision: string): void {
@@ -51,14 +86,14 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
       ]),
     )
     const events: ResourceEvent[] = []
-    for (const [kind, objects] of kinds) {
+    for (const [kind, { objects }] of kinds) {
       for (const [key, object] of objects) {
         if (!present.has(`${kind}/${key}`)) events.push({ type: 'DELETED', object })
       }
     }
     for (const object of present.values()) {
       const { namespace, name, resourceVersion } = object.metadata
-      const previous = kinds.get(object.kind)?.get(keyOf(namespace, name))
+      const previous = kinds.get(object.kind)?.objects.get(keyOf(namespace, name))
       if (!previous) events.push({ type: 'ADDED', object })
       else if (previous.metadata.resourceVersion !== resourceVersion) {
         events.push({ type: 'MODIFIED', object, previous })
@@ -89,13 +124,17 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
   done.catch(() => {})
   return {
     get<K extends Kind>(kind: K, namespace: string, name: string) {
-      return kinds.get(kind)?.get(keyOf(namespace, name)) as ResourceOf<K> | undefined
+      return kinds.get(kind)?.objects.get(keyOf(namespace, name)) as ResourceOf<K> | undefined
     },
     list<K extends Kind>(kind: K, namespace?: string) {
-      const objects = [...(kinds.get(kind) ?? [])]
-        .filter(([, { metadata }]) => namespace === undefined || metadata.namespace === namespace)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-      return objects.map(([, object]) => object as ResourceOf<K>)
+      const shelf = shelfOf(kind)
+      shelf.sorted ??= [...shelf.objects.keys()].sort()
+      const all = shelf.sorted.map((key) => shelf.objects.get(key) as ResourceOf<K>)
+      return namespace === undefined ? all : all.filter(({ metadata }) => metadata.namespace === namespace)
+    },
+    ofWorkload<K extends 'WorkloadIdentity' | 'Daemon'>(kind: K, workloadId: string) {
+      const { objects, workloads } = shelfOf(kind)
+      return [...(workloads.get(workloadId) ?? [])].map((key) => objects.get(key) as ResourceOf<K>)
     },
     get resourceVersion() {
       return resourceVersion

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { openTestClock } from '#base/clock'
+import type { Credential } from '#model/credential'
+import type { Kind, Resource } from '#model/resource'
+import type { Scope } from '#model/scope'
+import type { ExchangeState } from '#server/exchange'
+import { openChanges } from './changes.ts'
+import {
+  binding,
+  credentialNamed,
+  daemonNamed,
+  identity,
+  makeObject,
+  objectsOf,
+  service,
+  source,
+  trustDomain,
+  worldOf,
+} from './fixture.ts'
+import { judgeDaemon } from './daemon.ts'
+import { judgedKinds, judgeObject } from './judging.ts'
+import type { Plan } from './plan.ts'
+import { makePlan } from './planner.ts'
+import { planFromScratch, type ReferencePlan } from './reference-plan.ts'
+import { scopeFor } from './scope-delta.ts'
+import { openScopes } from './scopes.ts'
+import { keyOf, openSurvey, type ObjectKey } from './survey.ts'
+import type { World } from './world.ts'
+
+// A small world, so that names meet: who takes whose workload ID, source, Service, daemon or group.
+const names = fc.constantFrom('a', 'b')
+const namespaces = fc.constantFrom('riptides-system', 'riptides-system', 'riptides-system', 'other')
+const workloads = fc.constantFrom('app/a', 'app/b')
+const labels = fc.constantFrom({ app: 'a' }, { app: 'b' }, { app: 'a', tier: 'b' }, { tier: 'b' })
+const groups = ['blue', 'green']
+const daemonNames = ['one', 'two']
+
+const where = fc.oneof(
+  fc.constantFrom(...daemonNames).map((name) => ({ daemon: { id: `riptides/daemon/${name}` } })),
+  fc.constantFrom(...groups).map((id) => ({ daemonGroup: { id } })),
+)
+
+const someObject: fc.Arbitrary<() => Resource> = fc.oneof(
+  fc.tuple(names, workloads, where, namespaces).map(
+    ([name, workloadID, scope, namespace]) =>
+      () =>
+        identity(name, workloadID, { scope }, { namespace }),
+  ),
+  fc.tuple(names, fc.constantFrom('r', 's'), namespaces).map(
+    ([name, role, namespace]) =>
+      () =>
+        source(name, { roleArn: `arn:aws:iam::123456789012:role/${role}` }, { namespace }),
+  ),
+  fc.tuple(names, labels, fc.subarray(['x.com', '*.x.com', 'y.x.com'], { minLength: 1 }), namespaces).map(
+    ([name, labels, hosts, namespace]) =>
+      () =>
+        service(name, hosts, { labels }, { namespace }),
+  ),
+  fc
+    .tuple(names, workloads, names, fc.array(labels, { minLength: 1, maxLength: 2 }), namespaces)
+    .map(([name, workloadID, from, selectors, namespace]) => () => {
+      const propagation = { injection: { selectors } }
+      return binding(name, workloadID, from, '', { propagation }, { namespace })
+    }),
+  fc.tuple(fc.constantFrom(...daemonNames), fc.subarray(groups)).map(
+    ([name, daemonGroups]) =>
+      () =>
+        makeObject('Daemon', name, {
+          workloadID: `riptides/daemon/${name}`,
+          claimerType: 'JoinToken',
+          daemonGroups,
+        }),
+  ),
+)
+
+type Step =
+  | { readonly do: 'put'; readonly make: () => Resource }
+  | {
+      readonly do: 'status' | 'delete' | 'finalize' | 'credential' | 'failure' | 'acknowledge' | 'report'
+      readonly which: number
+    }
+  | { readonly do: 'connect' | 'hang up'; readonly which: number }
+
+const someStep: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: someObject.map((make): Step => ({ do: 'put', make })) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'status',
+        'delete',
+        'finalize',
+        'credential',
+        'failure',
+        'acknowledge',
+        'report',
+        'connect',
+        'hang up',
+      ),
+      which: fc.nat(20),
+    }),
+  },
+)
+
+/** A binding that is in effect on a daemon: most steps then change something. */
+const beginning: readonly Step[] = [
+  {
+    do: 'put',
+    make: () => makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' }),
+  },
+  { do: 'put', make: () => identity('a', 'app/a') },
+  { do: 'put', make: () => source('a') },
+  { do: 'put', make: () => service('a', ['x.com']) },
+  { do: 'put', make: () => binding('a', 'app/a', 'a', 'a') },
+  { do: 'credential', which: 1 },
+  { do: 'connect', which: 0 },
+  { do: 'acknowledge', which: 18 },
+]
+
+/** What there is, and what is kept up to date about it. */
+function openBed() {
+  const objects = new Map<ObjectKey, Resource>()
+  const credentials = new Map<string, Credential>()
+  const failures = new Map<string, ExchangeState['failure']>()
+  const changes = openChanges()
+  const scopes = openScopes({ changes })
+  const at = openTestClock().now()
+  const survey = openSurvey({
+    trustDomain,
+    valid: ({ spiffeId, sourceName }) => credentials.get(`${sourceName} ${spiffeId}`),
+    streamOf: (name) => scopes.stream(name),
+  })
+  const streams = new Map<
+    string,
+    { updates: AsyncIterator<unknown>; next: Promise<unknown>; stop: AbortController }
+  >()
+  /** States as they were judged when they were last said to be touched. */
+  const states = new Map<ObjectKey, unknown>()
+
+  const world = (): World => ({
+    at,
+    plan: survey.plan,
+    daemonsAt: survey.daemonsAt,
+    streams: scopes,
+    reports: survey.reports,
+    exchangeState(key) {
+      const target = survey.plan.targets.get(key)
+      const credential = credentials.get(key)
+      const failure = failures.get(key)
+      return (
+        target &&
+        ({ target, ...(credential && { credential }), ...(failure && { failure }) } as ExchangeState)
+      )
+    },
+    discovery: () => ({ state: 'ok' }),
+    endpoint: () => ({ state: 'ok' }),
+  })
+
+  const living = () =>
+    objectsOf(
+      ...[...objects]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([, object]) => object)
+        .filter(({ metadata }) => metadata.deletionTimestamp === undefined),
+    )
+
+  const judged = (object: Resource, world: World) =>
+    object.kind === 'Daemon' ? judgeDaemon(object, world) : judgeObject(object, world)
+
+  function look(): void {
+    const { places, objects: touched, unhurried } = survey.findings(changes.take(), at)
+    scopes.publish(survey.plan, (key) => survey.credentialOf(key, at), places)
+    for (const key of new Set([...touched, ...unhurried])) {
+      const object = objects.get(key)
+      if (object && (object.kind === 'Daemon' || object.metadata.deletionTimestamp === undefined))
+        states.set(key, judged(object, world()))
+      else states.delete(key)
+    }
+  }
+
+  async function take(step: Step): Promise<void> {
+    const pick = <T>(items: Iterable<T>): T | undefined => {
+      const all = [...items]
+      return 'which' in step && all.length > 0 ? all[step.which % all.length] : undefined
+    }
+    const daemon = daemonNamed(pick(daemonNames) ?? 'one', { groups: ['blue'] })
+    switch (step.do) {
+      case 'put': {
+        const object = step.make()
+        const before = objects.get(keyOf(object))
+        const metadata = before
+          ? { ...before.metadata, generation: before.metadata.generation + 1 }
+          : object.metadata
+        const put = { ...object, metadata } as Resource
+        objects.set(keyOf(put), put)
+        survey.absorb([{ type: before ? 'MODIFIED' : 'ADDED', object: put }])
+        break
+      }
+      case 'status': {
+        const object = pick(objects.values())
+        if (!object) break
+        const written = { ...object, status: { message: `told ${step.which}` } } as Resource
+        objects.set(keyOf(object), written)
+        survey.absorb([{ type: 'MODIFIED', object: written }])
+        break
+      }
+      case 'finalize': {
+        const object = pick(objects.values())
+        if (!object) break
+        const metadata = { ...object.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' }
+        const going = { ...object, metadata } as Resource
+        objects.set(keyOf(object), going)
+        survey.absorb([{ type: 'MODIFIED', object: going }])
+        break
+      }
+      case 'delete': {
+        const object = pick(objects.values())
+        if (!object) break
+        objects.delete(keyOf(object))
+        survey.absorb([{ type: 'DELETED', object }])
+        break
+      }
+      case 'credential': {
+        const key = pick(survey.plan.targets.keys())
+        if (key === undefined) break
+        if (step.which % 4 === 0) credentials.delete(key)
+        else credentials.set(key, credentialNamed(`ASIA${step.which}`))
+        changes.credential(key)
+        break
+      }
+      case 'failure': {
+        const key = pick(survey.plan.targets.keys())
+        if (key === undefined) break
+        const failure = { kind: 'denied', reason: 'Why', message: 'because', needsOperator: true } as const
+        if (step.which % 2 === 0) failures.delete(key)
+        else failures.set(key, failure)
+        changes.credential(key)
+        break
+      }
+      case 'connect': {
+        streams.get(daemon.name)?.stop.abort()
+        const stop = new AbortController()
+        const updates = scopes.follow(daemon, { signal: stop.signal })[Symbol.asyncIterator]()
+        streams.set(daemon.name, { stop, updates, next: updates.next() })
+        break
+      }
+      case 'hang up':
+        streams.get(daemon.name)?.stop.abort()
+        await streams.get(daemon.name)?.updates.return?.()
+        streams.delete(daemon.name)
+        break
+      case 'acknowledge': {
+        const revision = 1 + (step.which % 3)
+        if (step.which % 5 === 0) scopes.acknowledge(daemon.name, revision, 'no memory')
+        else scopes.acknowledge(daemon.name, revision)
+        break
+      }
+      default: {
+        const subject = step.which % 2 === 0 ? 'daemon' : 'workloadidentity/a'
+        const condition = { subject, type: 'Any', status: 'False', reason: 'Any', message: 'bad' } as const
+        scopes.observe(daemon.name, step.which % 3 === 0 ? [] : [condition])
+      }
+    }
+    look()
+    // What is there to be sent is taken, as by daemons that read at once.
+    for (let rounds = 0; rounds < 4; rounds += 1) await new Promise((resolve) => setImmediate(resolve))
+    for (const [, stream] of streams) {
+      const waiting = Symbol('waiting')
+      while ((await Promise.race([stream.next, Promise.resolve().then(() => waiting)])) !== waiting) {
+        stream.next = stream.updates.next()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    look()
+  }
+
+  const close = async () => {
+    for (const { stop, updates } of streams.values()) {
+      stop.abort()
+      await updates.return?.()
+    }
+  }
+  return { objects, living, survey, scopes, credentials, states, take, close, world, judged }
+}
+
+function told(plan: Plan | ReferencePlan) {
+  const named = (binding: { scoped: { name: string } }) => binding.scoped.name
+  return {
+    identities: new Map([...plan.identities].map(([name, { where, scoped }]) => [name, { where, scoped }])),
+    shadowed: new Map(
+      [...plan.shadowed].map(([uid, owner]) => [uid, 'metadata' in owner ? owner.metadata.uid : owner.uid]),
+    ),
+    bindings: new Map(
+      [...plan.bindings].map(([uid, { identities, services, scoped, key }]) => [
+        uid,
+        { identities: identities.map(({ scoped }) => scoped.name), services, scoped, key },
+      ]),
+    ),
+    problems: plan.problems,
+    bindingsOf: new Map([...plan.bindingsOf].map(([id, bindings]) => [id, bindings.map(named).sort()])),
+    bindingsOfService: new Map(
+      [...plan.bindingsOfService].map(([name, bindings]) => [
+        name,
+        [...bindings].map((item) => (typeof item === 'string' ? item : named(item))).sort(),
+      ]),
+    ),
+  }
+}
+
+const sorted = (scope: Scope) => ({
+  identities: new Map(scope.identities),
+  services: new Map(scope.services),
+  bindings: new Map(scope.bindings),
+  credentials: new Map([...scope.credentials].map(([key, { credential }]) => [key, credential])),
+})
+
+test('after any changes, plan, scopes and states are what they would be from scratch', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(someStep, { minLength: 1, maxLength: 12 }), async (steps) => {
+      const bed = openBed()
+      try {
+        for (const step of [...beginning, ...steps]) await bed.take(step)
+        const living = bed.living()
+        const plan = makePlan(living, trustDomain)
+        assert.deepEqual(told(bed.survey.plan), told(planFromScratch(living, trustDomain)))
+        assert.deepEqual(told(bed.survey.plan), told(plan))
+
+        const streams = bed.scopes.streams()
+        for (const { daemon, wanted } of streams) {
+          const expected = scopeFor(plan, daemon, (key) =>
+            plan.targets.has(key) ? bed.credentials.get(key) : undefined,
+          )
+          assert.deepEqual(sorted(wanted), sorted(expected))
+        }
+
+        const { exchangeState } = bed.world()
+        const world = worldOf(living, { streams, exchanges: exchangeState })
+        for (const [key, object] of bed.objects) {
+          if (!(judgedKinds as readonly Kind[]).includes(object.kind)) continue
+          if (object.kind !== 'Daemon' && object.metadata.deletionTimestamp !== undefined) continue
+          assert.deepEqual(bed.states.get(key), bed.judged(object, world), key)
+        }
+      } finally {
+        await bed.close()
+      }
+    }),
+    { numRuns: 300 },
+  )
+})

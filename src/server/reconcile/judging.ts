@@ -1,0 +1,132 @@
+import type { Clock } from '#base/clock'
+import type { Daemon, Kind, ResourceOf } from '#model/resource'
+import type { ResourceCache } from '#server/store'
+import { isBeingDeleted } from '#server/store'
+import { judgeCredentialBinding } from './credential-binding.ts'
+import { judgeCredentialSource } from './credential-source.ts'
+import { judgeDaemon } from './daemon.ts'
+import { nextStatus, type DesiredStatus } from './desired-status.ts'
+import { judgeJoinToken } from './join-token.ts'
+import { judgeService } from './service.ts'
+import type { StatusWriter } from './status-writer.ts'
+import type { ObjectKey } from './survey.ts'
+import { judgeVerifier } from './verifier.ts'
+import { judgeWorkloadCredential } from './workload-credential.ts'
+import { judgeWorkloadIdentity } from './workload-identity.ts'
+import type { World } from './world.ts'
+
+/** Kinds that have a state. */
+export const judgedKinds = [
+  'WorkloadIdentity',
+  'Service',
+  'CredentialSource',
+  'CredentialBinding',
+  'WorkloadCredential',
+  'Verifier',
+  'JoinToken',
+  'Daemon',
+] as const
+
+/** What the state of an object of these kinds should be; undefined for kinds that have none from here. */
+export function judgeObject(object: ResourceOf<Kind>, world: World): DesiredStatus | undefined {
+  switch (object.kind) {
+    case 'WorkloadIdentity':
+      return judgeWorkloadIdentity(object, world)
+    case 'Service':
+      return judgeService(object, world)
+    case 'CredentialSource':
+      return judgeCredentialSource(object, world)
+    case 'CredentialBinding':
+      return judgeCredentialBinding(object, world)
+    case 'WorkloadCredential':
+      return judgeWorkloadCredential(object)
+    case 'Verifier':
+      return judgeVerifier(object)
+    case 'JoinToken':
+      return judgeJoinToken(object, world.at)
+    default:
+      return undefined
+  }
+}
+
+/** Judges objects and has their states written. */
+export interface Judging {
+  add(keys: Iterable<ObjectKey>): void
+  /** As `add`, of states in which many daemons have a part: once for all that is told within a tenth of a second. */
+  postpone(keys: Iterable<ObjectKey>): void
+  /** When the next of what was postponed is due. */
+  dueInMs(): number
+  /** Judges some of what was added, for a few milliseconds; false when there is more. */
+  judgeSome(world: World): boolean
+}
+
+/** A tenth of the second within which states are true. */
+const postponedMs = 100
+// Between two of these, everything else of the server gets its turn.
+const sliceMs = 8
+
+const missing = { state: 'DISCONNECTED', message: 'not connected since its server has gone' } as const
+export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
+
+export function openJudging({
+  cache,
+  writer,
+  clock,
+  isMissed,
+}: {
+  cache: Pick<ResourceCache, 'get'>
+  writer: StatusWriter
+  clock: Clock
+  /** Whether the daemon's own server cannot say any more that it is gone. */
+  isMissed: (daemon: Daemon) => boolean
+}): Judging {
+  const waiting = new Set<ObjectKey>()
+  const postponed = new Set<ObjectKey>()
+  let dueAt = Infinity
+
+  function judgeOne(key: ObjectKey, world: World): void {
+    const [kind, place] = key.split(' ') as [Kind, string]
+    const [namespace, name] = place.split('/') as [string, string]
+    const object = cache.get(kind, namespace, name)
+    if (object?.kind === 'Daemon') setDaemon(object, world)
+    else if (object && !isBeingDeleted(object)) {
+      const desired = judgeObject(object, world)
+      if (desired) writer.set(object, (current) => nextStatus(current, desired, world.at))
+    }
+  }
+
+  function setDaemon(daemon: Daemon, world: World): void {
+    const conditions = judgeDaemon(daemon, world)
+    const missed = isMissed(daemon)
+    writer.set<'Daemon'>(daemon, (current) => {
+      const { state = 'PENDING', message = '' } = current.status ?? {}
+      const said = missed && isConnected(current) ? missing : { state, message }
+      return nextStatus<'Daemon'>(current, { ...said, conditions }, world.at)
+    })
+  }
+
+  return {
+    add(keys) {
+      for (const key of keys) waiting.add(key)
+    },
+    postpone(keys) {
+      for (const key of keys) postponed.add(key)
+      if (postponed.size > 0) dueAt = Math.min(dueAt, clock.monotonic() + postponedMs)
+    },
+    dueInMs: () => Math.max(0, dueAt - clock.monotonic()),
+    judgeSome(world) {
+      if (clock.monotonic() >= dueAt) {
+        for (const key of postponed) waiting.add(key)
+        postponed.clear()
+        dueAt = Infinity
+      }
+      const until = clock.monotonic() + sliceMs
+      for (const key of waiting) {
+        waiting.delete(key)
+        judgeOne(key, world)
+        if (clock.monotonic() >= until) break
+      }
+      return waiting.size === 0
+    },
+  }
+}

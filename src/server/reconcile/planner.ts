@@ -1,0 +1,267 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { SpiffeId, TrustDomain } from '#model/identity'
+import {
+  normalizeSelectors,
+  type CredentialBinding,
+  type CredentialSource,
+  type Kind,
+  type ResourceOf,
+  type Service,
+  type WorkloadIdentity,
+} from '#model/resource'
+import type { ExchangeTarget } from '#server/exchange'
+import { openMultimap } from './multimap.ts'
+import {
+  placeOf,
+  scopedName,
+  sourceNameOf,
+  type BindingProblem,
+  type Place,
+  type Plan,
+  type PlannedBinding,
+  type PlannedIdentity,
+  type WorkloadPlan,
+} from './plan.ts'
+import { planWorkload, type LabelSelector } from './workload-plan.ts'
+
+/** The objects, as a cache or a test gives them. */
+export interface Objects {
+  list<K extends Kind>(kind: K): readonly ResourceOf<K>[]
+}
+
+/** A workload that was planned anew. */
+export interface Replanned {
+  readonly workloadId: string
+  readonly before: WorkloadPlan
+  readonly after: WorkloadPlan
+}
+
+/** Keeps a plan up to date: what it costs to do so follows from what changed, not from what there is. */
+export interface Planner {
+  /** As of the last `replan`. */
+  readonly plan: Plan
+  /** There is an object, or it has changed. Of kinds that nothing is planned of nothing is kept. */
+  set(object: ResourceOf<Kind>): void
+  /** It is gone, or about to go. */
+  delete(object: ResourceOf<Kind>): void
+  /** Plans what the changes since the last call concern. */
+  replan(): readonly Replanned[]
+  /** The identities and bindings that have a workload ID, in force or not. */
+  objectsOf(workloadId: string): Iterable<WorkloadIdentity | CredentialBinding>
+}
+
+const plannedKinds = ['WorkloadIdentity', 'CredentialSource', 'Service', 'CredentialBinding'] as const
+type PlannedKind = (typeof plannedKinds)[number]
+type Planned = ResourceOf<PlannedKind>
+
+function isPlanned(object: ResourceOf<Kind>): object is Planned {
+  return (plannedKinds as readonly Kind[]).includes(object.kind)
+}
+
+const nothing: WorkloadPlan = { identities: [], shadowed: new Map(), bindings: [], problems: new Map() }
+
+const keyOf = ({ kind, metadata }: ResourceOf<Kind>) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
+
+/** The plan of all objects. */
+export function makePlan(objects: Objects, trustDomain: TrustDomain): Plan {
+  const planner = openPlanner(trustDomain)
+  for (const kind of plannedKinds) for (const object of objects.list(kind)) planner.set(object)
+  planner.replan()
+  return planner.plan
+}
+
+const labelKey = (namespace: string, name: string, value: string) => JSON.stringify([namespace, name, value])
+
+/** The labels of which a Service needs one, at least, for a binding to select it. */
+function labelsWanted({ metadata, spec }: CredentialBinding): string[] {
+  return normalizeSelectors(spec.propagation.injection?.selectors ?? []).flatMap((selector) => {
+    const [first] = Object.entries(selector)
+    return first ? first[1].map((value) => labelKey(metadata.namespace, first[0], value)) : []
+  })
+}
+
+function labelsOf({ metadata, spec }: Service): string[] {
+  return Object.entries(spec.labels).map(([name, value]) => labelKey(metadata.namespace, name, value))
+}
+
+function selects(selector: LabelSelector, { spec }: Service): boolean {
+  return Object.entries(selector).every(
+    ([name, values]) => Object.hasOwn(spec.labels, name) && values.includes(spec.labels[name]!),
+  )
+}
+
+export function openPlanner(trustDomain: TrustDomain): Planner {
+  const known = new Map<string, Planned>()
+  // What refers to what.
+  const identitiesOf = openMultimap<string, WorkloadIdentity>()
+  const bindingsOf = openMultimap<string, CredentialBinding>()
+  const sources = new Map<string, CredentialSource>()
+  const servicesLabelled = openMultimap<string, Service>()
+  const bindingsWanting = {
+    source: openMultimap<string, CredentialBinding>(),
+    label: openMultimap<string, CredentialBinding>(),
+  }
+  /** Workload IDs that have to be planned anew. */
+  const stale = new Set<string>()
+
+  const workloads = new Map<string, WorkloadPlan>()
+  const out = {
+    identities: new Map<string, PlannedIdentity>(),
+    shadowed: new Map<string, WorkloadIdentity['metadata']>(),
+    bindings: new Map<string, PlannedBinding>(),
+    problems: new Map<string, BindingProblem>(),
+    bindingsOf: new Map<SpiffeId, readonly PlannedBinding[]>(),
+    targets: new Map<string, ExchangeTarget>(),
+  }
+  const bindingsOfService = openMultimap<string, PlannedBinding>()
+  const bindingsOfSource = openMultimap<string, PlannedBinding>()
+  const identitiesAt = openMultimap<Place, PlannedIdentity>()
+
+  function staleBindings(bindings: Iterable<CredentialBinding>): void {
+    for (const { spec } of bindings) stale.add(spec.workloadID)
+  }
+
+  /** Enters an object into the indexes, or takes it out. */
+  function index(object: Planned, action: 'add' | 'delete'): void {
+    switch (object.kind) {
+      case 'WorkloadIdentity':
+        identitiesOf[action](object.spec.workloadID, object)
+        break
+      case 'CredentialBinding':
+        bindingsOf[action](object.spec.workloadID, object)
+        bindingsWanting.source[action](sourceNameOf(object), object)
+        for (const label of labelsWanted(object)) bindingsWanting.label[action](label, object)
+        break
+      case 'CredentialSource':
+        if (action === 'add') sources.set(scopedName(object.metadata), object)
+        else sources.delete(scopedName(object.metadata))
+        break
+      default:
+        for (const label of labelsOf(object)) servicesLabelled[action](label, object)
+    }
+  }
+
+  /** Everything whose plan depends on an object. */
+  function invalidate(object: Planned): void {
+    switch (object.kind) {
+      case 'WorkloadIdentity':
+      case 'CredentialBinding':
+        stale.add(object.spec.workloadID)
+        break
+      case 'CredentialSource':
+        staleBindings(bindingsWanting.source.get(scopedName(object.metadata)))
+        break
+      default:
+        for (const label of labelsOf(object)) staleBindings(bindingsWanting.label.get(label))
+    }
+  }
+
+  function servicesFor(namespace: string, selectors: readonly LabelSelector[]): readonly Service[] {
+    const found = new Set<Service>()
+    for (const selector of selectors) {
+      const [first] = Object.entries(selector)
+      for (const value of first?.[1] ?? []) {
+        for (const service of servicesLabelled.get(labelKey(namespace, first![0], value))) {
+          if (selects(selector, service)) found.add(service)
+        }
+      }
+    }
+    return [...found].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  }
+
+  function show(workload: WorkloadPlan, action: 'add' | 'delete'): void {
+    for (const identity of workload.identities) {
+      if (action === 'add') out.identities.set(identity.scoped.name, identity)
+      // The name may be another's by now: an object that came with another workload ID.
+      else if (out.identities.get(identity.scoped.name) === identity)
+        out.identities.delete(identity.scoped.name)
+      identitiesAt[action](placeOf(identity), identity)
+    }
+    for (const binding of workload.bindings) {
+      for (const { name } of binding.services) bindingsOfService[action](name, binding)
+      bindingsOfSource[action](binding.scoped.sourceName, binding)
+      if (action === 'delete') {
+        if (out.bindings.get(binding.uid) === binding) out.bindings.delete(binding.uid)
+        out.bindingsOf.delete(binding.scoped.spiffeId)
+        out.targets.delete(binding.key)
+      } else {
+        out.bindings.set(binding.uid, binding)
+        out.bindingsOf.set(binding.scoped.spiffeId, workload.bindings)
+        out.targets.set(binding.key, binding.target)
+      }
+    }
+    for (const part of ['shadowed', 'problems'] as const) {
+      const all = out[part] as Map<string, unknown>
+      for (const [uid, value] of workload[part]) {
+        if (action === 'add') all.set(uid, value)
+        else if (all.get(uid) === value) all.delete(uid)
+      }
+    }
+  }
+
+  return {
+    plan: {
+      ...out,
+      trustDomain,
+      bindingsOfService: bindingsOfService.all,
+      bindingsOfSource: bindingsOfSource.all,
+      identitiesAt: identitiesAt.all,
+    },
+    set(object) {
+      if (!isPlanned(object)) return
+      const before = known.get(keyOf(object))
+      // A status or a label says nothing here.
+      const same =
+        before?.metadata.uid === object.metadata.uid && isDeepStrictEqual(before?.spec, object.spec)
+      if (before) {
+        index(before, 'delete')
+        if (!same) invalidate(before)
+      }
+      known.set(keyOf(object), object)
+      index(object, 'add')
+      if (!same) invalidate(object)
+    },
+    delete(object) {
+      const before = known.get(keyOf(object))
+      if (!before) return
+      known.delete(keyOf(object))
+      index(before, 'delete')
+      invalidate(before)
+    },
+    objectsOf: (workloadId) => [...identitiesOf.get(workloadId), ...bindingsOf.get(workloadId)],
+    replan() {
+      const replanned: Replanned[] = []
+      const surroundings = { trustDomain, sourceNamed: (name: string) => sources.get(name), servicesFor }
+      for (const workloadId of stale) {
+        const before = workloads.get(workloadId) ?? nothing
+        const made = planWorkload(
+          { identities: identitiesOf.get(workloadId), bindings: bindingsOf.get(workloadId) },
+          surroundings,
+        )
+        const after = keepEqual(before, made)
+        show(before, 'delete')
+        show(after, 'add')
+        if (identitiesOf.get(workloadId).size + bindingsOf.get(workloadId).size > 0)
+          workloads.set(workloadId, after)
+        else workloads.delete(workloadId)
+        replanned.push({ workloadId, before, after })
+      }
+      stale.clear()
+      return replanned
+    },
+  }
+}
+
+/** `after` with the parts of `before` that are equal in their places: who compares by identity sees no change. */
+function keepEqual(before: WorkloadPlan, after: WorkloadPlan): WorkloadPlan {
+  const identities = after.identities.map(
+    (identity) => before.identities.find((one) => isDeepStrictEqual(one, identity)) ?? identity,
+  )
+  const bindings = after.bindings.map((binding) => {
+    const known = before.bindings.find(({ uid }) => uid === binding.uid)
+    if (known && isDeepStrictEqual(known, binding)) return known
+    const target = known && isDeepStrictEqual(known.target, binding.target) ? known.target : binding.target
+    return { ...binding, target }
+  })
+  return { ...after, identities, bindings }
+}

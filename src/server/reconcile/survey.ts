@@ -1,0 +1,180 @@
+import type { EpochMs } from '#base/clock'
+import type { TrustDomain } from '#model/identity'
+import { defaultNamespace, kinds, namespaceOf, type Kind, type ResourceOf } from '#model/resource'
+import type { Credential } from '#model/credential'
+import type { ScopedBinding } from '#model/scope'
+import type { ExchangeTarget } from '#server/exchange'
+import { isBeingDeleted, type ResourceEvent } from '#server/store'
+import type { Taken } from './changes.ts'
+import { openDaemonPlaces, type DaemonPlaces } from './daemon-places.ts'
+import { placeOf, type Place, type Plan } from './plan.ts'
+import { openPlanner, type Replanned } from './planner.ts'
+import { openReportBook, type Reports } from './reports.ts'
+import type { Stream } from './scopes.ts'
+
+/** A binding on more daemons than these is not judged anew for each that acknowledges it. */
+const maxDaemonsJudgedAtOnce = 10
+
+/** Names an object: `Kind namespace/name`. */
+export type ObjectKey = `${Kind} ${string}/${string}`
+
+export const keyOf = (object: ResourceOf<Kind>): ObjectKey =>
+  `${object.kind} ${namespaceOf(object)}/${object.metadata.name}`
+
+/** The key of an object by its name in scopes. */
+function keyNamed(kind: Kind, scopedName: string): ObjectKey {
+  return scopedName.includes('/')
+    ? `${kind} ${scopedName as `${string}/${string}`}`
+    : `${kind} ${defaultNamespace}/${scopedName}`
+}
+
+const kindInLowerCase = new Map(kinds.map(({ kind }) => [kind.toLowerCase(), kind]))
+
+/** What follows from changes: what daemons at some places get may differ, and so may the states of some objects. */
+export interface Findings {
+  readonly places: ReadonlySet<Place>
+  readonly objects: ReadonlySet<ObjectKey>
+  /** Objects of which much may be told in a short time: their states may wait for more. */
+  readonly unhurried: ReadonlySet<ObjectKey>
+  /** What is to be exchanged, or how, has changed. */
+  readonly targets: boolean
+}
+
+/**
+ * Everything that scopes and states follow from, kept up to date by what changed. It says what that concerns, so that
+ * a change costs what it concerns and not what there is (docs/decisions/0013).
+ */
+export interface Survey {
+  readonly plan: Plan
+  readonly daemonsAt: DaemonPlaces['at']
+  readonly reports: Reports
+  /** The next moment at which a credential in use expires. */
+  nextExpiry(): EpochMs
+  credentialOf(key: string, at: EpochMs): Credential | undefined
+  /** Takes in changes of objects. */
+  absorb(events: Iterable<Pick<ResourceEvent, 'type' | 'object'>>): void
+  /** All that has come up since the last call. */
+  findings(taken: Taken, at: EpochMs): Findings
+}
+
+export function openSurvey({
+  trustDomain,
+  valid,
+  streamOf,
+}: {
+  trustDomain: TrustDomain
+  /** The credential of a target that is valid at a moment. */
+  valid: (target: ExchangeTarget, at: EpochMs) => Credential | undefined
+  streamOf: (daemonName: string) => Stream | undefined
+}): Survey {
+  const planner = openPlanner(trustDomain)
+  const { plan } = planner
+  const daemons = openDaemonPlaces()
+  const reports = openReportBook()
+  /** Of credentials in use, by key; those of `unread` have to be read again. */
+  const expiries = new Map<string, EpochMs>()
+  const unread = new Set<string>()
+  let places = new Set<Place>()
+  let objects = new Set<ObjectKey>()
+  let unhurried = new Set<ObjectKey>()
+  let targets = false
+
+  const credentialOf = (key: string, at: EpochMs) => {
+    const target = plan.targets.get(key)
+    return target && valid(target, at)
+  }
+
+  function noteWorkload({ workloadId, before, after }: Replanned): void {
+    for (const object of planner.objectsOf(workloadId)) objects.add(keyOf(object))
+    for (const { identities, bindings } of [before, after]) {
+      for (const identity of identities) places.add(placeOf(identity))
+      for (const { services, scoped, key } of bindings) {
+        for (const { name } of services) objects.add(keyNamed('Service', name))
+        unhurried.add(keyNamed('CredentialSource', scoped.sourceName))
+        unread.add(key)
+      }
+    }
+    const wanted = ({ bindings }: typeof after) => new Set(bindings.map(({ target }) => target))
+    if (wanted(before).symmetricDifference(wanted(after)).size > 0) targets = true
+  }
+
+  function noteCredential(key: string): void {
+    unread.add(key)
+    const target = plan.targets.get(key)
+    if (!target) return
+    unhurried.add(keyNamed('CredentialSource', target.sourceName))
+    for (const binding of plan.bindingsOf.get(target.spiffeId) ?? []) {
+      if (binding.key !== key) continue
+      objects.add(keyNamed('CredentialBinding', binding.scoped.name))
+      for (const identity of binding.identities) places.add(placeOf(identity))
+    }
+  }
+
+  /** How far a binding is on its daemons has changed. */
+  function noteEffect({ name, spiffeId }: Pick<ScopedBinding, 'name' | 'spiffeId'>): void {
+    const identities = plan.bindingsOf.get(spiffeId)?.find(({ scoped }) => scoped.name === name)?.identities
+    const isWide = identities?.some((identity) => daemons.at(placeOf(identity)).size > maxDaemonsJudgedAtOnce)
+    ;(isWide ? unhurried : objects).add(keyNamed('CredentialBinding', name))
+  }
+
+  /** A daemon came to, or left, a place: identities show it, and bindings where they are in effect. */
+  function notePlace(place: Place): void {
+    for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
+      objects.add(keyNamed('WorkloadIdentity', scoped.name))
+      for (const binding of plan.bindingsOf.get(scoped.spiffeId) ?? []) {
+        objects.add(keyNamed('CredentialBinding', binding.scoped.name))
+      }
+    }
+  }
+
+  function noteDaemon(name: string): void {
+    objects.add(keyNamed('Daemon', name))
+    for (const subject of reports.replace(name, streamOf(name)?.conditions ?? [])) {
+      const slash = subject.indexOf('/')
+      const kind = kindInLowerCase.get(subject.slice(0, slash))
+      if (kind) objects.add(keyNamed(kind, subject.slice(slash + 1)))
+    }
+  }
+
+  return {
+    plan,
+    daemonsAt: (place) => daemons.at(place),
+    reports,
+    nextExpiry: () => expiries.values().reduce((least, expiry) => Math.min(least, expiry), Infinity),
+    credentialOf,
+    absorb(events) {
+      for (const { type, object } of events) {
+        objects.add(keyOf(object))
+        // SECURITY: a deletion takes effect at once, whatever finalizers keep the object for.
+        const living = type !== 'DELETED' && !isBeingDeleted(object)
+        if (living) planner.set(object)
+        else planner.delete(object)
+        if (object.kind !== 'Daemon') continue
+        for (const place of daemons.set(object.metadata.name, living ? object : undefined)) notePlace(place)
+      }
+      for (const replanned of planner.replan()) noteWorkload(replanned)
+    },
+    findings(taken, at) {
+      for (const key of taken.credentials) noteCredential(key)
+      // Where its stream was, and where its object says that it is: those differ while one catches up.
+      const where = [...taken.present].flatMap((name) => daemons.of(name))
+      for (const place of new Set([...taken.places, ...where])) notePlace(place)
+      for (const name of taken.daemons) noteDaemon(name)
+      for (const name of taken.streams) unhurried.add(keyNamed('Daemon', name))
+      for (const binding of taken.bindings.values()) noteEffect(binding)
+      for (const [key, expiry] of expiries) if (expiry <= at) noteCredential(key)
+      for (const key of unread) {
+        const credential = credentialOf(key, at)
+        if (credential) expiries.set(key, credential.expiresAt)
+        else expiries.delete(key)
+      }
+      unread.clear()
+      const found = { places, objects, unhurried, targets }
+      places = new Set()
+      objects = new Set()
+      unhurried = new Set()
+      targets = false
+      return found
+    },
+  }
+}

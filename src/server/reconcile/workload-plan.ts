@@ -1,0 +1,193 @@
+import { formatSpiffeId, parseWorkloadId, type TrustDomain } from '#model/identity'
+import {
+  normalizeSelectors,
+  scopedService,
+  scopeOf,
+  unsupportedFields,
+  type CredentialBinding,
+  type CredentialSource,
+  type Service,
+  type WorkloadIdentity,
+} from '#model/resource'
+import { captureLevels, credentialKey, type ScopedService } from '#model/scope'
+import {
+  scopedName,
+  sourceNameOf,
+  type BindingProblem,
+  type PlannedBinding,
+  type PlannedIdentity,
+  type WorkloadPlan,
+} from './plan.ts'
+
+export type LabelSelector = Readonly<Record<string, readonly string[]>>
+
+/** What a workload's objects may refer to. */
+export interface Surroundings {
+  readonly trustDomain: TrustDomain
+  /** By name in scopes. */
+  readonly sourceNamed: (name: string) => CredentialSource | undefined
+  /** Services of one namespace that any of the selectors means, by name. */
+  readonly servicesFor: (namespace: string, selectors: readonly LabelSelector[]) => readonly Service[]
+}
+
+/** Oldest first; the name decides between objects of the same second, so that every server agrees. */
+function byAge(a: WorkloadIdentity, b: WorkloadIdentity): number {
+  const order = ({ metadata }: WorkloadIdentity) =>
+    `${metadata.creationTimestamp} ${metadata.namespace}/${metadata.name}`
+  return order(a) < order(b) ? -1 : 1
+}
+
+function planIdentity(object: WorkloadIdentity, trustDomain: TrustDomain): PlannedIdentity {
+  const { metadata, spec } = object
+  // An alternative with a key that no attestor collects matches no process: the daemon need not know of it.
+  const unsupported = unsupportedFields(object)
+  const collected = normalizeSelectors(spec.selectors).filter(
+    (_, index) => !unsupported.some((path) => path.startsWith(`spec.selectors[${index}]`)),
+  )
+  return {
+    namespace: metadata.namespace,
+    where: scopeOf(spec),
+    scoped: {
+      name: scopedName(metadata),
+      spiffeId: formatSpiffeId(trustDomain, parseWorkloadId(spec.workloadID)),
+      selectors: collected,
+      captureAll: spec.captureAll ?? false,
+      intercept: spec.connection?.tls?.intercept ?? false,
+    },
+  }
+}
+
+/** Whether two hosts of Services can mean the same host; `*.` stands for one label. */
+export function hostsOverlap(a: string, b: string): boolean {
+  const covers = (pattern: string, host: string) =>
+    pattern.startsWith('*.') && host.indexOf('.') > 0 && host.slice(host.indexOf('.')) === pattern.slice(1)
+  return a === b || covers(a, b) || covers(b, a)
+}
+
+const pending = (reason: string, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
+const failed = (reason: string, message: string): BindingProblem => ({ state: 'FAILED', reason, message })
+
+function planBinding(
+  object: CredentialBinding,
+  identities: readonly PlannedIdentity[],
+  { sourceNamed, servicesFor }: Surroundings,
+): PlannedBinding | BindingProblem {
+  const { metadata, spec } = object
+  const { namespace } = metadata
+  if (!spec.propagation.injection) {
+    const message = 'delivery as a file is not implemented yet: set spec.propagation.injection'
+    return failed('Unsupported', message)
+  }
+  const own = identities.filter((identity) => identity.namespace === namespace)
+  if (own.length === 0) {
+    const elsewhere = identities[0]?.namespace
+    const hint =
+      elsewhere === undefined
+        ? 'create it, or correct spec.workloadID'
+        : `the one with this workloadID is in namespace ${elsewhere}: bindings are of its namespace`
+    return pending(
+      'IdentityMissing',
+      `WorkloadIdentity.core.riptides.io "${spec.workloadID}" not found; ${hint}`,
+    )
+  }
+  const sourceName = sourceNameOf(object)
+  const source = sourceNamed(sourceName)
+  if (!source) {
+    return pending(
+      'SourceMissing',
+      `CredentialSource.core.riptides.io "${spec.credentialSource}" not found; create it, or correct spec.credentialSource`,
+    )
+  }
+  if (!source.spec.aws) {
+    return failed('Unsupported', `CredentialSource ${sourceName} is of a type that is not implemented yet`)
+  }
+  const services = servicesFor(namespace, normalizeSelectors(spec.propagation.injection.selectors))
+  if (services.length === 0) {
+    const wanted = spec.propagation.injection.selectors
+      .map((selector) => JSON.stringify(selector))
+      .join(' or ')
+    return pending(
+      'ServiceMissing',
+      `no Service in namespace ${namespace} has the labels ${wanted}; create it, or correct spec.propagation.injection.selectors`,
+    )
+  }
+  const { spiffeId } = own[0]!.scoped
+  return {
+    uid: metadata.uid,
+    identities: own,
+    services: services.map(namedService),
+    key: credentialKey(spiffeId, sourceName),
+    target: { spiffeId, sourceName, aws: source.spec.aws },
+    scoped: {
+      name: scopedName(metadata),
+      spiffeId,
+      sourceName,
+      serviceNames: services.map(({ metadata }) => scopedName(metadata)),
+      minimumCapture: captureLevels.find((level) => level === spec.minimumCapture) ?? 'process',
+      allowCredentialIssuance: spec.allowCredentialIssuance ?? false,
+    },
+  }
+}
+
+function namedService(service: Service): ScopedService {
+  return { ...scopedService(service), name: scopedName(service.metadata) }
+}
+
+/** Plans one workload ID: `identities` and `bindings` are all that have it, in any order. */
+export function planWorkload(
+  { identities, bindings }: { identities: Iterable<WorkloadIdentity>; bindings: Iterable<CredentialBinding> },
+  surroundings: Surroundings,
+): WorkloadPlan {
+  const [oldest, ...others] = [...identities].sort(byAge)
+  // SECURITY: a workload ID belongs to one namespace (rule 18); the first keeps it.
+  const isOwners = ({ metadata }: WorkloadIdentity) => metadata.namespace === oldest?.metadata.namespace
+  const inForce = (oldest ? [oldest, ...others.filter(isOwners)] : []).map((object) =>
+    planIdentity(object, surroundings.trustDomain),
+  )
+  const foreign = others.filter((object) => !isOwners(object))
+  const planned: PlannedBinding[] = []
+  const problems = new Map<string, BindingProblem>()
+  const nameOf = ({ metadata }: CredentialBinding) => `${metadata.namespace}/${metadata.name}`
+  for (const object of [...bindings].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
+    const result = planBinding(object, inForce, surroundings)
+    if ('scoped' in result) planned.push(result)
+    else problems.set(object.metadata.uid, result)
+  }
+  for (const [uid, problem] of conflicts(planned)) problems.set(uid, problem)
+  return {
+    identities: inForce,
+    shadowed: new Map(foreign.map(({ metadata }) => [metadata.uid, oldest!.metadata])),
+    bindings: planned.filter(({ uid }) => !problems.has(uid)),
+    problems,
+  }
+}
+
+/** SECURITY: two bindings for one host of one identity: neither is in force (rule 14). */
+function conflicts(bindings: readonly PlannedBinding[]): Map<string, BindingProblem> {
+  const problems = new Map<string, BindingProblem>()
+  for (const [index, one] of bindings.entries()) {
+    for (const other of bindings.slice(index + 1)) {
+      const host = sharedHost(one, other)
+      if (host === undefined) continue
+      for (const [loser, winner] of [
+        [one, other],
+        [other, one],
+      ] as const) {
+        const message =
+          `CredentialBinding ${winner.scoped.name} binds the same workload to the same host ${host}: ` +
+          'neither is in force; delete one, or make their Services differ'
+        problems.set(loser.uid, failed('HostBoundTwice', message))
+      }
+    }
+  }
+  return problems
+}
+
+function hostsOf({ services }: PlannedBinding): string[] {
+  return services.flatMap(({ addresses }) => addresses.map(({ host }) => host))
+}
+
+function sharedHost(one: PlannedBinding, other: PlannedBinding): string | undefined {
+  const hosts = hostsOf(other)
+  return hostsOf(one).find((host) => hosts.some((candidate) => hostsOverlap(host, candidate)))
+}
