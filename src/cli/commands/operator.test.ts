@@ -102,7 +102,7 @@ describe('what operators do', () => {
     assert.equal(published(keys).keys.length, 1)
 
     const rotated = await run('keys rotate')
-    const kid = /^key (\S+) is published and signs in /.exec(rotated.stdout)![1]!
+    const kid = /^key (\S+) is published and signs workload tokens in /.exec(rotated.stdout)![1]!
     await run(`oidc publish ${directory}`)
     assert.deepEqual(published(keys), await served(keys))
     assert.equal(published(keys).keys[1]!.kid, kid)

@@ -16,9 +16,11 @@ export interface WatchEvent<K extends Kind = Kind> {
   readonly object: ResourceOf<K>
 }
 
-/** One key of the issuer, as `tideway keys` shows it. Times are milliseconds since the epoch. */
+/** One signing key, as `tideway keys` shows it. Times are milliseconds since the epoch. */
 export interface IssuerKey {
   readonly kid: string
+  /** `workload tokens` or `service account tokens`. */
+  readonly signs: string
   readonly state: 'published' | 'active' | 'retiring'
   readonly createdAt: number
   readonly since: number
@@ -95,7 +97,7 @@ export interface ResourceClient {
   /** Replaces the credential of a CredentialBinding now; when the cloud refuses, the old one goes on. */
   rotateCredential(bindingName: string, place?: Place): Promise<RotatedCredential>
   keys(): Promise<readonly IssuerKey[]>
-  rotateKeys(): Promise<IssuerKey>
+  rotateKeys(): Promise<readonly IssuerKey[]>
   /** The bytes of a backup of everything that the server keeps. */
   backup(options: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>>
 }
@@ -283,7 +285,9 @@ export function openResourceClient(options: ResourceClientOptions): ResourceClie
     async keys() {
       return ((await call('/keys', {})) as { keys: IssuerKey[] }).keys
     },
-    rotateKeys: () => call('/keys/rotate', { method: 'POST' }),
+    async rotateKeys() {
+      return ((await call('/keys/rotate', { method: 'POST' })) as { keys: IssuerKey[] }).keys
+    },
     backup: async ({ signal }: { signal: AbortSignal }) => (await open('/backup', { signal })).body!,
   }
   // One untyped implementation serves every kind: the server answers with objects of the kind asked for.

@@ -2,14 +2,13 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
 import type { AuditTrail } from '#server/audit'
-import type { Custody } from '#server/keys'
 import type { ResourceCache, Resources, Store } from '#server/store'
 import { openAccess } from './access.ts'
 import { adminTokens } from './admin-token.ts'
 import { openIdTokens } from './id-tokens.ts'
 import { loginRoute } from './login-route.ts'
 import { policyView } from './policy-view.ts'
-import type { Access } from './ports.ts'
+import type { Access, AccountKeys } from './ports.ts'
 import { openRoleAggregation } from './role-aggregation.ts'
 import { openProviderStatus } from './provider-status.ts'
 import { accessRoutes } from './routes.ts'
@@ -19,13 +18,13 @@ import { openServiceAccountTokens } from './service-account-tokens.ts'
 export interface AccessControl extends Disposable {
   readonly access: Access
   readonly plugins: readonly FastifyPluginAsync[]
-  /** Keeps the states of identity providers true, and roles that gather others up to date. */
-  run(options: { signal: AbortSignal }): Promise<void>
+  /** Keeps the states of identity providers true, and roles that gather others up to date: one server's duty. */
+  run(options: { signal: AbortSignal; resources: Resources }): Promise<void>
 }
 
-export async function openAccessControl({
+export function openAccessControl({
   store,
-  custody,
+  accountKeys,
   resources,
   cache,
   audit,
@@ -33,25 +32,27 @@ export async function openAccessControl({
   log,
 }: {
   store: Store
-  custody: Pick<Custody, 'privateKey'>
+  accountKeys: AccountKeys
   resources: Resources
   cache: ResourceCache
   audit: Pick<AuditTrail, 'change'>
   clock: Clock
   log: Log
-}): Promise<AccessControl> {
+}): AccessControl {
   const policy = policyView(cache)
-  const tokens = await openServiceAccountTokens({ custody, resources, clock })
+  const tokens = openServiceAccountTokens({ keys: accountKeys, resources, clock })
   const idTokens = openIdTokens({ cache, clock })
   const authenticators = [adminTokens(store), tokens, idTokens]
   const access = openAccess({ authenticators, policy, cache, clock, log })
-  const status = openProviderStatus({ idTokens, cache, resources, clock, log })
-  const aggregation = openRoleAggregation({ cache, resources, log })
   return {
     access,
     plugins: [accessRoutes({ policy, access, resources, tokens, audit, clock }), loginRoute(cache)],
-    async run(options) {
-      await Promise.all([status.run(options), aggregation.run(options)])
+    async run({ signal, resources }) {
+      const written = { cache, resources, clock, log }
+      await Promise.all([
+        openProviderStatus({ ...written, idTokens }).run({ signal }),
+        openRoleAggregation(written).run({ signal }),
+      ])
     },
     [Symbol.dispose]: () => access[Symbol.dispose](),
   }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { AccessRequest, User } from '#model/access'
 
@@ -15,6 +16,14 @@ export interface Authenticator {
    * `undefined`: not a token of this kind. @throws Fault TOKEN_INVALID for one that is, and is not accepted
    */
   authenticate(token: string): Promise<Principal | undefined>
+}
+
+/** The keys of service accounts' tokens. */
+export interface AccountKeys {
+  /** The one that signs now. */
+  active(): Promise<{ readonly kid: string; readonly privateKey: KeyObject }>
+  /** The public half of one whose tokens may still hold. */
+  publicKey(kid: string): KeyObject | undefined
 }
 
 /** A permission for as long as it lasts. */

@@ -1,13 +1,11 @@
-import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto'
+import { randomUUID, type KeyObject } from 'node:crypto'
 import { decodeJwt, jwtVerify, SignJWT, type JWTPayload } from 'jose'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
 import { authenticatedGroup, serviceAccountGroups, serviceAccountName } from '#model/access'
 import type { ServiceAccount } from '#model/resource'
-import { keyId } from '#model/token'
-import type { Custody } from '#server/keys'
 import type { Resources } from '#server/store'
-import type { Authenticator, Principal } from './ports.ts'
+import type { AccountKeys, Authenticator, Principal } from './ports.ts'
 
 /** The audience of this API, and of a token that names none. */
 export const apiAudience = 'tideway'
@@ -46,28 +44,27 @@ function accountOf(payload: JWTPayload): AccountClaims | undefined {
 
 /**
  * Tokens of service accounts: JWTs (RFC 7519) with the claims that Kubernetes gives them.
- * SECURITY: signed by a key of their own. Under the issuer's published keys a token for the audience of a cloud
+ * SECURITY: signed by keys of their own. Under the issuer's published keys a token for the audience of a cloud
  * would pass for a workload's wherever a trust policy looks at the audience alone.
  */
-export async function openServiceAccountTokens({
-  custody,
+export function openServiceAccountTokens({
+  keys,
   resources,
   clock,
 }: {
-  custody: Pick<Custody, 'privateKey'>
+  keys: AccountKeys
   resources: Pick<Resources, 'get'>
   clock: Clock
-}): Promise<ServiceAccountTokens> {
-  const privateKey = await custody.privateKey(
-    'access/service-accounts',
-    () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
-  )
-  const publicKey = createPublicKey(privateKey)
-  const kid = await keyId(publicKey)
+}): ServiceAccountTokens {
+  function publicKeyOf({ kid }: { kid?: string }): KeyObject {
+    const key = kid === undefined ? undefined : keys.publicKey(kid)
+    if (!key) throw new Fault('TOKEN_INVALID', 'the key of the token is not known, or no more')
+    return key
+  }
 
   const review: ServiceAccountTokens['review'] = async (token, audiences) => {
     if (decodeJwt(token).iss !== serviceAccountIssuer) return undefined
-    const { payload } = await jwtVerify(token, publicKey, {
+    const { payload } = await jwtVerify(token, publicKeyOf, {
       algorithms: ['ES256'],
       typ: 'JWT',
       issuer: serviceAccountIssuer,
@@ -99,6 +96,7 @@ export async function openServiceAccountTokens({
     review,
     async mint({ metadata }, { audiences, expirationSeconds }) {
       const { namespace, name, uid } = metadata
+      const { kid, privateKey } = await keys.active()
       const at = Math.floor(clock.now() / 1000)
       const exp = at + expirationSeconds
       const account: AccountClaims = { namespace, serviceaccount: { name, uid } }

@@ -5,7 +5,7 @@ import type { Log } from '#base/log'
 import { kindAt } from '#model/resource'
 import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import type { TokenIssuer } from '#server/issuer'
+import type { KeyRotation } from '#server/issuer'
 import type { Resources, Review } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
@@ -55,7 +55,7 @@ export interface ApiOptions {
   readonly resources: Resources
   readonly access: Access
   readonly audit: AuditTrail
-  readonly issuer: Pick<TokenIssuer, 'keys' | 'rotate'>
+  readonly issuer: KeyRotation
   readonly readiness: Pick<Readiness, 'blockers'>
   readonly clock: Clock
   readonly log: Log

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Log } from '#base/log'
 import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import type { TokenIssuer } from '#server/issuer'
+import type { KeyRotation } from '#server/issuer'
 import { badRequest, statusOf } from './status.ts'
 import { sendLines } from './watch.ts'
 
@@ -11,12 +11,7 @@ const maxAuditRecords = 10_000
 /** What `tideway audit` and `tideway keys` ask for. */
 export function systemRoutes(
   app: FastifyInstance,
-  {
-    audit,
-    issuer,
-    log,
-    signal,
-  }: { audit: AuditTrail; issuer: Pick<TokenIssuer, 'keys' | 'rotate'>; log: Log; signal: AbortSignal },
+  { audit, issuer, log, signal }: { audit: AuditTrail; issuer: KeyRotation; log: Log; signal: AbortSignal },
 ): void {
   app.get<{ Querystring: { limit?: string; follow?: string } }>('/audit', async (request, reply) => {
     const { limit = '100', follow } = request.query
@@ -36,13 +31,11 @@ export function systemRoutes(
   app.get('/keys', () => ({ keys: issuer.keys() }))
 
   app.post('/keys/rotate', async (request, reply) => {
-    const key = await issuer.rotate()
-    await audit.change({
-      ...auditedActor(request.principal!),
-      verb: 'rotate',
-      object: `key/${key.kid}`,
-      outcome: 'ok',
-    })
-    return reply.code(201).send(key)
+    const keys = await issuer.rotate()
+    const actor = auditedActor(request.principal!)
+    for (const { kid } of keys) {
+      await audit.change({ ...actor, verb: 'rotate', object: `key/${kid}`, outcome: 'ok' })
+    }
+    return reply.code(201).send({ keys })
   })
 }

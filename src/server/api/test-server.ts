@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -112,9 +112,10 @@ export async function openTestServer(
     admissions: [accessAdmission(() => opened.cache!)],
   })
   const cache = (opened.cache = stack.use(await openResourceCache(resources)))
-  const custody = { privateKey: async (_: string, create: () => KeyObject) => create() }
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const accountKeys = { active: async () => ({ kid: 'a1', privateKey }), publicKey: () => publicKey }
   const control = stack.use(
-    await openAccessControl({ store, custody, resources, cache, audit, clock, log: silentLog }),
+    openAccessControl({ store, accountKeys, resources, cache, audit, clock, log: silentLog }),
   )
   let token = ''
   await ensureAdminToken(store, {
@@ -125,7 +126,7 @@ export async function openTestServer(
     },
   })
   const { ca, tls } = loopbackCertificate()
-  const key: IssuerKeyInfo = { kid: 'k1', state: 'active', createdAt: 1, since: 1 }
+  const key: IssuerKeyInfo = { kid: 'k1', signs: 'workload tokens', state: 'active', createdAt: 1, since: 1 }
   const api = stack.use(
     await openApi({
       listen: { host: '127.0.0.1', port: 0 },
@@ -133,7 +134,7 @@ export async function openTestServer(
       resources,
       access: control.access,
       audit,
-      issuer: { keys: () => [key], rotate: async () => ({ ...key, kid: 'k2', state: 'published' }) },
+      issuer: { keys: () => [key], rotate: async () => [{ ...key, kid: 'k2', state: 'published' }] },
       readiness,
       clock,
       log: silentLog,

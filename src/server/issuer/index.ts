@@ -1,10 +1,11 @@
 /**
- * What the control plane signs: federation tokens with their published and rotated keys, X.509-SVIDs, the
+ * What the control plane signs: federation tokens, with their published and rotated keys, X.509-SVIDs, the
  * server's own certificate, and each daemon's intercept root with its name-constrained intermediates.
  * Private keys stay in custody. Who may have what is decided by the callers (`server/enrollment`,
  * `server/exchange`), except that a token never carries a claim that is the issuer's to set.
  */
-export type { CertificateAuthority, IssuerKeyInfo, TokenIssuer } from './ports.ts'
+export { openAccountKeys } from './account-keys.ts'
+export type { CertificateAuthority, IssuerKeyInfo, KeyRotation, TokenIssuer } from './ports.ts'
 export { openCertificateAuthority } from './authority.ts'
 export { issuerFiles, issuerRoutes } from './routes.ts'
 export {
@@ -13,4 +14,5 @@ export {
   type ServerCertificate,
   type TlsMaterial,
 } from './server-certificate.ts'
+export type { SigningKeys } from './signing-keys.ts'
 export { openTokenIssuer, type RunningTokenIssuer, type TokenIssuerSettings } from './token-issuer.ts'

@@ -31,14 +31,16 @@ export function describeRing(
   ring: KeyRing,
   at: EpochMs,
   maxTokenTtlSeconds: number,
+  signs: IssuerKeyInfo['signs'],
 ): readonly IssuerKeyInfo[] {
   const active = activeKey(ring, at)
   const infos = ring.map((key, index): IssuerKeyInfo => {
     const { kid, createdAt, activeFrom } = key
-    if (key === active) return { kid, state: 'active', createdAt, since: activeFrom }
-    if (activeFrom > at) return { kid, state: 'published', createdAt, since: activeFrom }
+    const common = { kid, signs, createdAt }
+    if (key === active) return { ...common, state: 'active', since: activeFrom }
+    if (activeFrom > at) return { ...common, state: 'published', since: activeFrom }
     const since = ring[index + 1]!.activeFrom
-    return { kid, state: 'retiring', createdAt, since, removeAt: since + maxTokenTtlSeconds * 1000 }
+    return { ...common, state: 'retiring', since, removeAt: since + maxTokenTtlSeconds * 1000 }
   })
   const rank = { active: 0, published: 1, retiring: 2 }
   return infos.sort((a, b) => rank[a.state] - rank[b.state])

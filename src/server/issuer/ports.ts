@@ -2,15 +2,24 @@ import type { X509Certificate } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { SpiffeId } from '#model/identity'
 
-/** One key of the JWKS as `tideway keys` shows it. */
+/** One signing key as `tideway keys` shows it. */
 export interface IssuerKeyInfo {
   readonly kid: string
+  /** Tokens for clouds, or those of service accounts for this API. */
+  readonly signs: 'workload tokens' | 'service account tokens'
   readonly state: 'published' | 'active' | 'retiring'
   readonly createdAt: EpochMs
   /** When it starts to sign (published) or stopped to (retiring). */
   readonly since: EpochMs
-  /** Retiring keys: when the last token signed by it has expired and it leaves the JWKS. */
+  /** Retiring keys: when the last token signed by it has expired and it is forgotten. */
   readonly removeAt?: EpochMs
+}
+
+/** All keys that tokens are signed with. */
+export interface KeyRotation {
+  keys(): readonly IssuerKeyInfo[]
+  /** Publishes new keys that become active after their publication time; returns them. */
+  rotate(): Promise<readonly IssuerKeyInfo[]>
 }
 
 /** The OIDC issuer: mints federation tokens (design section 2: the one JWT profile) and publishes its keys. */

@@ -22,6 +22,7 @@ import {
   type RunningTokenIssuer,
   type TokenIssuerSettings,
 } from './index.ts'
+import type { KeyPlace } from './signing-keys.ts'
 
 const url = 'https://issuer.example/oidc'
 const subject = parseSpiffeId('spiffe://example.org/app')
@@ -34,13 +35,16 @@ async function openSetup(clock: TestClock = openTestClock()) {
   const custody = await openCustody(store, createSecretKey(randomBytes(32)))
   const open = (settings: Partial<TokenIssuerSettings> = {}) =>
     openTokenIssuer({ store, custody, clock, log: silentLog, settings: { url, ...settings } })
-  return { clock, store, custody, open }
+  return { clock, store, custody, place: { store, custody }, open }
 }
 
 const mint = (issuer: Awaited<ReturnType<Awaited<ReturnType<typeof openSetup>>['open']>>, ttlSeconds = 300) =>
   issuer.mint({ subject, audience, ttlSeconds })
-const run = (issuer: RunningTokenIssuer, signal: AbortSignal) =>
-  runTogether(signal, [(options) => issuer.follow(options), (options) => issuer.keepSchedule(options)])
+const run = (issuer: RunningTokenIssuer, place: KeyPlace, signal: AbortSignal) =>
+  runTogether(signal, [
+    (options) => issuer.follow(options),
+    (options) => issuer.keepSchedule({ ...options, ...place }),
+  ])
 const kidOf = (token: string) => decodeProtectedHeader(token).kid
 
 describe('the token issuer', () => {
@@ -54,7 +58,7 @@ describe('the token issuer', () => {
   })
 
   it('publishes a key first, signs with it later, and drops the old one after its last token', async () => {
-    const { open, clock } = await openSetup()
+    const { open, clock, place } = await openSetup()
     const issuer = await open({ publishAheadSeconds: 3600, maxTokenTtlSeconds: 600 })
     const states = () => issuer.keys().map(({ state }) => state)
     const first = kidOf(await mint(issuer))
@@ -64,7 +68,7 @@ describe('the token issuer', () => {
     assert.equal((await issuer.rotate()).kid, rotated.kid, 'a key that waits is not overtaken')
 
     const stop = new AbortController()
-    const running = run(issuer, stop.signal)
+    const running = run(issuer, place, stop.signal)
     await clock.advance(hour - 1)
     assert.equal(kidOf(await mint(issuer)), first)
     await clock.advance(1)
@@ -80,7 +84,7 @@ describe('the token issuer', () => {
   })
 
   it('rotates on schedule, so that each token verifies against the JWKS of its whole life', async () => {
-    const { open, clock, custody } = await openSetup()
+    const { open, clock, custody, place } = await openSetup()
     const settings = {
       publishAheadSeconds: 4 * 3600,
       rotateEverySeconds: 24 * 3600,
@@ -88,7 +92,7 @@ describe('the token issuer', () => {
     }
     const issuer = await open(settings)
     const stop = new AbortController()
-    const running = run(issuer, stop.signal)
+    const running = run(issuer, place, stop.signal)
     const kids = new Set<string | undefined>()
     for (let passed = 0; passed < 5 * 24; passed++) {
       const token = await mint(issuer, 3600)
@@ -122,11 +126,11 @@ describe('the token issuer', () => {
   })
 
   it('is followed by other servers on the same store', async () => {
-    const { open, clock } = await openSetup()
+    const { open, clock, place } = await openSetup()
     const [one, two] = [await open({ publishAheadSeconds: 60 }), await open({ publishAheadSeconds: 60 })]
     assert.equal(one.keys()[0]?.kid, two.keys()[0]?.kid)
     const stop = new AbortController()
-    const running = run(two, stop.signal)
+    const running = run(two, place, stop.signal)
     await clock.untilArmed()
     const { kid } = await one.rotate()
     await clock.advance(60_000)

@@ -10,11 +10,11 @@ import { openLog, type Log } from '#base/log'
 import { observeEventLoop, openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
 import { setDumpable } from '#base/syscall'
-import { ensureAdminToken, ensureBuiltInAccess, openAccessControl } from '#server/access'
+import { ensureAdminToken, ensureBuiltInAccess, openAccessControl, tokenLifetime } from '#server/access'
 import { openApi } from '#server/api'
 import { enrollmentPlugin, openNodeServer } from '#server/enrollment'
 import { openElection, openSoleLeadership } from '#server/leadership'
-import { issuerRoutes, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
+import { issuerRoutes, openAccountKeys, openCertificateAuthority, openTokenIssuer } from '#server/issuer'
 import { openLifecycle } from '#server/lifecycle'
 import { backupRoute } from './backup-route.ts'
 import { openControl } from './control.ts'
@@ -113,16 +113,16 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const caFile = join(dataDir, 'server-ca.pem')
   if (identity.ca) await writeFile(caFile, identity.ca.pem, { mode: 0o644 })
 
-  const issuer = await openTokenIssuer({
-    store,
-    custody,
-    clock,
-    log,
-    settings: {
-      url: settings.issuerUrl ?? `${url}/oidc`,
-      rotateEverySeconds: settings.keyRotateEverySeconds,
-      publishAheadSeconds: settings.keyPublishAheadSeconds,
-    },
+  const signing = { store, custody, clock, log }
+  const schedule = {
+    rotateEverySeconds: settings.keyRotateEverySeconds,
+    publishAheadSeconds: settings.keyPublishAheadSeconds,
+  }
+  const issuerUrl = settings.issuerUrl ?? `${url}/oidc`
+  const issuer = await openTokenIssuer({ ...signing, settings: { url: issuerUrl, ...schedule } })
+  const accountKeys = await openAccountKeys({
+    ...signing,
+    schedule: { ...schedule, maxTokenTtlSeconds: tokenLifetime.maxSeconds },
   })
   const ca = await openCertificateAuthority({ store, custody, clock, trustDomain })
 
@@ -164,7 +164,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }),
   )
   await ensureBuiltInAccess(resources)
-  const control = stack.use(await openAccessControl({ store, custody, resources, cache, audit, clock, log }))
+  const control = stack.use(openAccessControl({ store, accountKeys, resources, cache, audit, clock, log }))
   const api = stack.use(
     await openApi({
       listen,
@@ -172,7 +172,10 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
       resources,
       access: control.access,
       audit,
-      issuer,
+      issuer: {
+        keys: () => [...issuer.keys(), ...accountKeys.keys()],
+        rotate: () => Promise.all([issuer.rotate(), accountKeys.rotate()]),
+      },
       readiness,
       clock,
       log,
@@ -220,16 +223,22 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     (run) => duties.run(run),
     persist((run) => node.run(run)),
     persist((run) => issuer.follow(run)),
+    persist((run) => accountKeys.follow(run)),
     ({ signal }) =>
       leadership.run({
         signal,
-        duty: (term) =>
-          runTogether(term.signal, [
+        duty: (term) => {
+          // Nothing that was judged during this term is written after it.
+          const { store } = term
+          const { custody, resources } = foundation.over(store)
+          return runTogether(term.signal, [
             persist(({ signal }) => duties.lead({ ...term, signal })),
-            persist((run) => issuer.keepSchedule(run)),
-            persist((run) => openLifecycle({ ...lifecycle, ...foundation.over(term.store) }).run(run)),
-            (run) => control.run(run),
-          ]),
+            persist(({ signal }) => issuer.keepSchedule({ signal, store, custody })),
+            persist(({ signal }) => accountKeys.keepSchedule({ signal, store, custody })),
+            persist((run) => openLifecycle({ ...lifecycle, resources }).run(run)),
+            ({ signal }) => control.run({ signal, resources }),
+          ])
+        },
       }),
     ({ signal }) => identity.run({ signal, onRenewed: (tls) => api.setCertificate(tls) }),
     ({ signal }) => Promise.race([cache.done, untilAborted(signal)]),
