@@ -1,5 +1,14 @@
 // Current releases of the clients that people use, installed from their registries and built here.
-import { chmodSync, cpSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -16,23 +25,27 @@ export interface Programs {
 
 export const sources = import.meta.dirname
 
-async function installPython(folder: string): Promise<string> {
-  const python = path.join(folder, 'python/bin/python')
-  if (!existsSync(path.join(folder, 'python/bin/aws'))) {
-    await mustRun(['/usr/bin/python3', '-m', 'venv', path.join(folder, 'python')])
-    await mustRun([python, '-m', 'pip', '--quiet', 'install', '--upgrade', 'boto3', 'awscli'])
+/** The interpreter of an environment that has these packages. */
+async function installPython(folder: string, name: string, packages: readonly string[]): Promise<string> {
+  const python = path.join(folder, name, 'bin/python')
+  const done = path.join(folder, name, 'installed')
+  if (!existsSync(done)) {
+    await mustRun(['/usr/bin/python3', '-m', 'venv', path.join(folder, name)])
+    await mustRun([python, '-m', 'pip', '--quiet', 'install', '--upgrade', ...packages])
+    writeFileSync(done, packages.join('\n'))
   }
   return python
 }
 
-async function buildGo(folder: string, name: string): Promise<string> {
+/** With `modules` at the versions that they name, and the newest releases of all others. */
+async function buildGo(folder: string, name: string, modules: readonly string[] = []): Promise<string> {
   const cwd = path.join(folder, name)
   cpSync(path.join(sources, name), cwd, { recursive: true })
-  // The newest releases: a module that names none asks for those.
   if (!existsSync(path.join(cwd, 'go.mod'))) {
     await mustRun(['go', 'mod', 'init', 'peers'], { cwd })
-    await mustRun(['go', 'mod', 'tidy'], { cwd })
+    if (modules.length > 0) await mustRun(['go', 'get', ...modules], { cwd })
   }
+  await mustRun(['go', 'mod', 'tidy'], { cwd })
   await mustRun(['go', 'build', '-o', 'peer', '.'], { cwd })
   return path.join(cwd, 'peer')
 }
@@ -61,7 +74,7 @@ function openFolder(): string {
 export async function installPrograms(): Promise<Programs> {
   const folder = openFolder()
   return {
-    python: await installPython(folder),
+    python: await installPython(folder, 'python', ['boto3', 'awscli']),
     go: await buildGo(folder, 'go'),
     java: await buildJava(folder),
   }
@@ -70,4 +83,28 @@ export async function installPrograms(): Promise<Programs> {
 /** The newest kubectl. Needs the network and Go. */
 export function buildKubectl(): Promise<string> {
   return buildGo(openFolder(), 'kubectl')
+}
+
+/** The program of client-go/. Needs the network and Go. */
+export function buildClientGo(): Promise<string> {
+  return buildGo(openFolder(), 'client-go')
+}
+
+/** An interpreter with the Kubernetes client. Needs the network and pip. */
+export function installKubernetesClient(): Promise<string> {
+  return installPython(openFolder(), 'kubernetes-python', ['kubernetes'])
+}
+
+/** The program of gitops/, on the newest release of Flux's library that Go 1.26 builds. Needs the network and Go. */
+export function buildGitops(): Promise<string> {
+  return buildGo(openFolder(), 'gitops', ['github.com/fluxcd/pkg/ssa@v0.78.0'])
+}
+
+/** kubelogin. Needs the network and Go, unless it is in the folder that is kept. */
+export async function installKubelogin(): Promise<string> {
+  const folder = path.join(openFolder(), 'kubelogin')
+  const program = path.join(folder, 'kubelogin')
+  const env = { ...process.env, GOBIN: folder }
+  if (!existsSync(program)) await mustRun(['go', 'install', 'github.com/int128/kubelogin@latest'], { env })
+  return program
 }
