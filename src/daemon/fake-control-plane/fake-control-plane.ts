@@ -22,7 +22,8 @@ import {
   parseCertificateRequest,
   type Signer,
 } from '#model/pki'
-import { encodeScopeUpdate, type ScopeUpdate } from '#model/scope'
+import type { ScopeUpdate } from '#model/scope'
+import { encodeScopeUpdate } from '#model/scope-codec'
 import { Enrollment, Node, type NodeReport } from '#wire/proto'
 
 const spiffeId = 'spiffe://example.org/riptides/daemon/test'

@@ -18,6 +18,15 @@ test('the modules that a program reaches are found, through folders and their fa
   assert.ok(names.includes('/src/daemon/processes/child.ts'))
 })
 
+test('a worker holds nothing of protobuf or YAML, which would take 14 MiB of each', () => {
+  const sources = [...javascriptOf(new URL('../program/worker.ts', import.meta.url))]
+  const reached = sources.filter(([, source]) => /^(?:import|export) .*'(?:@bufbuild|yaml)/m.test(source))
+  assert.deepEqual(
+    reached.map(([url]) => url),
+    [],
+  )
+})
+
 test('a program of TypeScript runs as JavaScript: its process never loads what strips types', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tideway-child-'))
   const write = (name: string, text: string) => {

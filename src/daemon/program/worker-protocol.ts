@@ -3,6 +3,7 @@ import type { CapturedProcess } from '#daemon/capture'
 import type { Condition, ConnectTo, DataPlaneStats } from '#daemon/outbound'
 import type { ProcessPin } from '#model/identity'
 import type { CaptureLevel } from '#model/scope'
+import type { ScopeMessage } from './scope-message.ts'
 
 // Types, not interfaces: only types have the index signature that Protocol asks for.
 
@@ -45,8 +46,8 @@ export type WorkerProtocol = {
   configure: { request: WorkerConfiguration; response: void }
   /** Captured connections may come; says whether over IPv6 too. They are refused until there is a scope. */
   listen: { request: Record<string, never>; response: { ipv6: boolean } }
-  /** A `ScopeUpdate` message, and a heartbeat. */
-  apply: { request: { update: Uint8Array; generation: number; leaseMs: number }; response: { cut: number } }
+  /** A change of the scope, and a heartbeat. */
+  apply: { request: { update: ScopeMessage; generation: number; leaseMs: number }; response: { cut: number } }
   setAuthority: { request: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] }; response: void }
   /** Says that the main process lives, and for how long credentials may still be used. */
   heartbeat: { request: { leaseMs: number }; response: DataPlaneStats }

@@ -1,17 +1,16 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import process from 'node:process'
-import { fromBinary } from '@bufbuild/protobuf'
 import { systemClock } from '#base/clock'
 import { openLog } from '#base/log'
 import { openAuditSpool } from '#daemon/audit-spool'
 import { openCapture, type Capture } from '#daemon/capture'
 import { openDataPlane, type DataPlane } from '#daemon/outbound'
 import { hardenProcess, openPeer, type Answers, type Peer } from '#daemon/processes'
-import { applyScopeUpdate, decodeScopeUpdate, emptyScope } from '#model/scope'
-import { ScopeUpdateSchema } from '#wire/proto'
+import { applyScopeUpdate, emptyScope } from '#model/scope'
 import { openIdentifier, type WorkerIdentifier } from './identifier.ts'
 import { openIntake, type Intake } from './intake.ts'
+import { fromScopeMessage } from './scope-message.ts'
 import { isHandover, silenceLimitMs, type MainProtocol, type WorkerProtocol } from './worker-protocol.ts'
 
 // A worker process: carries connections. It obeys its parent, and ends with it.
@@ -104,7 +103,7 @@ const answers: Answers<WorkerProtocol> = {
   apply({ update, generation, leaseMs }) {
     takeHeartbeat(leaseMs)
     const { plane, identifier } = serving!
-    scope = applyScopeUpdate(scope ?? emptyScope, decodeScopeUpdate(fromBinary(ScopeUpdateSchema, update)))
+    scope = applyScopeUpdate(scope ?? emptyScope, fromScopeMessage(update))
     identifier.setPolicy(scope, generation)
     return plane.apply(scope)
   },

@@ -1,14 +1,13 @@
 import type { ChildProcess } from 'node:child_process'
 import type { KeyObject, X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { toBinary } from '@bufbuild/protobuf'
 import { backoffMs, type Clock } from '#base/clock'
 import { toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { openPeer, startChild, type Answers, type Peer } from '#daemon/processes'
 import type { DataPlaneStats } from '#daemon/outbound'
-import { encodeScopeUpdate, type Scope, type ScopeUpdate } from '#model/scope'
-import { ScopeUpdateSchema } from '#wire/proto'
+import type { Scope, ScopeUpdate } from '#model/scope'
+import { toScopeMessage } from './scope-message.ts'
 import {
   applyLimitMs,
   silenceLimitMs,
@@ -122,8 +121,8 @@ export function openWorkerPool({
       credentials: all(scope.credentials),
     }
     const none = { identities: [], services: [], bindings: [], credentials: [] }
-    const update = encodeScopeUpdate({ revision: 0, reset: true, upsert, remove: none })
-    return { update: toBinary(ScopeUpdateSchema, update), generation, leaseMs: leaseMs() }
+    const update = toScopeMessage({ revision: 0, reset: true, upsert, remove: none })
+    return { update, generation, leaseMs: leaseMs() }
   }
   /** Brings a fresh worker up to the present, which may move on meanwhile. */
   const prepare = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
@@ -215,8 +214,7 @@ export function openWorkerPool({
   return {
     async apply(update, scope, generation) {
       current = { scope, generation }
-      const bytes = toBinary(ScopeUpdateSchema, encodeScopeUpdate(update))
-      const message = { update: bytes, generation, leaseMs: leaseMs() }
+      const message = { update: toScopeMessage(update), generation, leaseMs: leaseMs() }
       await tellReady((peer) => peer.call('apply', message, { timeoutMs: applyLimitMs }))
       // What is withdrawn is withdrawn when nobody serves; what is granted is not in effect before somebody does.
       const grants = Object.values(update.upsert).some((items) => items.length > 0)

@@ -15,4 +15,3 @@ export type {
   ServiceAddress,
 } from './scope.ts'
 export { applyScopeUpdate, captureLevels, credentialKey, emptyScope, satisfiesCapture } from './scope.ts'
-export { decodeScopeUpdate, encodeScopeUpdate } from './codec.ts'

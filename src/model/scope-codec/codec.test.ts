@@ -4,8 +4,9 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { Secret } from '#base/secret'
 import type { Credential } from '#model/credential'
 import { parseSpiffeId } from '#model/identity'
+import type { ScopedService } from '#model/scope'
 import { ScopeUpdateSchema } from '#wire/proto'
-import { decodeScopeUpdate, encodeScopeUpdate, type ScopedService } from './index.ts'
+import { decodeScopeUpdate, encodeScopeUpdate } from './index.ts'
 
 const spiffeId = parseSpiffeId('spiffe://example.org/app')
 const life = { issuedAt: 1_700_000_000_000, expiresAt: 1_700_000_900_000 }

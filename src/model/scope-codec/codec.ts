@@ -16,7 +16,7 @@ import {
   type ScopedIdentity,
   type ScopedService,
   type ScopeUpdate,
-} from './scope.ts'
+} from '#model/scope'
 
 /** The wire form of an update. Secrets leave their wrapper here: the message must go nowhere but the mTLS stream. */
 export function encodeScopeUpdate({ revision, reset, upsert, remove }: ScopeUpdate): ScopeUpdateMessage {
