@@ -73,3 +73,23 @@ export async function makeHandshakes(source: Source, port: number, seconds: numb
   if (count === undefined) throw new Error(output)
   return Number(count)
 }
+
+/** Sends until every request is answered, as capture sets in with the first heartbeat; then until it is compiled. */
+export async function warmUp(
+  source: Source,
+  candidate: { name: string; port: number },
+  upstream: number,
+  seconds: number,
+): Promise<void> {
+  const send = (duration: number) =>
+    sendRequests(source, candidate, upstream, { path: '/', connections: 16, seconds: duration })
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await send(1)
+      break
+    } catch (error) {
+      if (attempt === 10) throw error
+    }
+  }
+  await send(seconds)
+}

@@ -2,9 +2,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '#base/clock'
 import { certificatesToPem, createRootCertificate, issueCertificate } from '#model/pki'
@@ -13,11 +13,18 @@ import { certificatesToPem, createRootCertificate, issueCertificate } from '#mod
 export const host = 's3.us-east-1.amazonaws.com'
 export const cipherSuite = 'TLS_AES_256_GCM_SHA384'
 
+/** Those that this process may run on. */
+function allowedCores(): string[] {
+  const [, list = '0'] = /^Cpus_allowed_list:\s+(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, index) => String(first + index))
+  })
+}
+
+const [measured = '0', ...others] = allowedCores()
 /** The cores of whom is measured, and those of the load and the upstream: apart where there are two. */
-export const cores =
-  availableParallelism() > 1
-    ? { measured: '0', load: `1-${availableParallelism() - 1}` }
-    : { measured: '0', load: '0' }
+export const cores = { measured, load: others.length > 0 ? others.join(',') : measured }
 
 export interface Place extends AsyncDisposable {
   readonly folder: string
