@@ -124,7 +124,7 @@ export async function measureApplies(bed: Bed): Promise<void> {
     app: index < sharedApplies ? everywhere : `new-${index - sharedApplies}`,
     concerned: fleet.members,
   }))
-  await measure(bed, 'one daemon', own, 60_000)
-  await measure(bed, 'all daemons', shared.slice(0, sharedApplies), 60_000)
-  await measure(bed, 'all daemons, new host', shared.slice(sharedApplies), 60_000)
+  await measure(bed, 'one daemon', own, 45_000)
+  await measure(bed, 'all daemons', shared.slice(0, sharedApplies), 45_000)
+  await measure(bed, 'all daemons, new host', shared.slice(sharedApplies), 30_000)
 }

@@ -32,7 +32,7 @@ const full: Effort = {
   watchers: 100,
   watchedWrites: 50,
   restSeconds: 20,
-  settleSeconds: 120,
+  settleSeconds: 60,
 }
 const quick: Effort = {
   applies: 5,

@@ -7,8 +7,11 @@ import type { Resources, StatusOf } from '#server/store'
 import type { Health, Hello } from '#wire/proto'
 import { daemonNamespace } from './daemons.ts'
 
-/** Health that says nothing new is written this often: each write is a revision that every watcher sees. */
-const quietWriteMs = 30_000
+/**
+ * Health that says nothing new is written this often: each write is a revision that every watcher sees, and a thousand
+ * daemons at rest would keep the store busy. A daemon that is gone shows at once.
+ */
+const quietWriteMs = 120_000
 const maxFacts = 100
 const maxTextLength = 1024
 

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { captureLevels, type CaptureLevel } from '#model/scope'
 import { encodeScopeUpdate } from '#model/scope-codec'
@@ -32,16 +33,68 @@ export interface SyncContext {
   readonly isElsewhere?: (daemonName: string) => boolean
 }
 
-/** `promise`, or a fault when it takes longer than `ms`; rejects with the reason of `signal`. */
-async function within<T>(promise: Promise<T>, clock: Clock, ms: number, signal: AbortSignal): Promise<T> {
-  const settled = new AbortController()
-  const late = clock.sleep(ms, { signal: AbortSignal.any([signal, settled.signal]) }).then(() => {
-    throw new Fault('DAEMON_UNREACHABLE', `nothing heard for ${ms} ms`)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    settled.abort()
+/** Aborts `stream` when the time that `left` tells has run out. Ends with `signal`. */
+async function watchSilence(
+  left: () => number,
+  { clock, stream, signal }: { clock: Clock; stream: AbortController; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    const ms = left()
+    if (ms <= 0) return stream.abort(new Fault('DAEMON_UNREACHABLE', 'nothing heard for too long'))
+    await clock.sleep(ms, { signal }).catch(() => {})
+  }
+}
+
+/**
+ * Reads `items` for as long as `signal` lasts: then it rejects with its reason, whatever the peer does. One listener
+ * for all: a race with something that lives as long as the stream would keep every loser in memory.
+ */
+function readerOf<T>(items: AsyncIterator<T>, signal: AbortSignal): () => Promise<IteratorResult<T>> {
+  let giveUp: (reason: unknown) => void = () => {}
+  signal.addEventListener('abort', () => giveUp(signal.reason), { once: true })
+  return () =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error)
+      giveUp = reject
+      items.next().then(resolve, reject)
+    })
+}
+
+/** What `items` gives, and undefined every so often. */
+async function* withTicks<T>(
+  items: AsyncIterator<T>,
+  { everyMs, clock, signal }: { everyMs: number; clock: Clock; signal: AbortSignal },
+): AsyncGenerator<T | undefined> {
+  const bell = openBell()
+  let settled: (() => IteratorResult<T>) | undefined
+  const settle = (how: () => IteratorResult<T>) => {
+    settled = how
+    bell.ring()
+  }
+  const pull = () => {
+    settled = undefined
+    items.next().then(
+      (item) => settle(() => item),
+      (error: unknown) =>
+        settle(() => {
+          throw error
+        }),
+    )
+  }
+  pull()
+  for (let tickAt = clock.monotonic() + everyMs; ;) {
+    const heard = bell.rings
+    const item = settled?.()
+    if (item?.done) return
+    if (item) {
+      pull()
+      yield item.value
+    }
+    const ms = tickAt - clock.monotonic()
+    if (ms <= 0) {
+      tickAt = clock.monotonic() + everyMs
+      yield undefined
+    } else if (!item) await afterAtMost(bell, heard, { ms, clock, signal })
   }
 }
 
@@ -61,12 +114,8 @@ function parseConditions(conditions: readonly Condition[]): ReportedCondition[] 
   })
 }
 
-async function expectHello(
-  reports: AsyncIterator<NodeReport>,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Hello> {
-  const first = await within(reports.next(), clock, helloTimeoutMs, signal)
+async function expectHello(read: () => Promise<IteratorResult<NodeReport>>): Promise<Hello> {
+  const first = await read()
   if (first.done || first.value.body.case !== 'hello') {
     throw new Fault('WIRE_MALFORMED', 'a stream begins with its introduction')
   }
@@ -86,8 +135,10 @@ export async function* syncDaemon(
 ): AsyncGenerator<ScopeMessage> {
   const { name } = daemon.metadata
   const signal = AbortSignal.any([callSignal, stream.signal])
-  const reports = incoming[Symbol.asyncIterator]()
-  const hello = await expectHello(reports, clock, signal)
+  let silentAt = clock.monotonic() + helloTimeoutMs
+  void watchSilence(() => silentAt - clock.monotonic(), { clock, stream, signal })
+  const read = readerOf(incoming[Symbol.asyncIterator](), signal)
+  const hello = await expectHello(read)
   const captureLevel = parseCaptureLevel(hello.captureLevel)
   const status = openDaemonStatus({ resources, clock, log, name })
 
@@ -106,7 +157,8 @@ export async function* syncDaemon(
   async function takeReports(): Promise<void> {
     try {
       for (;;) {
-        const report = await within(reports.next(), clock, silenceMs, signal)
+        silentAt = clock.monotonic() + silenceMs
+        const report = await read()
         if (report.done) return stream.abort(new Fault('DAEMON_UNREACHABLE', 'the daemon ended its reports'))
         take(report.value)
       }
@@ -138,21 +190,12 @@ export async function* syncDaemon(
   const updates = scopes.follow(following, { signal })[Symbol.asyncIterator]()
   try {
     yield lease
-    let update = updates.next()
-    let tick = clock.sleep(leaseIntervalMs, { signal })
-    for (;;) {
-      const next = await Promise.race([update, tick])
-      if (next) {
-        if (next.done) return signal.throwIfAborted()
-        yield { body: { case: 'update', value: encodeScopeUpdate(next.value) } }
-        update = updates.next()
-      } else {
-        if (clock.now() >= streams.expiresAt(name))
-          throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
-        yield lease
-        tick = clock.sleep(leaseIntervalMs, { signal })
-      }
+    for await (const update of withTicks(updates, { everyMs: leaseIntervalMs, clock, signal })) {
+      if (!update && clock.now() >= streams.expiresAt(name))
+        throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
+      yield update ? { body: { case: 'update', value: encodeScopeUpdate(update) } } : lease
     }
+    signal.throwIfAborted()
   } catch (error) {
     stream.abort(error)
     throw error

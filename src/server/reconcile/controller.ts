@@ -71,6 +71,11 @@ export interface Reconciler {
   rotate(namespace: string, bindingName: string): Promise<Rotation>
 }
 
+/** States are true within a second: how long those wait in which many daemons have a part. */
+const wideMs = 100
+/** And how long a daemon may take to put an update into effect before its state tells of it. */
+const syncingMs = 500
+
 // Timers take no more than 24.8 days.
 const maxWaitMs = 24 * 3_600_000
 
@@ -160,7 +165,8 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     if (isNew) for (const kind of judgedKinds) judging.add(cache.list(kind).map(keyOf))
     isNew = false
     judging.add(found.objects)
-    judging.postpone(found.unhurried)
+    judging.postpone(found.unhurried, wideMs)
+    judging.postpone(found.syncing, syncingMs)
     const expired = cache
       .list('JoinToken')
       .filter((token) => expiryOf(token) > before && expiryOf(token) <= at)

@@ -170,9 +170,9 @@ function openBed() {
     object.kind === 'Daemon' ? judgeDaemon(object, world) : judgeObject(object, world)
 
   function look(): void {
-    const { places, objects: touched, unhurried } = survey.findings(changes.take(), at)
+    const { places, objects: touched, unhurried, syncing } = survey.findings(changes.take(), at)
     scopes.publish(survey.plan, (key) => survey.credentialOf(key, at), places)
-    for (const key of new Set([...touched, ...unhurried])) {
+    for (const key of new Set([...touched, ...unhurried, ...syncing])) {
       const object = objects.get(key)
       if (object && (object.kind === 'Daemon' || object.metadata.deletionTimestamp === undefined))
         states.set(key, judged(object, world()))

@@ -52,16 +52,14 @@ export function judgeObject(object: ResourceOf<Kind>, world: World): DesiredStat
 /** Judges objects and has their states written. */
 export interface Judging {
   add(keys: Iterable<ObjectKey>): void
-  /** As `add`, of states in which many daemons have a part: once for all that is told within a tenth of a second. */
-  postpone(keys: Iterable<ObjectKey>): void
+  /** As `add`, once for all that is told within `ms`. */
+  postpone(keys: Iterable<ObjectKey>, ms: number): void
   /** When the next of what was postponed is due. */
   dueInMs(): number
   /** Judges some of what was added, for a few milliseconds; false when there is more. */
   judgeSome(world: World): boolean
 }
 
-/** A tenth of the second within which states are true. */
-const postponedMs = 100
 // Between two of these, everything else of the server gets its turn.
 const sliceMs = 8
 
@@ -81,7 +79,8 @@ export function openJudging({
   isMissed: (daemon: Daemon) => boolean
 }): Judging {
   const waiting = new Set<ObjectKey>()
-  const postponed = new Set<ObjectKey>()
+  /** When they are due, by monotonic time. */
+  const postponed = new Map<ObjectKey, number>()
   let dueAt = Infinity
 
   function judgeOne(key: ObjectKey, world: World): void {
@@ -109,18 +108,24 @@ export function openJudging({
     add(keys) {
       for (const key of keys) waiting.add(key)
     },
-    postpone(keys) {
-      for (const key of keys) postponed.add(key)
-      if (postponed.size > 0) dueAt = Math.min(dueAt, clock.monotonic() + postponedMs)
+    postpone(keys, ms) {
+      const at = clock.monotonic() + ms
+      for (const key of keys) {
+        if (!postponed.has(key)) postponed.set(key, at)
+        dueAt = Math.min(dueAt, postponed.get(key)!)
+      }
     },
     dueInMs: () => Math.max(0, dueAt - clock.monotonic()),
     judgeSome(world) {
-      if (clock.monotonic() >= dueAt) {
-        for (const key of postponed) waiting.add(key)
-        postponed.clear()
+      const now = clock.monotonic()
+      if (now >= dueAt) {
         dueAt = Infinity
+        for (const [key, at] of postponed) {
+          if (at > now) dueAt = Math.min(dueAt, at)
+          else if (postponed.delete(key)) waiting.add(key)
+        }
       }
-      const until = clock.monotonic() + sliceMs
+      const until = now + sliceMs
       for (const key of waiting) {
         waiting.delete(key)
         judgeOne(key, world)

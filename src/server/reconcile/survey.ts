@@ -36,6 +36,8 @@ export interface Findings {
   readonly objects: ReadonlySet<ObjectKey>
   /** Objects of which much may be told in a short time: their states may wait for more. */
   readonly unhurried: ReadonlySet<ObjectKey>
+  /** Daemons that were sent something, or have put it into effect. */
+  readonly syncing: ReadonlySet<ObjectKey>
   /** What is to be exchanged, or how, has changed. */
   readonly targets: boolean
 }
@@ -160,7 +162,7 @@ export function openSurvey({
       const where = [...taken.present].flatMap((name) => daemons.of(name))
       for (const place of new Set([...taken.places, ...where])) notePlace(place)
       for (const name of taken.daemons) noteDaemon(name)
-      for (const name of taken.streams) unhurried.add(keyNamed('Daemon', name))
+      const syncing = new Set([...taken.streams].map((name) => keyNamed('Daemon', name)))
       for (const binding of taken.bindings.values()) noteEffect(binding)
       for (const [key, expiry] of expiries) if (expiry <= at) noteCredential(key)
       for (const key of unread) {
@@ -169,7 +171,7 @@ export function openSurvey({
         else expiries.delete(key)
       }
       unread.clear()
-      const found = { places, objects, unhurried, targets }
+      const found = { places, objects, unhurried, syncing, targets }
       places = new Set()
       objects = new Set()
       unhurried = new Set()
