@@ -74,12 +74,14 @@ export async function makeHandshakes(source: Source, port: number, seconds: numb
   return Number(count)
 }
 
+/** After so many requests their CPU stays as it is: before, V8 compiles what it runs, some of it several times. */
+const compiledAfter = 100_000
+
 /** Sends until every request is answered, as capture sets in with the first heartbeat; then until it is compiled. */
 export async function warmUp(
   source: Source,
   candidate: { name: string; port: number },
   upstream: number,
-  seconds: number,
 ): Promise<void> {
   const send = (duration: number) =>
     sendRequests(source, candidate, upstream, { path: '/', connections: 16, seconds: duration })
@@ -91,5 +93,5 @@ export async function warmUp(
       if (attempt === 10) throw error
     }
   }
-  await send(seconds)
+  for (let sent = 0; sent < compiledAfter;) sent += (await send(5)).requests
 }

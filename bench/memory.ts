@@ -25,7 +25,7 @@ export async function measureMemory(place: Place, upstream: number): Promise<Mem
   const connections = 1_000
   const workers = Math.max(2, Math.min(4, availableParallelism()))
   await using tideway = await startTideway(place, upstream, { workers })
-  await warmUp({ place, cgroup: tideway.cgroup }, tideway, upstream, 15)
+  await warmUp({ place, cgroup: tideway.cgroup }, tideway, upstream)
   const before = memoryKib(tideway.workers)
   const enter = `echo $$ > ${tideway.cgroup}/cgroup.procs; exec "$@"`
   const script = join(import.meta.dirname, 'idle.ts')

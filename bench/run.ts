@@ -192,7 +192,7 @@ async function run(): Promise<void> {
   {
     await using tideway = await startTideway(place, upstream, { workers: 1 })
     const bed = { place, upstream, tideway, candidates: [tideway, ...started] }
-    await warmUp({ place, cgroup: tideway.cgroup }, tideway, upstream, values.quick ? 8 : 15)
+    await warmUp({ place, cgroup: tideway.cgroup }, tideway, upstream)
     samples = await measureAll(bed, cells)
   }
   console.log(table(samples, cells, peers))
