@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { ConnectError } from '@connectrpc/connect'
 import { backoffMs, type Clock } from '#base/clock'
 import { Fault, toFault } from '#base/errors'
@@ -48,6 +49,8 @@ export interface StreamOptions {
 }
 
 const reportIntervalMs = 5_000
+/** What is new is said within this time, and so at most this often, however much comes up meanwhile. */
+const newsIntervalMs = 250
 /** The server renews the lease every three seconds: after this long it hangs, or what leads to it. */
 const silenceLimitMs = 12_000
 const retry = { baseMs: 200, maxMs: 15_000 }
@@ -57,13 +60,19 @@ async function reportHealth(
   { report, clock }: StreamOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
-    const { daemonHealth, captureHealth, conditions } = report()
-    outbox.put({
-      case: 'health',
-      value: { daemonHealth, captureHealth, conditions: conditions.map((c) => ({ ...c })) },
-    })
-    await clock.sleep(reportIntervalMs, { signal }).catch(() => {})
+  let said: DaemonReport | undefined
+  for (let dueAt = clock.monotonic(); !signal.aborted;) {
+    const now = report()
+    if (clock.monotonic() >= dueAt || !isDeepStrictEqual(now, said)) {
+      const { daemonHealth, captureHealth, conditions } = now
+      outbox.put({
+        case: 'health',
+        value: { daemonHealth, captureHealth, conditions: conditions.map((c) => ({ ...c })) },
+      })
+      said = now
+      dueAt = clock.monotonic() + reportIntervalMs
+    }
+    await clock.sleep(newsIntervalMs, { signal }).catch(() => {})
   }
 }
 

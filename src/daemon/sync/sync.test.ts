@@ -17,6 +17,7 @@ import {
   openNode,
   runShipping,
   runStream,
+  type DaemonReport,
   type Intermediate,
   type Lease,
   type Node,
@@ -72,6 +73,7 @@ function follow(
 ) {
   const applied: number[] = []
   const refused = { count: 0 }
+  const board: { conditions: DaemonReport['conditions'] } = { conditions: [] }
   let failure: Error | undefined
   run(({ signal }) =>
     runStream({
@@ -85,7 +87,7 @@ function follow(
       },
       onRefused: () => refused.count++,
       onConnected: () => {},
-      report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: [] }),
+      report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: board.conditions }),
       clock,
       log: silentLog,
       random: () => 0,
@@ -96,7 +98,7 @@ function follow(
     server.reports.flatMap(({ body }) =>
       body.case === 'acknowledge' ? [{ revision: Number(body.value.revision), error: body.value.error }] : [],
     )
-  return { applied, refused, acknowledged, failWith: (error: Error | undefined) => (failure = error) }
+  return { applied, refused, board, acknowledged, failWith: (error: Error | undefined) => (failure = error) }
 }
 
 test('a node joins once; its key is for it alone and nothing secret is in its record', async (t) => {
@@ -173,6 +175,33 @@ test('updates are applied in order and acknowledged, a failure with its reason',
     { revision: 2, error: '' },
     { revision: 3, error: 'a worker hangs' },
   ])
+})
+
+test('what is new is reported within a quarter of a second, and once; the rest every five seconds', async (t) => {
+  const setting = await openSetting(t)
+  const { server, clock } = setting
+  const node = await openNode(setting.settings)
+  const { board } = follow(setting, node, openLease(clock))
+  const said = () =>
+    server.reports.flatMap(({ body }) =>
+      body.case === 'health' ? [body.value.conditions.map(({ type }) => type).join()] : [],
+    )
+  await server.until(() => said().length === 1)
+  const condition = { subject: 'service/s3', status: 'False', reason: 'Any', message: '' } as const
+  const quarter = async () => {
+    await clock.untilArmed(2) // the next look, and the watch over the server's silence
+    await clock.advance(250)
+  }
+  board.conditions = [{ ...condition, type: 'One' }]
+  board.conditions = [...board.conditions, { ...condition, type: 'Two' }]
+  const news = server.until(() => said().length === 2)
+  await quarter()
+  await news
+  // A heartbeat follows five seconds after what was said last.
+  const heartbeat = server.until(() => said().length === 3)
+  for (let quarters = 0; quarters < 20; quarters += 1) await quarter()
+  await heartbeat
+  assert.deepEqual(said(), ['', 'One,Two', 'One,Two'])
 })
 
 test('a lost connection is taken up again, with back-off', async (t) => {
