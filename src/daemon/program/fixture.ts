@@ -132,6 +132,7 @@ export async function startDaemon(
     ...(drop ? prefix : []),
     process.execPath,
     '--disable-warning=ExperimentalWarning',
+    '--max-semi-space-size=2', // as the launcher does
     join(repository, 'bin/tidewayd.ts'),
     `--server=${server.url.href}`,
     `--ca-hash=${server.caHash}`,
