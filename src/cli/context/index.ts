@@ -16,11 +16,5 @@ export type { ContextFile } from './context-file.ts'
 export { openFetch } from './fetch.ts'
 export { execUser, kubeconfigOf, type Context, type Kubeconfig } from './kubeconfig.ts'
 export { saveLogin, type Login } from './login-file.ts'
-export {
-  fetchLoginClient,
-  loginByBrowser,
-  loginByDevice,
-  type LoginClient,
-  type LoginSurroundings,
-} from './login.ts'
+export { fetchLoginClient, loginByBrowser, loginByDevice, type LoginSurroundings } from './login.ts'
 export { fetchServerCa } from './server-ca.ts'

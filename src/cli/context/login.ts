@@ -20,19 +20,9 @@ import {
   type TokenEndpointResponse,
 } from 'openid-client'
 import { Fault, isFault } from '#base/errors'
+import type { LoginClient } from '#model/access'
 import { openFetch } from './fetch.ts'
 import type { Login } from './login-file.ts'
-
-/** A client by which people log in, as the server tells it. */
-export interface LoginClient {
-  readonly name: string
-  /** Name that people know the provider by. */
-  readonly provider: string
-  readonly issuer: string
-  readonly clientID: string
-  readonly scopes: readonly string[]
-  readonly caBundle?: string
-}
 
 /** How to reach whoever logs in. */
 export interface LoginSurroundings {
@@ -69,7 +59,7 @@ export async function fetchLoginClient({
       hint: 'keep the one that people are to use',
     })
   }
-  return client
+  return client.ownIssuer && caPem !== undefined ? { ...client, caBundle: caPem } : client
 }
 
 async function configurationOf(

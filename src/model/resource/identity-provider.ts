@@ -81,14 +81,37 @@ const methods = {
   github: Type.Optional(
     closed(
       {
-        clientID: text('Client ID.'),
+        clientID: text('Client ID of an OAuth app.'),
         clientSecret,
+        clientSecretRef: Type.Optional(
+          closed(
+            { name: text('Name of a Secret in riptides-system.'), key: text('Key in the Secret.') },
+            'Where the client secret of the OAuth app is. An extension of Tideway.',
+          ),
+        ),
         requiredOrgs: list(
-          open('An organisation: name, and teams.'),
+          closed(
+            {
+              name: text('Name of the organisation.'),
+              teams: Type.Optional(list(text('Slug or name of a team.'), 'Only members of these teams.')),
+            },
+            'An organisation.',
+          ),
           'Organisations whose members are let in.',
+          { minItems: 1 },
+        ),
+        baseURL: Type.Optional(
+          text(
+            'URL of a GitHub Enterprise Server; https://github.com unless given. An extension of Tideway.',
+          ),
+        ),
+        caBundle: Type.Optional(
+          text('PEM of the CAs that sign its certificate, beside the public ones. An extension of Tideway.', {
+            maxLength: 262_144,
+          }),
         ),
       },
-      'GitHub. Accepted, not acted on yet: GitHub gives no ID tokens to users.',
+      'GitHub, for the members of some organisations: the server logs them in, for GitHub gives no ID tokens.',
     ),
   ),
   bitbucket: Type.Optional(
@@ -118,6 +141,20 @@ export function isSafeIssuer(issuer: string): boolean {
 // SECURITY: names that begin so are the server's own; a provider must not give them.
 const reserved = 'system:'
 
+const checkCaBundle = (path: string, caBundle: string | undefined): FieldError[] =>
+  caBundle === undefined || caBundle.includes('-----BEGIN CERTIFICATE-----')
+    ? []
+    : [malformed(at(path, 'caBundle'), 'must be certificates in PEM')]
+
+function checkGitHub({ baseURL, caBundle }: NonNullable<IdentityProviderSpec['github']>): FieldError[] {
+  return [
+    ...(baseURL === undefined || isSafeIssuer(baseURL)
+      ? []
+      : [malformed('spec.github.baseURL', 'must be an https:// URL without query, or http:// on loopback')]),
+    ...checkCaBundle('spec.github', caBundle),
+  ]
+}
+
 function checkOidc({ issuer, usernamePrefix, groupsPrefix, caBundle }: Static<typeof oidc>): FieldError[] {
   const prefixes = { usernamePrefix, groupsPrefix }
   return [
@@ -129,9 +166,7 @@ function checkOidc({ issuer, usernamePrefix, groupsPrefix, caBundle }: Static<ty
         ? [forbidden(at('spec.oidc', name), `names that begin with ${reserved} are the server's own`)]
         : [],
     ),
-    ...(caBundle === undefined || caBundle.includes('-----BEGIN CERTIFICATE-----')
-      ? []
-      : [malformed('spec.oidc.caBundle', 'must be certificates in PEM')]),
+    ...checkCaBundle('spec.oidc', caBundle),
   ]
 }
 
@@ -140,7 +175,7 @@ export const identityProvider = defineKind({
   group: coreGroup,
   plural: 'identityproviders',
   shortNames: ['idp'],
-  description: 'An external provider whose users may use the resource API with their ID tokens.',
+  description: 'An external provider whose users may log in and use the resource API.',
   categories: ['tideway'],
   spec,
   status,
@@ -153,10 +188,47 @@ export const identityProvider = defineKind({
   check: (spec) => [
     ...checkExactlyOne('spec', spec, methodNames),
     ...(spec.oidc ? checkOidc(spec.oidc) : []),
+    ...(spec.github ? checkGitHub(spec.github) : []),
   ],
   unsupported: (spec) =>
-    (['github', 'bitbucket', 'static'] as const).filter((name) => spec[name]).map((name) => `spec.${name}`),
+    (['bitbucket', 'static'] as const).filter((name) => spec[name]).map((name) => `spec.${name}`),
 })
+
+/** How this server logs people in at GitHub, with every default filled in. */
+export interface GitHubLogin {
+  readonly baseURL: string
+  readonly apiURL: string
+  readonly clientID: string
+  readonly clientSecretRef: { readonly name: string; readonly key: string }
+  readonly requiredOrgs: readonly { readonly name: string; readonly teams?: readonly string[] }[]
+  readonly caBundle?: string
+}
+
+/** The login at a provider of kind github; undefined for others, and without a client secret to do it with. */
+export function githubLoginOf({ spec: { github } }: IdentityProvider): GitHubLogin | undefined {
+  if (!github?.clientSecretRef) return undefined
+  const { clientID, clientSecretRef, requiredOrgs, caBundle } = github
+  const baseURL = (github.baseURL ?? 'https://github.com').replace(/\/+$/, '')
+  // An Enterprise Server has its API on its own host.
+  const apiURL = baseURL === 'https://github.com' ? 'https://api.github.com' : `${baseURL}/api/v3`
+  return {
+    baseURL,
+    apiURL,
+    clientID,
+    clientSecretRef,
+    requiredOrgs,
+    ...(caBundle !== undefined && { caBundle }),
+  }
+}
+
+/** What the names of a provider's users and groups begin with; undefined for those that are not acted on. */
+export function namePrefixesOf(
+  object: IdentityProvider,
+): { readonly usernamePrefix: string; readonly groupsPrefix: string } | undefined {
+  const prefix = `${object.metadata.name}:`
+  if (object.spec.github) return { usernamePrefix: prefix, groupsPrefix: prefix }
+  return oidcTrustOf(object)
+}
 
 /** How tokens of a provider are judged, with every default filled in. */
 export interface OidcTrust {
@@ -250,3 +322,18 @@ export const oidcClient = defineKind({
     ),
   ],
 })
+
+/**
+ * SECURITY: whether a login may end at `url`: at one that is registered, exactly, but for the port on loopback, which
+ * programs take as they find it (RFC 8252 section 7.3).
+ */
+export function allowsRedirect(registered: readonly string[], url: string): boolean {
+  const withoutPort = (text: string) => {
+    const parsed = URL.parse(text)
+    if (!parsed || parsed.protocol !== 'http:' || !/^(127\.0\.0\.1|\[::1\])$/.test(parsed.hostname))
+      return text
+    parsed.port = ''
+    return parsed.href
+  }
+  return URL.canParse(url) && registered.some((known) => withoutPort(known) === withoutPort(url))
+}

@@ -20,8 +20,12 @@ export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './fi
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
 export { nextStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
 export {
+  allowsRedirect,
+  githubLoginOf,
   isSafeIssuer,
+  namePrefixesOf,
   oidcTrustOf,
+  type GitHubLogin,
   type IdentityProvider,
   type OIDCClient,
   type OidcTrust,

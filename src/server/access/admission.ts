@@ -14,7 +14,7 @@ import {
   defaultNamespace,
   definitionOf,
   invalidResource,
-  oidcTrustOf,
+  namePrefixesOf,
   subjectOf,
   type IdentityProvider,
   type Resource,
@@ -87,16 +87,16 @@ function checkCreate(object: Resource, actor: User, policy: AccessPolicy): void 
 
 /** SECURITY: two providers that gave the same names would let a user of one be a user of the other. */
 function checkPrefixes(object: IdentityProvider, providers: readonly IdentityProvider[]): void {
-  const trust = oidcTrustOf(object)
-  if (!trust) return
+  const own = namePrefixesOf(object)
+  if (!own) return
   for (const other of providers) {
     if (other.metadata.name === object.metadata.name) continue
-    const theirs = oidcTrustOf(other)
+    const theirs = namePrefixesOf(other)
     for (const field of ['usernamePrefix', 'groupsPrefix'] as const) {
-      if (theirs?.[field] === trust[field]) {
+      if (theirs?.[field] === own[field]) {
         refuse(
           object,
-          `spec.oidc.${field}`,
+          object.spec.oidc ? `spec.oidc.${field}` : 'metadata.name',
           `IdentityProvider ${other.metadata.name} gives names with this prefix`,
         )
       }

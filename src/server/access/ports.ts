@@ -4,7 +4,7 @@ import type { AccessRequest, User } from '#model/access'
 
 /** Who makes a request, and how that is known. */
 export interface Principal extends User {
-  /** `bootstrap`, `service-account`, or `oidc:` and the name of the IdentityProvider. */
+  /** `bootstrap`, `service-account`, or `oidc:` or `github:` and the name of the IdentityProvider. */
   readonly provider: string
   /** When what it was known by expires. */
   readonly expiresAt?: EpochMs

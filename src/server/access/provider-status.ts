@@ -4,13 +4,16 @@ import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import {
   defaultNamespace,
+  githubLoginOf,
   nextStatus,
   oidcTrustOf,
   unsupportedFields,
   type IdentityProvider,
   type OIDCClient,
+  type Secret,
 } from '#model/resource'
 import type { ResourceCache, Resources } from '#server/store'
+import type { Logins } from '#server/login'
 import type { IdTokens } from './id-tokens.ts'
 
 const recheckMs = 60_000
@@ -21,26 +24,35 @@ interface Verdict {
   readonly message: string
 }
 
+/** What serves in place of a kind of provider that is not acted on. */
+const insteadOf = ({ spec }: IdentityProvider): string =>
+  spec.static
+    ? 'give a ServiceAccount a token for development, or use an IdentityProvider of spec.oidc'
+    : 'use spec.oidc with an OpenID provider that logs them in (Keycloak and Dex do so by Bitbucket), or spec.github'
+
 /** Keeps the states of IdentityProviders and OIDCClients true: asks each provider now and then. */
 export function openProviderStatus({
   idTokens,
+  logins,
   cache,
   resources,
   clock,
   log,
 }: {
   idTokens: IdTokens
+  logins: Pick<Logins, 'placesOf'>
   cache: Pick<ResourceCache, 'get' | 'list' | 'onChange'>
-  resources: Pick<Resources, 'updateStatus'>
+  resources: Pick<Resources, 'updateStatus' | 'secretData'>
   clock: Clock
   log: Log
 }): { run(options: { signal: AbortSignal }): Promise<void> } {
   async function judgeProvider(object: IdentityProvider): Promise<Verdict> {
     const unsupported = unsupportedFields(object)
     if (unsupported.length > 0) {
-      const message = `accepted but not acted on yet: ${unsupported.join(', ')}`
+      const message = `nobody can log in by ${unsupported.join(', ')} yet: ${insteadOf(object)}`
       return { state: 'FAILED', reason: 'NotImplemented', message }
     }
+    if (object.spec.github) return judgeGitHub(object, object.spec.github)
     const provider = idTokens.providers().find((item) => item.object.metadata.uid === object.metadata.uid)
     if (!provider) return { state: 'FAILED', reason: 'NotRead', message: 'it is not acted on' }
     const { issuer, usernamePrefix } = provider.trust
@@ -55,9 +67,34 @@ export function openProviderStatus({
     }
   }
 
+  async function judgeGitHub(
+    { metadata }: IdentityProvider,
+    { clientSecretRef, requiredOrgs }: NonNullable<IdentityProvider['spec']['github']>,
+  ): Promise<Verdict> {
+    if (!clientSecretRef) {
+      const message =
+        'nobody can log in without the client secret: put it into a Secret, and its name and key into spec.github.clientSecretRef'
+      return { state: 'FAILED', reason: 'SecretMissing', message }
+    }
+    const { name, key } = clientSecretRef
+    if (!(await resources.secretData(defaultNamespace, name))?.get(key)) {
+      const message = `nobody can log in without the client secret: Secret ${defaultNamespace}/${name} has no key ${key}; create it`
+      return { state: 'FAILED', reason: 'SecretMissing', message }
+    }
+    const orgs = requiredOrgs.map((org) => org.name).join(', ')
+    const message =
+      `members of ${orgs} log in, and have names that begin with "${metadata.name}:"; the OAuth app must have the ` +
+      `authorization callback URL ${logins.placesOf(metadata.name).callback}`
+    return { state: 'AVAILABLE', reason: 'Configured', message }
+  }
+
   function judgeClient({ spec }: OIDCClient): Verdict {
     const provider = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
     const trust = provider && oidcTrustOf(provider)
+    if (provider && githubLoginOf(provider)) {
+      const { issuer } = logins.placesOf(provider.metadata.name)
+      return { state: 'AVAILABLE', reason: 'Valid', message: `people log in at ${issuer}` }
+    }
     if (!trust) {
       const message = `there is no IdentityProvider ${spec.identityProvider} that is acted on: create it`
       return { state: 'FAILED', reason: 'NoProvider', message }
@@ -86,6 +123,12 @@ export function openProviderStatus({
     }
   }
 
+  const isNeeded = ({ metadata }: Secret) =>
+    metadata.namespace === defaultNamespace &&
+    cache
+      .list('IdentityProvider', defaultNamespace)
+      .some(({ spec }) => spec.github?.clientSecretRef?.name === metadata.name)
+
   return {
     async run({ signal }) {
       const changes = openBell()
@@ -93,6 +136,7 @@ export function openProviderStatus({
       subscription.defer(
         cache.onChange((events) => {
           const own = events.some(({ type, object, previous }) => {
+            if (object.kind === 'Secret') return isNeeded(object)
             if (object.kind !== 'IdentityProvider' && object.kind !== 'OIDCClient') return false
             // What is written here itself changes no specification.
             return type !== 'MODIFIED' || object.metadata.generation !== previous?.metadata.generation

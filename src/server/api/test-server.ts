@@ -104,7 +104,7 @@ export async function openTestServer(
   const clock = openTestClock()
   const readiness = openReadiness()
   const audit = stack.use(await openAuditTrail({ directory: join(folder, 'audit'), clock, log: silentLog }))
-  const opened: { cache?: ResourceCache } = {}
+  const opened: { cache?: ResourceCache; url?: string } = {}
   const resources = openResources(store, {
     clock,
     random: randomBytes,
@@ -115,7 +115,7 @@ export async function openTestServer(
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const accountKeys = { active: async () => ({ kid: 'a1', privateKey }), publicKey: () => publicKey }
   const control = stack.use(
-    openAccessControl({ store, accountKeys, resources, cache, audit, clock, log: silentLog }),
+    openAccessControl({ url: () => opened.url!, store, accountKeys, resources, cache, audit, clock, log: silentLog }),
   )
   let token = ''
   await ensureAdminToken(store, {
@@ -142,7 +142,7 @@ export async function openTestServer(
       plugins: [...control.plugins, ...(options.plugins ?? [])],
     }),
   )
-  const url = `https://127.0.0.1:${api.address.port}`
+  const url = (opened.url = `https://127.0.0.1:${api.address.port}`)
 
   function send(target: string, init: RequestInit): Promise<Response> {
     const { method = 'GET', body, signal } = init

@@ -27,7 +27,13 @@ export interface HttpClient {
    */
   request(
     url: URL,
-    options: { method: 'GET' | 'POST'; form?: Readonly<Record<string, string>>; signal: AbortSignal },
+    options: {
+      method: 'GET' | 'POST'
+      form?: Readonly<Record<string, string>>
+      /** By lower-case name. */
+      headers?: Readonly<Record<string, string>>
+      signal: AbortSignal
+    },
   ): Promise<HttpAnswer>
 }
 
@@ -74,7 +80,7 @@ export function openHttpClient({
   }
 
   return {
-    request: (url, { method, form, signal }) =>
+    request: (url, { method, form, headers, signal }) =>
       new Promise((resolve, reject) => {
         const send = url.protocol === 'https:' ? requestHttps : requestHttp
         const body = form && encodeForm(form)
@@ -86,6 +92,7 @@ export function openHttpClient({
             host: url.host,
             accept: '*/*',
             'user-agent': 'tideway',
+            ...headers,
             ...(body !== undefined && {
               'content-type': 'application/x-www-form-urlencoded',
               'content-length': Buffer.byteLength(body),

@@ -77,7 +77,16 @@ test('a state that a deposed leader found is not written', async (context) => {
   }
   const accountKeys = { active: () => Promise.reject(new TypeError('not asked')), publicKey: () => undefined }
   const audit = { change: async () => {} }
-  using control = openAccessControl({ store, accountKeys, resources, cache, audit, clock: common.clock, log })
+  using control = openAccessControl({
+    url: () => '',
+    store,
+    accountKeys,
+    resources,
+    cache,
+    audit,
+    clock: common.clock,
+    log,
+  })
   await resources.create<'OIDCClient'>({
     apiVersion: 'core.riptides.io/v1alpha1',
     kind: 'OIDCClient',

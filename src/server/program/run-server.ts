@@ -164,7 +164,9 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }),
   )
   await ensureBuiltInAccess(resources)
-  const control = stack.use(openAccessControl({ store, accountKeys, resources, cache, audit, clock, log }))
+  const control = stack.use(
+    openAccessControl({ url: () => url, store, accountKeys, resources, cache, audit, clock, log }),
+  )
   const api = stack.use(
     await openApi({
       listen,
