@@ -1,8 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { callbackify } from 'node:util'
-import type { Client, ClientConfig, Pool } from 'pg'
+import type { Client, ClientConfig, PoolClient } from 'pg'
 import { Fault, isFault } from '#base/errors'
-import { readPassword, type PasswordPlaces, type PostgresTarget } from './postgres-target.ts'
+import {
+  readPassword,
+  type PasswordPlaces,
+  type PostgresPlace,
+  type PostgresTarget,
+} from './postgres-target.ts'
 
 const connectTimeoutMs = 5_000
 const statementTimeoutMs = 10_000
@@ -13,7 +18,8 @@ const int8 = 20
 
 /** Connections to one database, as users of it see them. */
 export interface Postgres extends AsyncDisposable {
-  readonly pool: Pool
+  /** One of those that are shared. @throws what `describe` describes */
+  readonly lease: () => Promise<PoolClient>
   /** A connection of its own, for who listens. @throws Fault STORE_UNAVAILABLE */
   readonly connect: () => Promise<Client>
   /** What happened, as a fault. */
@@ -41,8 +47,9 @@ type Driver = typeof import('pg')
 async function configOf(
   { types }: Driver,
   { target, password = {} }: PostgresOptions,
+  { host, port, tls }: PostgresPlace,
 ): Promise<ClientConfig> {
-  const { host, port, database, user, tls } = target
+  const { database, user } = target
   const read = async (file: string | undefined) =>
     file === undefined ? undefined : await readFile(file, 'utf8')
   const [ca, cert, key] = await Promise.all([tls?.caFile, tls?.certFile, tls?.keyFile].map(read))
@@ -52,7 +59,7 @@ async function configOf(
     database,
     user,
     // An empty one where none is kept: the driver would look for it in the environment.
-    password: async () => (await readPassword(target, password)) ?? '',
+    password: async () => (await readPassword({ host, port, database, user }, password)) ?? '',
     // SECURITY: with `host`, an address is looked for in the certificate too, and not `localhost`.
     ssl: tls
       ? { host, minVersion: 'TLSv1.2', ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) }
@@ -78,11 +85,17 @@ const hints: Readonly<Record<string, string>> = {
   '42': 'the user needs the right to create tables in its schema, and nobody else may change them',
 }
 
-function describeFailure({ host, port, database }: PostgresTarget, error: unknown): Fault {
+/** How a target is named to operators. */
+export function nameOf({ others = [], database, ...first }: PostgresTarget): string {
+  const places = [first, ...others].map(({ host, port }) => `${host}:${port}`)
+  return `PostgreSQL ${places.join(',')}/${database}`
+}
+
+function describeFailure(target: PostgresTarget, error: unknown): Fault {
   if (isFault(error)) return error
   const { code = '', message } = error as Error & { code?: string }
   const hint = hints[code.slice(0, 2)]
-  const text = `PostgreSQL ${host}:${port}/${database}: ${message || code}`
+  const text = `${nameOf(target)}: ${message || code}`
   return new Fault(code.startsWith('42') ? 'STORE_CORRUPT' : 'STORE_UNAVAILABLE', text, {
     cause: error,
     ...(hint !== undefined && { hint }),
@@ -100,7 +113,7 @@ async function prepareSession(client: Pick<Client, 'query'>): Promise<void> {
   )
   if (rows[0]?.standby) {
     throw new Fault('STORE_UNAVAILABLE', 'the database is a standby, which cannot be written to', {
-      hint: 'let --store name the primary, by an address that follows it',
+      hint: 'let --store name all hosts where the primary may be, or an address that follows it',
     })
   }
 }
@@ -108,33 +121,60 @@ async function prepareSession(client: Pick<Client, 'query'>): Promise<void> {
 /** Opens connections as they are needed, eight at most and one for each `connect`. @throws Fault STORE_UNAVAILABLE */
 export async function openPostgres(options: PostgresOptions): Promise<Postgres> {
   const driver = await import('pg')
-  const describe = (error: unknown) => describeFailure(options.target, error)
-  const config = await configOf(driver, options).catch((error: unknown) => {
-    throw describe(error)
-  })
+  const { target } = options
+  const describe = (error: unknown) => describeFailure(target, error)
+  const places = [target, ...(target.others ?? [])]
+  const configs = await Promise.all(places.map((place) => configOf(driver, options, place))).catch(
+    (error: unknown) => {
+      throw describe(error)
+    },
+  )
+  let turn = 0
+  const config = () => configs[turn % configs.length]
+
+  /** Where a connection fails, the next one is tried at the next place. */
+  async function elsewhereNext<T>(work: () => Promise<T>): Promise<T> {
+    const tried = turn
+    try {
+      return await work()
+    } catch (error) {
+      if (turn === tried) turn++
+      throw error
+    }
+  }
+
   const pool = new driver.Pool({
-    ...config,
     max: maxConnections,
+    connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 60_000,
     verify: callbackify(prepareSession),
+    Client: class extends driver.Client {
+      constructor() {
+        super(config())
+      }
+    },
   })
   // A connection that breaks while nobody uses it is replaced when somebody needs one; who uses one hears it from his
   // statement.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return {
-    pool,
+    lease: () => elsewhereNext(() => pool.connect()),
     describe,
     async connect() {
-      const client = new driver.Client(config)
-      client.on('error', () => {})
-      try {
-        await client.connect()
-        await prepareSession(client)
-        return client
-      } catch (error) {
-        await client.end().catch(() => {})
-        throw describe(error)
+      for (let attempt = 1; ; attempt++) {
+        const client = new driver.Client(config())
+        client.on('error', () => {})
+        try {
+          await elsewhereNext(async () => {
+            await client.connect()
+            await prepareSession(client)
+          })
+          return client
+        } catch (error) {
+          await client.end().catch(() => {})
+          if (attempt === places.length) throw describe(error)
+        }
       }
     },
     [Symbol.asyncDispose]: () => pool.end(),

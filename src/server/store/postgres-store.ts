@@ -4,7 +4,7 @@ import { silentLog, type Log } from '#base/log'
 import type { PoolClient } from 'pg'
 import { openChangeFeed, revisionGone, storeClosed, type Changes } from './change-feed.ts'
 import type { Store, StoreKey } from './ports.ts'
-import { openPostgres, type PostgresOptions } from './postgres-connection.ts'
+import { nameOf, openPostgres, type PostgresOptions } from './postgres-connection.ts'
 import { countEntries, readChanges, readEntries, readEntry } from './postgres-reads.ts'
 import { migratePostgres } from './postgres-schema.ts'
 import { openPostgresTail } from './postgres-tail.ts'
@@ -32,8 +32,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const { target, keepRevisions = 10_000, clock = systemClock, log = silentLog } = options
   await using opening = new AsyncDisposableStack()
   const postgres = opening.use(await openPostgres(options))
-  const { pool, describe } = postgres
-  await migratePostgres(postgres, `PostgreSQL ${target.host}:${target.port}/${target.database}`)
+  const { lease, describe } = postgres
+  await migratePostgres(postgres, nameOf(target))
   let reads = 0
   let closed = false
 
@@ -43,7 +43,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     for (let attempt = 0; ; attempt++) {
       if (closed) throw storeClosed()
       try {
-        return await pool.connect()
+        return await lease()
       } catch (error) {
         const fault = describe(error)
         if (clock.monotonic() >= deadline || !isFault(fault, 'STORE_UNAVAILABLE')) throw fault

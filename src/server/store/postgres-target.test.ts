@@ -30,10 +30,27 @@ test('on this machine there is no TLS unless it is asked for', () => {
   assert.equal(parsePostgresUrl('postgres://tideway@:6432/control?host=/run/postgresql').port, 6432)
 })
 
+test('several hosts are those among which the database moves', () => {
+  const url = 'postgres://tideway@db1.example:6432,[fd00::1]/control?target_session_attrs=read-write'
+  assert.deepEqual(parsePostgresUrl(url), {
+    host: 'db1.example',
+    port: 6432,
+    user: 'tideway',
+    database: 'control',
+    tls: {},
+    others: [{ host: 'fd00::1', port: 5432, tls: {} }],
+  })
+  const { port, others } = parsePostgresUrl('postgres://tideway@:6432,:6433/control?host=/run/postgresql')
+  assert.deepEqual([port, others], [6432, [{ host: '/run/postgresql', port: 6433, tls: undefined }]])
+})
+
 for (const [text, reason] of [
   ['postgres://tideway:secret@db/x', /no password in the URL.*PGPASSFILE/],
   ['postgres://tideway@db/x?sslmode=require', /refused: verify-full/],
   ['postgres://tideway@db/x?sslmode=disable', /refused: verify-full/],
+  ['postgres://tideway@localhost,db/x?sslmode=disable', /refused: verify-full/],
+  ['postgres://tideway:secret@db1,db2/x', /no password in the URL/],
+  ['postgres://tideway@db/x?target_session_attrs=any', /refused: read-write/],
   ['postgres://tideway@db/x?sslmod=x', /unknown parameter sslmod/],
   ['postgres://tideway@db/x?host=/run', /either a host/],
   ['postgres://tideway@/x', /either a host/],

@@ -6,27 +6,41 @@ import { isLoopback } from '#base/settings'
 /** Name of the systemd credential (LoadCredential=) that holds the database's password. */
 export const passwordCredentialName = 'tideway-store-password'
 
-/** Which database, and how to prove who is who. */
-export interface PostgresTarget {
+/** Where a database can be reached. */
+export interface PostgresPlace {
   /** A name, an address, or the folder of a unix socket. */
   readonly host: string
   readonly port: number
-  readonly database: string
-  readonly user: string
   /** Undefined on this machine: then the connection leaves it no more than the database's files do. */
   readonly tls:
     | { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string }
     | undefined
 }
 
-const parameters = ['host', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey']
+/** Which database, and how to prove who is who. */
+export interface PostgresTarget extends PostgresPlace {
+  readonly database: string
+  readonly user: string
+  /** Other places where the one that is written to may be, after a failover. */
+  readonly others?: readonly PostgresPlace[]
+}
+
+const parameters = ['host', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'target_session_attrs']
 
 /**
- * Reads `postgres://USER@HOST:PORT/DATABASE`, with libpq's parameters `host` (a socket's folder), `sslmode`
- * (`verify-full` or, on this machine only, `disable`), `sslrootcert`, `sslcert` and `sslkey`.
+ * Reads `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`, with libpq's parameters `host` (a socket's folder), `sslmode`
+ * (`verify-full` or, on this machine only, `disable`), `sslrootcert`, `sslcert`, `sslkey` and `target_session_attrs`
+ * (`read-write`, as it always is).
  * @throws TypeError with the reason
  */
 export function parsePostgresUrl(text: string): PostgresTarget {
+  const [, start = '', hosts = '', rest = ''] = /^(\w+:\/\/(?:[^/@]*@)?)([^/?]*)(.*)$/s.exec(text) ?? []
+  if (!hosts.includes(',')) return parseSingle(text)
+  const [first, ...others] = hosts.split(',').map((host) => parseSingle(start + host + rest))
+  return { ...first!, others: others.map(({ host, port, tls }) => ({ host, port, tls })) }
+}
+
+function parseSingle(text: string): PostgresTarget {
   // A socket's folder stands in `host`: the place of the host is empty then, which URL takes only without a user.
   const url = URL.parse(text.replace(/^(postgres(?:ql)?:\/\/(?:[^/@]*@)?)(?=[:/?])/, '$1socket.invalid'))
   if (!url || !/^postgres(ql)?:$/.test(url.protocol)) {
@@ -43,6 +57,10 @@ export function parsePostgresUrl(text: string): PostgresTarget {
     if (!parameters.includes(name)) {
       throw new TypeError(`unknown parameter ${name}; there are ${parameters.join(', ')}`)
     }
+  }
+  const wanted = url.searchParams.get('target_session_attrs') ?? 'read-write'
+  if (wanted !== 'read-write' && wanted !== 'primary') {
+    throw new TypeError(`target_session_attrs=${wanted} is refused: read-write it is`)
   }
   const folder = url.searchParams.get('host') ?? undefined
   if ((url.hostname === 'socket.invalid') !== (folder !== undefined) || folder?.startsWith('/') === false) {
@@ -80,7 +98,7 @@ export interface PasswordPlaces {
 
 /** The password, read anew for each connection, so that it can be changed; undefined where none is kept. */
 export async function readPassword(
-  target: PostgresTarget,
+  target: Pick<PostgresTarget, 'host' | 'port' | 'database' | 'user'>,
   { file, credentialsDirectory, passFile }: PasswordPlaces,
 ): Promise<string | undefined> {
   if (file !== undefined) return firstLine(await readGuarded(file))

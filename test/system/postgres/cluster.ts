@@ -24,8 +24,24 @@ export interface Cluster extends AsyncDisposable {
   /** `SIGINT`: orderly. `SIGQUIT`: as after a crash. */
   stop(signal?: 'SIGINT' | 'SIGQUIT'): Promise<void>
   start(): Promise<void>
+  /** Makes a standby that follows this one, on another port of the same sockets. */
+  openStandby(): Promise<Standby>
   /** Of TCP; only where it listens to that. */
   readonly port: number
+}
+
+export interface Standby {
+  readonly port: number
+  /** As the superuser. */
+  query(database: string, statement: string): Promise<Record<string, unknown>[]>
+  /** Resolves once it can be written to. */
+  promote(): Promise<void>
+}
+
+interface Server {
+  start(): Promise<void>
+  stop(signal?: 'SIGINT' | 'SIGQUIT'): Promise<void>
+  query: Cluster['query']
 }
 
 interface ClusterOptions {
@@ -51,10 +67,11 @@ export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster
   const data = path.join(folder, 'data')
   const sockets = path.join(folder, 'sockets')
   const own = (file: string) => chownSync(file, nobody, nobody)
-  for (const made of [data, sockets]) {
+  const makeOwn = (made: string) => {
     mkdirSync(made, { mode: 0o700 })
     own(made)
   }
+  for (const made of [data, sockets]) makeOwn(made)
   chmodSync(sockets, 0o755)
   const asNobody = [
     '--reuid',
@@ -97,58 +114,85 @@ export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster
     Object.assign(settings, { listen_addresses: '127.0.0.1', ssl: 'on' })
     Object.assign(settings, { ssl_cert_file: 'cert.pem', ssl_key_file: 'key.pem' })
   }
-  const started = command('postgres', [
-    '-D',
-    data,
-    '-p',
-    String(port),
-    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-  ])
 
-  let running: ChildProcess | undefined
-  async function start(): Promise<void> {
-    const child = spawn('setpriv', started, { ...surroundings, stdio: ['ignore', 'ignore', 'pipe'] })
-    running = child
-    const said: string[] = []
-    const ready = new Promise<void>((resolve, reject) => {
-      createInterface(child.stderr).on('line', (line) => {
-        if (said.push(line) > 100) said.shift()
-        if (line.includes('database system is ready to accept connections')) resolve()
-      })
-      child.once('exit', () => reject(new Error(`PostgreSQL has ended:\n${said.join('\n')}`)))
-    })
-    await ready
-  }
-  async function stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
-    if (!running) return
-    const exited = once(running, 'exit')
-    running.kill(signal)
-    await exited
-    running = undefined
-  }
-  async function query(database: string, statement: string): Promise<Record<string, unknown>[]> {
-    const client = new Client({ host: sockets, port, user: superuser, database })
-    await client.connect()
-    try {
-      return (await client.query<Record<string, unknown>>(statement)).rows
-    } finally {
-      await client.end()
+  function serverOn(data: string, port: number): Server {
+    const started = command('postgres', [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ])
+    let running: ChildProcess | undefined
+    return {
+      async start() {
+        const child = spawn('setpriv', started, { ...surroundings, stdio: ['ignore', 'ignore', 'pipe'] })
+        running = child
+        const said: string[] = []
+        await new Promise<void>((resolve, reject) => {
+          createInterface(child.stderr).on('line', (line) => {
+            if (said.push(line) > 100) said.shift()
+            if (/database system is ready to accept (read-only )?connections/.test(line)) resolve()
+          })
+          child.once('exit', () => reject(new Error(`PostgreSQL has ended:\n${said.join('\n')}`)))
+        })
+      },
+      async stop(signal = 'SIGINT') {
+        if (!running) return
+        const exited = once(running, 'exit')
+        running.kill(signal)
+        await exited
+        running = undefined
+      },
+      async query(database, statement) {
+        const client = new Client({ host: sockets, port, user: superuser, database })
+        await client.connect()
+        try {
+          return (await client.query<Record<string, unknown>>(statement)).rows
+        } finally {
+          await client.end()
+        }
+      },
     }
   }
-
-  await start()
+  const primary = serverOn(data, port)
+  const standbys: Server[] = []
+  const query: Cluster['query'] = (...args) => primary.query(...args)
+  await primary.start()
   await query('postgres', 'CREATE ROLE tideway LOGIN')
   let databases = 0
   return {
     folder,
     port,
     query,
-    start,
-    stop,
+    start: () => primary.start(),
+    stop: (signal) => primary.stop(signal),
     async createDatabase() {
       const database = `store_${databases++}`
       await query('postgres', `CREATE DATABASE ${database} OWNER tideway`)
       return { host: sockets, port, database, user: 'tideway', tls: undefined }
+    },
+    async openStandby() {
+      const number = standbys.length + 1
+      const copy = path.join(folder, `standby-${number}`)
+      makeOwn(copy)
+      const from = ['-h', sockets, '-p', String(port), '-U', superuser]
+      const how = ['-R', '-X', 'stream', '-c', 'fast', '--no-sync']
+      execFileSync('setpriv', command('pg_basebackup', [...from, '-D', copy, ...how]), {
+        ...surroundings,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      })
+      const standby = serverOn(copy, port + number)
+      standbys.push(standby)
+      await standby.start()
+      return {
+        port: port + number,
+        query: (...args) => standby.query(...args),
+        async promote() {
+          const [row] = await standby.query('postgres', 'SELECT pg_promote() AS promoted')
+          assert.deepEqual(row, { promoted: true })
+        },
+      }
     },
     async disconnect(database) {
       const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -156,7 +200,7 @@ export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster
       await query(database, others)
     },
     async [Symbol.asyncDispose]() {
-      await stop()
+      await Promise.all([primary, ...standbys].map((server) => server.stop()))
       rmSync(folder, { recursive: true })
     },
   }

@@ -1,0 +1,139 @@
+// A primary that dies and a standby that takes its place, with stores that know both.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
+import { historyGap } from '../../../src/server/store/ports.ts'
+import { openCluster, type Cluster, type Standby } from './cluster.ts'
+
+/** Until it is so; fails after a minute. */
+async function until(what: string, probe: () => Promise<boolean>): Promise<void> {
+  for (const start = performance.now(); !(await probe());) {
+    assert.ok(performance.now() - start < 60_000, `still not so after a minute: ${what}`)
+    await delay(20)
+  }
+}
+
+/** Writes to one key after another until it is disposed of; those that were acknowledged. */
+function writeOn(store: Store): AsyncDisposable & { readonly acknowledged: Set<string> } {
+  const acknowledged = new Set<string>()
+  const ended = new AbortController()
+  const writing = (async () => {
+    for (let number = 0; !ended.signal.aborted; number++) {
+      const key = `/written/${String(number).padStart(6, '0')}`
+      const written = store.transaction([], [{ type: 'put', key, value: Buffer.from('x') }])
+      await written.then(
+        () => acknowledged.add(key),
+        () => delay(20),
+      )
+    }
+  })()
+  return {
+    acknowledged,
+    async [Symbol.asyncDispose]() {
+      ended.abort()
+      await writing
+    },
+  }
+}
+
+describe('a failover', () => {
+  const stack = new AsyncDisposableStack()
+  let cluster: Cluster
+  let standby: Standby
+  let target: PostgresTarget
+
+  before(async () => {
+    cluster = stack.use(await openCluster())
+    const place = await cluster.createDatabase()
+    standby = await cluster.openStandby()
+    target = { ...place, others: [{ host: place.host, port: standby.port, tls: undefined }] }
+  })
+  after(() => stack.disposeAsync())
+
+  it('a server that finds the standby first goes on to the primary', async () => {
+    const { host, port } = target
+    const swapped = { ...target, port: standby.port, others: [{ host, port, tls: undefined }] }
+    await using store = await openPostgresStore({ target: swapped })
+    const written = await store.transaction([], [{ type: 'put', key: '/a', value: Buffer.from('1') }])
+    assert.equal(written.ok, true)
+  })
+
+  it('with a synchronous standby nothing is lost that was acknowledged, and nobody misses the change', async (context) => {
+    await cluster.query('postgres', `ALTER SYSTEM SET synchronous_standby_names = '*'`)
+    await cluster.query('postgres', 'SELECT pg_reload_conf()')
+    const state = `SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'`
+    await until('the standby is synchronous', async () => (await cluster.query('postgres', state)).length > 0)
+    await using one = await openPostgresStore({ target })
+    await using other = await openPostgresStore({ target })
+    const { signal } = new AbortController()
+    const { revision: seen } = await other.list('/')
+    const watch = assert.rejects(
+      Array.fromAsync(other.watch('/', { afterRevision: seen, signal })),
+      { code: 'STORE_REVISION_GONE' },
+      'a watcher of the old history lists anew',
+    )
+    await using writer = writeOn(one)
+    await until('writes', async () => writer.acknowledged.size > 50)
+    await cluster.stop('SIGQUIT')
+    const killed = performance.now()
+    await standby.promote()
+    const promoted = performance.now()
+    const before = writer.acknowledged.size
+    await until('writes again', async () => writer.acknowledged.size > before + 10)
+    const healed = performance.now()
+    await watch
+    await writer[Symbol.asyncDispose]()
+    const { entries, revision } = await other.list('/written/')
+    const there = new Set(entries.map(({ key }) => key))
+    assert.deepEqual(writer.acknowledged.difference(there), new Set())
+    assert.ok(revision > historyGap)
+    context.diagnostic(
+      `promoted after ${Math.round(promoted - killed)} ms, written again ${Math.round(healed - promoted)} ms later; ` +
+        `${writer.acknowledged.size} acknowledged, ${there.size - writer.acknowledged.size} more are there`,
+    )
+  })
+})
+
+describe('a failover to a standby that lags', () => {
+  it('loses the last transactions, whose revisions nobody sees again', async () => {
+    await using cluster = await openCluster()
+    const place = await cluster.createDatabase()
+    const standby = await cluster.openStandby()
+    const target = { ...place, others: [{ host: place.host, port: standby.port, tls: undefined }] }
+    await using store = await openPostgresStore({ target })
+    const put = async (key: string) => {
+      const written = await store.transaction([], [{ type: 'put', key, value: Buffer.from('x') }])
+      assert.ok(written.ok)
+      return written.revision
+    }
+    const kept = await put('/kept')
+    const replayed = `SELECT 1 FROM tideway_entries WHERE key = '/kept'`
+    await until('it is on the standby', async () => {
+      return (await standby.query(target.database, replayed)).length > 0
+    })
+    await standby.query('postgres', `ALTER SYSTEM SET primary_conninfo = ''`)
+    await standby.query('postgres', 'SELECT pg_reload_conf()')
+    const followers = 'SELECT 1 FROM pg_stat_replication'
+    await until('the standby follows no more', async () => {
+      return (await cluster.query('postgres', followers)).length === 0
+    })
+    const lost = await put('/lost')
+    const { signal } = new AbortController()
+    const watch = assert.rejects(Array.fromAsync(store.watch('/', { afterRevision: lost, signal })), {
+      code: 'STORE_REVISION_GONE',
+    })
+    await cluster.stop('SIGQUIT')
+    await standby.promote()
+    await watch
+    assert.equal(await store.get('/lost'), undefined)
+    assert.equal((await store.get('/kept'))?.modRevision, kept)
+    assert.equal(await put('/next'), kept + historyGap + 1)
+    const listed = await store.list('/')
+    assert.deepEqual(
+      listed.entries.map(({ key }) => key),
+      ['/kept', '/next'],
+    )
+    await assert.rejects(store.list('/', { atRevision: lost }), { code: 'STORE_REVISION_GONE' })
+  })
+})
