@@ -9,7 +9,7 @@ import { accessAdmission } from '#server/access'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
 import { isReservedWorkloadId } from '#server/enrollment'
 import { custodyOver, loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
-import { identityAdmission, plainTextAdmission } from '#server/reconcile'
+import { bindingAdmission, identityAdmission, plainTextAdmission } from '#server/reconcile'
 import {
   openResourceCache,
   openResources,
@@ -71,7 +71,12 @@ export async function openFoundation({
     weakIdentities,
   })
   const sealer = openSealer(sealingKey)
-  const admissions = [accessAdmission(cacheOf), plainTextAdmission(cacheOf), admission]
+  const admissions = [
+    accessAdmission(cacheOf),
+    plainTextAdmission(cacheOf),
+    admission,
+    bindingAdmission(cacheOf, { trustDomain, clock }),
+  ]
   const resources = openResources(store, { clock, random: randomBytes, sealer, admissions })
   const cache = (opened.cache = stack.use(await openResourceCache(resources)))
   const owned = stack.move()

@@ -7,5 +7,6 @@ export { openReconciler, type Reconciler, type ReconcilerOptions } from './contr
 export { openScopes, type ScopeStreams } from './scopes.ts'
 export { noReports, openStreamReports, type StreamReports } from './stream-reports.ts'
 export { identityAdmission } from './admission.ts'
+export { bindingAdmission } from './binding-admission.ts'
 export { plainTextAdmission } from './plain-text-admission.ts'
 export type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'

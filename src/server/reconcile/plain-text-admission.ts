@@ -7,6 +7,7 @@ import {
   type Service,
 } from '#model/resource'
 import type { Admission, ResourceCache } from '#server/store'
+import { selects } from './planner.ts'
 
 // The ports of HTTP without TLS; an address without a port stands for 443 and 80.
 const plainPorts: ReadonlySet<number | undefined> = new Set([undefined, 80, 8080])
@@ -52,15 +53,14 @@ export function plainTextAdmission(cacheOf: () => Pick<ResourceCache, 'list'>): 
   }
 }
 
-function selects({ spec }: CredentialBinding, service: Service): boolean {
-  const { labels } = service.spec
+function isSelected(service: Service, { spec }: CredentialBinding): boolean {
   return normalizeSelectors(spec.propagation.injection?.selectors ?? []).some((selector) =>
-    Object.entries(selector).every(([name, values]) => values.includes(labels[name] ?? '')),
+    selects(selector, service),
   )
 }
 
 function judge(binding: CredentialBinding, service: Service, written: CredentialBinding | Service): void {
-  if (binding.spec.plainTextReason !== undefined || !selects(binding, service)) return
+  if (binding.spec.plainTextReason !== undefined || !isSelected(service, binding)) return
   const field = plainAddress(service)
   if (field !== undefined) refuse(binding, service, field, written)
 }

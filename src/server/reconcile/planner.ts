@@ -84,7 +84,7 @@ function labelsOf({ metadata, spec }: Service): string[] {
   return Object.entries(spec.labels).map(([name, value]) => labelKey(metadata.namespace, name, value))
 }
 
-function selects(selector: LabelSelector, { spec }: Service): boolean {
+export function selects(selector: LabelSelector, { spec }: Service): boolean {
   return Object.entries(selector).every(
     ([name, values]) => Object.hasOwn(spec.labels, name) && values.includes(spec.labels[name]!),
   )
