@@ -1,13 +1,15 @@
 /**
- * `npm run bench -- [--quick [--limit N]] [--peers NAME,...] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux
+ * `npm run bench -- [--quick [--limit N]] [--only memory|accept] [--peers NAME,...] [--json FILE] [--rounds N] [--seconds N]`, as root on Linux
  * with kernel capture: CPU of the daemon that signs, against proxies of Debian that only forward, in rounds of random
  * order, paired within each.
+ * `--only memory` and `--only accept` measure that alone.
  * `--quick` looks at small requests against nginx alone and fails beyond `--limit` times its CPU. Installs nothing.
  */
 import { writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { systemClock } from '#base/clock'
+import { measureAccept, toldAccept } from './accept.ts'
 import { allCells, quickCell, type Cell } from './cells.ts'
 import { makeHandshakes, sendRequests, warmUp, type Source } from './load.ts'
 import { measureMemory, toldMemory } from './memory.ts'
@@ -28,6 +30,7 @@ import { cpuMicros, treeOf } from './usage.ts'
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
     json: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -38,6 +41,8 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds ?? (values.quick ? 7 : 5))
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 2))
 const limit = Number(values.limit)
+if (values.only !== undefined && values.only !== 'memory' && values.only !== 'accept')
+  throw new TypeError('--only is memory or accept')
 if (!(seconds >= 1) || !(rounds >= 1)) throw new TypeError('--seconds and --rounds are numbers from 1 up')
 
 /** One measurement: CPU in the unit of its cell. */
@@ -183,9 +188,11 @@ async function run(): Promise<void> {
     ? ['nginx']
     : peerNames.filter((name) => named.includes(name))
   const cells = values.quick ? [quickCell] : allCells(seconds)
-  console.log(`${conditions()}\n`)
+  if (values.only === 'accept') return console.log(toldAccept(await measureAccept()))
   await using place = openPlace()
   const upstream = await startUpstream(place)
+  if (values.only === 'memory') return console.log(toldMemory(await measureMemory(place, upstream)))
+  console.log(`${conditions()}\n`)
   const started: Candidate[] = []
   for (const peer of peers) started.push(await startPeer(peer, place, upstream))
   let samples: Sample[]
@@ -198,8 +205,10 @@ async function run(): Promise<void> {
   console.log(table(samples, cells, peers))
   const memory = values.quick ? undefined : await measureMemory(place, upstream)
   if (memory) console.log(`\n${toldMemory(memory)}`)
+  const accept = values.quick ? undefined : await measureAccept()
+  if (accept) console.log(`\n${toldAccept(accept)}`)
   if (values.json !== undefined)
-    writeFileSync(values.json, `${JSON.stringify({ samples, memory }, undefined, 2)}\n`)
+    writeFileSync(values.json, `${JSON.stringify({ samples, memory, accept }, undefined, 2)}\n`)
   if (!values.quick) return
   const ratio = median(ratios(samples, quickCell, 'nginx'))
   if (ratio <= limit) return

@@ -24,7 +24,7 @@ export interface Tideway extends Candidate, AsyncDisposable {
 const spiffeId = parseSpiffeId('spiffe://example.org/app')
 const programs = ['/usr/bin/wrk', '/usr/bin/openssl', process.execPath]
 
-function scopeFor(upstream: number) {
+export function scopeFor(upstream: number) {
   const nothing = { identities: [], services: [], bindings: [], credentials: [] }
   const now = systemClock.now()
   const selector = { 'process:binary:path': programs, 'process:uid': ['0'] }
