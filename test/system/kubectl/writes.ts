@@ -112,6 +112,37 @@ export function testWrites(name: string, install: () => Promise<string>): void {
     },
   )
 
+  check(
+    'goes from applying in the client to applying on the server, and back',
+    async ({ read, file, get }) => {
+      const target = ['services.core.riptides.io', 'sts'] as const
+      await read('apply', '-f', file(service({ app: 'first' })))
+      await read('apply', '--server-side', '-f', file(service({ app: 'second' })))
+      assert.deepEqual((await get(...target)).spec.labels, { app: 'second' })
+      await read('apply', '-f', file(service({ tier: 'third' })))
+      assert.deepEqual((await get(...target)).spec.labels, { tier: 'third' })
+    },
+  )
+
+  check('is warned of what is missing, and writes all the same', async ({ run, file }) => {
+    const binding = {
+      apiVersion: core,
+      kind: 'CredentialBinding',
+      metadata: { name: 'early' },
+      spec: {
+        workloadID: 'my/app',
+        credentialSource: 'aws',
+        propagation: { injection: { selectors: [{ app: 'sts' }] } },
+      },
+    }
+    const { code, stdout, stderr } = await run('apply', '-f', file(binding))
+    assert.deepEqual([code, stdout], [0, 'credentialbinding.core.riptides.io/early created\n'])
+    assert.match(
+      stderr,
+      /^Warning: early is PENDING: WorkloadIdentity\.core\.riptides\.io "my\/app" not found; create it/,
+    )
+  })
+
   check('shows what would change, and changes nothing', async ({ read, run, file, get }) => {
     await read('apply', '-f', file(service({ app: 'sts' })))
     const changed = file(service({ app: 'other' }))
