@@ -5,7 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { Books } from './soak/books.ts'
 import { Disturbances } from './soak/disturbances.ts'
-import { grownDescriptors, grownMemory } from './soak/vitals.ts'
+import { grownDescriptors, grownMemory, Trends } from './soak/vitals.ts'
 
 // A soak that finds nothing says something only if it would have found it.
 
@@ -14,6 +14,8 @@ interface Kept {
   readonly seen: readonly object[]
   /** Records of the audit trail. */
   readonly records?: readonly object[]
+  /** Paths of requests that workloads got the answer to. */
+  readonly answered?: readonly string[]
 }
 
 const call = (label: string) => `/agents/AGENT/agentAliases/${label}/sessions/1/text`
@@ -31,7 +33,7 @@ const as = (role: string) => ({
 const start = { type: 'request.start', decision: 'injected', method: 'POST', path: call('alpha') }
 
 /** What the books say of it: what is broken, and what has no record. */
-function audit({ seen, records = [] }: Kept): string[] {
+function audit({ seen, records = [], answered = [] }: Kept): string[] {
   const folder = mkdtempSync(path.join(tmpdir(), 'tideway-books-'))
   try {
     const [accessLog, auditFolder] = [path.join(folder, 'access'), path.join(folder, 'audit')]
@@ -43,7 +45,8 @@ function audit({ seen, records = [] }: Kept): string[] {
     const onBroken = (what: string) => broken.push(what)
     const books = new Books({ accessLog, auditFolder, identities: new Set(['alpha', 'beta']), onBroken })
     books.read()
-    return [...broken, ...books.unrecorded()]
+    for (const answeredPath of answered) books.answered('POST', answeredPath)
+    return [...broken, ...books.unrecorded(), ...books.unequal()]
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -51,7 +54,7 @@ function audit({ seen, records = [] }: Kept): string[] {
 
 test('what is as it should be is no finding', () => {
   const seen = [request('alpha', as('alpha')), request('stranger', { status: 403 })]
-  assert.deepEqual(audit({ seen, records: [start] }), [])
+  assert.deepEqual(audit({ seen, records: [start], answered: [call('alpha')] }), [])
   assert.deepEqual(audit({ seen: [], records: [start] }), [], 'killed between record and request')
 })
 
@@ -69,6 +72,11 @@ const findings: [name: string, kept: Kept, finding: RegExp][] = [
     'a request that was sent twice',
     { seen: [request('alpha', as('alpha')), request('alpha', as('alpha'))], records: [start] },
     /saw it twice/,
+  ],
+  [
+    'an answer to what the cloud has not seen',
+    { seen: [], records: [start], answered: [call('alpha')] },
+    /^POST .*alpha/,
   ],
   ['a request that was recorded twice', { seen: [], records: [start, start] }, /recorded twice/],
 ]
@@ -99,4 +107,18 @@ test('memory and descriptors that grow are findings, and so is a process that no
   assert.deepEqual(grownDescriptors(sample(1, 100, 30), sample(1, 900, 36)), [])
   assert.match(grownDescriptors(sample(1, 100, 30), sample(1, 100, 50))[0]!, /50 descriptors/)
   assert.match(grownDescriptors(sample(1, 100, 30), sample(2, 100, 30))[0]!, /is new/)
+})
+
+test('what grows slowly shows in its slope', () => {
+  const trends = new Trends()
+  for (let minute = 0; minute <= 30; minute += 1) {
+    const worker = { name: 'worker', pid: 1, rssMib: 100 + minute / 2 + (minute % 2), descriptors: 30 }
+    const brief = { name: 'brief', pid: 2, rssMib: 50, descriptors: 9 }
+    trends.take(minute * 60_000, minute < 5 ? [worker, brief] : [worker])
+  }
+  const [told, ...others] = trends.told()
+  assert.deepEqual(others, [], 'who has ended is not judged')
+  assert.ok(Math.abs(told!.rssMibPerHour - 30) < 1)
+  assert.equal(told!.descriptorsPerHour, 0)
+  assert.equal(told!.minutes, 30)
 })
