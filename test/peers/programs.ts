@@ -108,3 +108,8 @@ export async function installKubelogin(): Promise<string> {
   if (!existsSync(program)) await mustRun(['go', 'install', 'github.com/int128/kubelogin@latest'], { env })
   return program
 }
+
+/** An interpreter with moto. Needs the network and pip. */
+export function installMoto(): Promise<string> {
+  return installPython(openFolder(), 'moto-python', ['moto[server,dynamodb,iam]'])
+}
