@@ -163,6 +163,44 @@ roleRef: { kind: ClusterRole, name: viewer }
     assert.ok(!admin.stdout.includes(bed.admin.token.revealText()))
   })
 
+  test('a provider that lets nobody in says what is missing, or what to use instead', async () => {
+    const provider = (name: string, method: string) =>
+      `apiVersion: core.riptides.io/v1alpha1\nkind: IdentityProvider\nmetadata: { name: ${name} }\nspec: { name: x, ${method} }\n`
+    const github = (more: string) =>
+      provider('hub', `github: { clientID: app, requiredOrgs: [{ name: acme }]${more} }`)
+    const documents = [
+      provider('bits', 'bitbucket: { clientID: app }'),
+      provider('dev', 'static: { email: ann@example.org, name: Ann }'),
+      github(''),
+    ]
+    const apply = async (...texts: string[]) => {
+      const applied = await bed.run([
+        'ctl',
+        'apply',
+        '-f',
+        await bed.file('providers.yaml', texts.join('---\n')),
+      ])
+      assert.equal(applied.code, 0, applied.stderr)
+    }
+    const messageOf = async (name: string, state: string) => {
+      const waited = await bed.run(['ctl', 'wait', `idp/${name}`, '--for', state, '--timeout', '60'])
+      assert.equal(waited.code, 0, waited.stderr)
+      return (await bed.run(['ctl', 'get', 'idp', name, '-o', 'jsonpath={.status.message}'])).stdout
+    }
+    await apply(...documents)
+    assert.match(await messageOf('bits', 'FAILED'), /spec\.bitbucket yet: use spec\.oidc/)
+    assert.match(await messageOf('dev', 'FAILED'), /spec\.static yet: give a ServiceAccount a token/)
+    assert.match(await messageOf('hub', 'FAILED'), /put it into a Secret, .* spec\.github\.clientSecretRef/)
+    await apply(
+      'apiVersion: v1\nkind: Secret\nmetadata: { name: hub }\nstringData: { key: x }\n',
+      github(', clientSecretRef: { name: hub, key: key }'),
+    )
+    assert.match(
+      await messageOf('hub', 'AVAILABLE'),
+      /the OAuth app must have the authorization callback URL https:\/\/127\.0\.0\.1:\d+\/login\/providers\/hub\/callback/,
+    )
+  })
+
   test('where there is no provider, or nobody has logged in, it says what to do', async () => {
     const bare = await openCliBed()
     try {

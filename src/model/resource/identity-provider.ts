@@ -281,7 +281,9 @@ const clientSpec = closed(
       text('Name of the IdentityProvider at which the client is registered. An extension of Tideway.'),
     ),
     clientID: Type.Optional(
-      text('Client ID; one of the audiences of the provider. An extension of Tideway.'),
+      text(
+        'Client ID: one of the audiences of the provider, or of your choice where the server logs people in. An extension of Tideway.',
+      ),
     ),
     scopes: Type.Optional(
       list(
