@@ -54,7 +54,7 @@ async function openCloud() {
   return cloud
 }
 
-/** Waits until the server has spent less than a tenth of a core beyond what it has to at rest, or for too long. */
+/** Waits until the server has been almost idle for three seconds, by what it does at rest, or for too long. */
 async function settle({
   server,
   effort,
@@ -64,16 +64,18 @@ async function settle({
 }: Omit<Bed, 'fleet' | 'results'>): Promise<boolean> {
   const until = systemClock.monotonic() + effort.settleSeconds * 1000
   const quietShare = 0.1 + size.daemons / 5_000
-  for (let before = await server.read(); ;) {
+  let quiet = 0
+  for (let before = await server.read(); quiet < 3;) {
     await systemClock.sleep(1_000, { signal })
     const now = await server.read()
-    if ((now.cpuMs - before.cpuMs) / (now.atMs - before.atMs) < quietShare) return true
-    if (now.atMs > until) {
+    quiet = (now.cpuMs - before.cpuMs) / (now.atMs - before.atMs) < quietShare ? quiet + 1 : 0
+    if (quiet < 3 && now.atMs > until) {
       say('the server is still busy; going on')
       return false
     }
     before = now
   }
+  return true
 }
 
 async function createObjects(bed: Bed, stsUrl: string): Promise<void> {

@@ -19,7 +19,7 @@ a watch event, the event loop's delay; at a tenth of the size and at the whole. 
 
   --daemons N      simulated daemons (1000)
   --identities N   workload identities, dealt out to the daemons; one in ten is bound (50000)
-  --quick          30 daemons, 300 identities and few repetitions: some seconds
+  --quick          10 daemons, 100 identities and few repetitions: half a minute
   --json FILE      writes every number to FILE
   --minutes N      gives up after so many minutes (15)
   --help           this text
@@ -73,8 +73,8 @@ if (values.help) {
   process.exit(0)
 }
 const whole = {
-  daemons: Number(values.daemons ?? (values.quick ? 30 : 1_000)),
-  identities: Number(values.identities ?? (values.quick ? 300 : 50_000)),
+  daemons: Number(values.daemons ?? (values.quick ? 10 : 1_000)),
+  identities: Number(values.identities ?? (values.quick ? 100 : 50_000)),
 }
 const minutes = Number(values.minutes)
 if (!Number.isInteger(whole.daemons) || whole.daemons < 10) refuse('--daemons is a whole number from 10 up')
