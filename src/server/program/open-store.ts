@@ -17,7 +17,7 @@ export async function openStore(
   { store, storePasswordFile, dataDir }: Pick<ServerSettings, 'store' | 'storePasswordFile' | 'dataDir'>,
   { clock, log, ...places }: SecretPlaces & { clock: Clock; log: Log },
 ): Promise<Store> {
-  if (store === 'sqlite') return await openSqliteStore({ path: join(dataDir, 'tideway.db') })
+  if (store === 'sqlite') return await openSqliteStore({ path: join(dataDir, 'tideway.db'), log })
   return await openPostgresStore({
     target: store,
     password: { file: storePasswordFile, ...places },

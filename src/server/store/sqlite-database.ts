@@ -66,7 +66,7 @@ interface Row {
 function describeFailure(path: string, error: unknown): Fault {
   if (isFault(error)) return error
   const { message, errcode } = error as Error & { errcode?: number }
-  // Primary result codes of SQLite: CORRUPT 11, NOTADB 26, BUSY 5.
+  // Primary result codes of SQLite: BUSY 5, CORRUPT 11, FULL 13, NOTADB 26.
   switch ((errcode ?? 0) & 0xff) {
     case 11:
     case 26:
@@ -77,6 +77,11 @@ function describeFailure(path: string, error: unknown): Fault {
     case 5:
       return new Fault('STORE_UNAVAILABLE', `${path} is in use by another process`, {
         hint: 'one server at a time may use a SQLite store',
+        cause: error,
+      })
+    case 13:
+      return new Fault('STORE_UNAVAILABLE', `${path}: there is no room left on the disk`, {
+        hint: 'make room: what is there can be read, and writes go on by themselves',
         cause: error,
       })
     default:

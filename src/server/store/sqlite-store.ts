@@ -5,10 +5,11 @@ import { once } from 'node:events'
 import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Fault } from '#base/errors'
+import { silentLog, type Log } from '#base/log'
 import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
 import type { Store, StoreKey, StoreRange } from './ports.ts'
 import type { Reply, Request } from './sqlite-database.ts'
-import type { WorkerMessage, WorkerOptions } from './sqlite-worker.ts'
+import type { Failed, WorkerMessage, WorkerOptions } from './sqlite-worker.ts'
 
 // Requests that wait while the disk works; beyond that the store is not keeping up and callers are told so.
 const maxWaiting = 10_000
@@ -30,16 +31,19 @@ function expectReply<T extends Reply['type']>(reply: Reply, type: T): Extract<Re
 
 /**
  * Opens the SQLite file at `path` (created with mode 0600, its folder with 0700) in a worker thread. Requests that
- * arrive while the disk works are committed together (WAL, synchronous FULL).
+ * arrive while the disk works are committed together (WAL, synchronous FULL). Where a write fails, for want of room
+ * for one, reads go on; `log` is told when that begins and when it ends.
  * @throws Fault STORE_CORRUPT when the file is damaged, another program's, or a newer version's;
  *   STORE_UNAVAILABLE when another process has it or it cannot be opened
  */
 export async function openSqliteStore({
   path,
   keepRevisions = 10_000,
+  log = silentLog,
 }: {
   path: string
   keepRevisions?: number
+  log?: Log
 }): Promise<Store> {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
@@ -58,6 +62,7 @@ export async function openSqliteStore({
   let inFlight: readonly Waiting[] = []
   let closing: Promise<void> | undefined
   let failure: Fault | undefined
+  let writesFail = false
 
   const feed = openChangeFeed({
     revision: opened.revision,
@@ -98,17 +103,26 @@ export async function openSqliteStore({
   worker.on('message', (message: WorkerMessage) => {
     const batch = inFlight
     inFlight = []
-    if (message.type === 'failed') for (const { reject } of batch) reject(fromWorker(message))
-    if (message.type === 'replies') {
-      // Watches learn of a change no later than its writer.
-      for (const reply of message.replies) {
-        if (reply.type === 'committed' && reply.events.length > 0) feed.append(reply.revision, reply.events)
-        if (reply.type === 'replaced') feed.skip(reply.revision)
-      }
-      for (const [index, reply] of message.replies.entries()) batch[index]!.resolve(reply)
+    const replies = message.type === 'replies' ? message.replies : []
+    // Watches learn of a change no later than its writer.
+    for (const reply of replies) {
+      if (reply.type === 'committed' && reply.events.length > 0) feed.append(reply.revision, reply.events)
+      if (reply.type === 'replaced') feed.skip(reply.revision)
+    }
+    for (const [index, reply] of replies.entries()) {
+      const { request, resolve, reject } = batch[index]!
+      if (request.type === 'transaction') noteWrite(reply)
+      if (reply.type === 'failed') reject(fromWorker(reply))
+      else resolve(reply)
     }
     flush()
   })
+
+  function noteWrite(reply: Reply | Failed): void {
+    if (reply.type === 'failed' && !writesFail) log.error('store.writes-fail', { error: fromWorker(reply) })
+    if (reply.type === 'committed' && writesFail) log.info('store.writes-go-on')
+    if (reply.type === 'failed' || reply.type === 'committed') writesFail = reply.type === 'failed'
+  }
 
   function fail(error: Fault): void {
     failure ??= error
@@ -159,6 +173,6 @@ export async function openSqliteStore({
   }
 }
 
-function fromWorker({ code, message, hint }: Extract<WorkerMessage, { type: 'failed' }>): Fault {
+function fromWorker({ code, message, hint }: Failed): Fault {
   return new Fault(code, message, hint === undefined ? {} : { hint })
 }

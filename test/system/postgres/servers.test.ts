@@ -14,8 +14,11 @@ import { openCluster, type Cluster } from './cluster.ts'
 import { openServers, type Servers } from './servers.ts'
 
 const group = 'riptides/daemongroup/workers'
+// What is promised of a machine that keeps up; a slower one is given as much more as it takes for the same without
+// trouble, measured in the same run.
 const lateAfterMs = 5_000
 const revokedWithinMs = 1_000
+const slack = 5
 
 type Client = ReturnType<typeof openServerClient>
 interface Status {
@@ -160,15 +163,18 @@ describe('three servers on one database', () => {
     assert.ok(everyScope(({ credentials }) => credentials.size === 1))
   })
 
-  it('a revocation is in effect on every daemon within a second, whichever server is told', async () => {
+  it('a revocation is in effect on every daemon within a second, whichever server is told', async (context) => {
     const times: number[] = []
+    const usual = await took('the state can be read', async () => (await statusOf('first')).state === 'OK')
     for (const { index } of servers.servers) {
       await bind('second', 'second')
       await took('the second binding is in effect', () => isInEffect('second'))
       await call('DELETE', 'credentialbindings/second', undefined, clientOf(servers.urlOf(index)))
       times.push(await took('no daemon has it', () => everyScope(({ bindings }) => !bindings.has('second'))))
     }
-    assert.ok(Math.max(...times) < revokedWithinMs, `ms from the answer: ${times.join(' ')}`)
+    const numbers = `ms from the answer: ${times.map(Math.round).join(' ')}; a read takes ${Math.round(usual)}`
+    context.diagnostic(numbers)
+    assert.ok(Math.max(...times) < revokedWithinMs + slack * usual, numbers)
   })
 
   it('a credential is rotated through any of them', async () => {
@@ -192,6 +198,13 @@ describe('three servers on one database', () => {
 
   for (const victim of [0, 1, 2]) {
     it(`server ${victim} is killed: nothing is lost, doubled or late`, async (context) => {
+      const undisturbed = performance.now()
+      await bind('second', 'second')
+      await took('the second binding is in effect everywhere', () => isInEffect('second'))
+      const usual = performance.now() - undisturbed
+      await call('DELETE', 'credentialbindings/second')
+      await took('no daemon has it', () => everyScope(({ bindings }) => !bindings.has('second')))
+
       const asked = sts.requests.length
       const leads = await leader()
       await servers.servers[victim]!.kill()
@@ -203,10 +216,9 @@ describe('three servers on one database', () => {
         return await isInEffect('second')
       })
       const late = performance.now() - killed
-      context.diagnostic(
-        `${leads === victim ? 'the leader' : 'a follower'}; in effect after ${Math.round(late)} ms`,
-      )
-      assert.ok(late < lateAfterMs, `${late} ms`)
+      const numbers = `in effect after ${Math.round(late)} ms, undisturbed after ${Math.round(usual)}`
+      context.diagnostic(`${leads === victim ? 'the leader' : 'a follower'}; ${numbers}`)
+      assert.ok(late < lateAfterMs + slack * usual, numbers)
       assert.equal(sts.requests.length, asked, 'nothing was exchanged again')
       await call('DELETE', 'credentialbindings/second')
       await took('no daemon has it', () => everyScope(({ bindings }) => !bindings.has('second')))
