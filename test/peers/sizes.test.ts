@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer } from 'node:https'
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import path from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
@@ -25,7 +24,7 @@ const allowance = 64 * mebibyte
 
 let world: World
 let folder: string
-let upstream: ReturnType<typeof createServer>
+let upstream: ReturnType<typeof createSecureServer>
 
 const object = (group: string, kind: string, spec: object) =>
   JSON.stringify({ apiVersion: `${group}.riptides.io/v1alpha1`, kind, metadata: { name }, spec })
@@ -36,10 +35,11 @@ function* bytes(count: number): Generator<Buffer> {
   for (let left = count; left > 0; left -= block.length) yield block.subarray(0, Math.min(left, block.length))
 }
 
-/** Answers a PUT with the number of bytes that came, and a GET of `/NUMBER` with so many. */
-async function answer(request: IncomingMessage, to: ServerResponse): Promise<void> {
+/** Answers a PUT with the number of bytes that came, a GET of `/NUMBER` with so many, and says in what version. */
+async function answer(request: Http2ServerRequest, to: Http2ServerResponse): Promise<void> {
+  to.setHeader('x-version', request.httpVersion)
   if (request.method === 'GET') {
-    const count = Number(request.url!.slice(1))
+    const count = Number(request.url.slice(1))
     to.writeHead(200, { 'content-length': count })
     await pipeline(Readable.from(bytes(count)), to)
     return
@@ -57,8 +57,8 @@ async function answer(request: IncomingMessage, to: ServerResponse): Promise<voi
 
 before(async () => {
   world = await openWorld()
-  upstream = createServer(world.authority.leafFor(host), (request, to) => {
-    answer(request, to).catch(() => to.destroy())
+  upstream = createSecureServer({ ...world.authority.leafFor(host), allowHTTP1: true }, (request, to) => {
+    answer(request, to).catch(() => request.destroy())
   })
   upstream.listen(port, cloudAddress)
   await once(upstream, 'listening')
@@ -110,32 +110,47 @@ async function curl(...args: readonly string[]): Promise<string> {
   return await readAll(child.stdout!)
 }
 
-async function upload(size: number, protocol: string): Promise<number> {
+/** What was transferred, and the versions of HTTP that curl and upstream spoke. */
+interface Transfer {
+  readonly bytes: number
+  readonly versions: readonly string[]
+}
+
+const versions = '%{http_version} %header{x-version}'
+
+async function upload(size: number, protocol: string): Promise<Transfer> {
   const file = path.join(folder, 'sparse')
   writeFileSync(file, '')
   truncateSync(file, size)
-  return Number(await curl(protocol, '-T', file, `https://${host}:${port}/key`))
+  const said = await curl(protocol, '-T', file, '-w', ` ${versions}`, `https://${host}:${port}/key`)
+  const [bytes, ...spoken] = said.split(' ')
+  return { bytes: Number(bytes), versions: spoken }
 }
 
-async function download(size: number, protocol: string): Promise<number> {
+async function download(size: number, protocol: string): Promise<Transfer> {
   const url = `https://${host}:${port}/${size}`
-  return Number(await curl(protocol, '-o', '/dev/null', '-w', '%{size_download}', url))
+  const said = await curl(protocol, '-o', '/dev/null', '-w', `%{size_download} ${versions}`, url)
+  const [bytes, ...spoken] = said.split(' ')
+  return { bytes: Number(bytes), versions: spoken }
 }
 
-const ways: Readonly<Record<string, (size: number) => Promise<number>>> = {
-  'uploaded over HTTP/1.1': (size) => upload(size, '--http1.1'),
-  'uploaded over HTTP/2': (size) => upload(size, '--http2'),
-  'downloaded over HTTP/1.1': (size) => download(size, '--http1.1'),
-  'downloaded over HTTP/2': (size) => download(size, '--http2'),
-}
+/** Upstream offers both, and is spoken to as the client speaks: curl calls HTTP/2 just that, Node 2.0. */
+const spoken = { '--http1.1': ['1.1', '1.1'], '--http2': ['2', '2.0'] } as const
+const ways = [
+  ['uploaded', 'over HTTP/1.1', upload, '--http1.1'],
+  ['uploaded', 'over HTTP/2', upload, '--http2'],
+  ['downloaded', 'over HTTP/1.1', download, '--http1.1'],
+  ['downloaded', 'over HTTP/2', download, '--http2'],
+] as const
 
-for (const [way, transfer] of Object.entries(ways)) {
+for (const [verb, over, transfer, protocol] of ways) {
+  const way = `${verb} ${over}`
   test(`0 bytes to 5 GiB are ${way} in flat memory`, async (t) => {
     peak()
     let before = 0
     for (const size of sizes) {
       const start = systemClock.monotonic()
-      assert.equal(await transfer(size), size)
+      assert.deepEqual(await transfer(size, protocol), { bytes: size, versions: spoken[protocol] })
       const seconds = (systemClock.monotonic() - start) / 1000
       const most = peak()
       t.diagnostic(
