@@ -20,17 +20,16 @@ export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './fi
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
 export { nextStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
 export {
-  allowsRedirect,
   githubLoginOf,
   isSafeIssuer,
   namePrefixesOf,
   oidcTrustOf,
   type GitHubLogin,
   type IdentityProvider,
-  type OIDCClient,
   type OidcTrust,
 } from './identity-provider.ts'
 export { duplicateItems } from './list-keys.ts'
+export { allowsRedirect, type OIDCClient } from './oidc-client.ts'
 export type { Event } from './event.ts'
 export type { Namespace } from './namespace.ts'
 export {

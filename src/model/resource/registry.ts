@@ -11,7 +11,8 @@ import type { KindDefinition } from './kind.ts'
 import { event, type Event } from './event.ts'
 import { namespace, type Namespace } from './namespace.ts'
 import { defaultNamespace } from './object-meta.ts'
-import { identityProvider, oidcClient, type IdentityProvider, type OIDCClient } from './identity-provider.ts'
+import { identityProvider, type IdentityProvider } from './identity-provider.ts'
+import { oidcClient, type OIDCClient } from './oidc-client.ts'
 import {
   clusterRole,
   clusterRoleBinding,

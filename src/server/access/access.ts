@@ -17,6 +17,7 @@ const decisive = new Set([
   'ClusterRoleBinding',
   'ServiceAccount',
   'IdentityProvider',
+  'OIDCClient',
 ])
 
 /** Asks the authenticators in turn, and the policy. */
