@@ -9,26 +9,40 @@ export interface Clock {
   monotonic(): number
   /** Waits; rejects with the signal's reason when aborted. Does not keep the process alive by itself if `unref`. */
   sleep(ms: number, options?: { signal?: AbortSignal; unref?: boolean }): Promise<void>
+  /** Calls `then` once, unless the function that is returned is called first. For what is hardly ever waited out. */
+  after(ms: number, then: () => void, options?: { unref?: boolean }): () => void
+}
+
+/** The `sleep` of a clock with this `after`. */
+export function sleepBy(after: Clock['after']): Clock['sleep'] {
+  return (ms, { signal, ...options } = {}) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason as Error)
+      const cancel = after(
+        ms,
+        () => {
+          signal?.removeEventListener('abort', abort)
+          resolve()
+        },
+        options,
+      )
+      const abort = () => {
+        cancel()
+        reject(signal?.reason as Error)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+    })
+}
+
+function after(ms: number, then: () => void, { unref = false }: { unref?: boolean } = {}): () => void {
+  const timer = setTimeout(then, ms)
+  if (unref) timer.unref()
+  return () => clearTimeout(timer)
 }
 
 export const systemClock: Clock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  // Not that of node:timers/promises: it makes an error of its own, with its stack, of every abort, which costs
-  // more than all the rest where a limit is set and called off for each connection.
-  sleep(ms: number, { signal, unref = false }: { signal?: AbortSignal; unref?: boolean } = {}) {
-    return new Promise<void>((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason as Error)
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', abort)
-        resolve()
-      }, ms)
-      const abort = () => {
-        clearTimeout(timer)
-        reject(signal?.reason as Error)
-      }
-      signal?.addEventListener('abort', abort, { once: true })
-      if (unref) timer.unref()
-    })
-  },
+  sleep: sleepBy(after),
+  after,
 })

@@ -1,4 +1,4 @@
-import type { Clock, EpochMs } from './clock.ts'
+import { sleepBy, type Clock, type EpochMs } from './clock.ts'
 
 /** A clock that stands still until told to move. */
 export interface TestClock extends Clock {
@@ -9,8 +9,8 @@ export interface TestClock extends Clock {
 }
 
 interface Sleeper {
-  due: number
-  wake: () => void
+  readonly due: number
+  readonly wake: () => void
 }
 
 /** Opens a test clock that starts at `startMs` (default 2026-01-01T00:00:00Z). */
@@ -18,37 +18,25 @@ export function openTestClock(startMs: EpochMs = 1_767_225_600_000): TestClock {
   let elapsed = 0
   const sleepers = new Set<Sleeper>()
   const armed = new Set<() => void>()
+  const after = (ms: number, wake: () => void) => {
+    const sleeper: Sleeper = { due: elapsed + ms, wake }
+    sleepers.add(sleeper)
+    for (const check of armed) check()
+    return () => void sleepers.delete(sleeper)
+  }
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
   return {
     now: () => startMs + elapsed,
     monotonic: () => elapsed,
-    sleep(ms, options = {}) {
-      const { signal } = options
-      return new Promise((resolve, reject) => {
-        if (signal?.aborted) return reject(signal.reason as Error)
-        const sleeper: Sleeper = {
-          due: elapsed + ms,
-          wake() {
-            sleepers.delete(sleeper)
-            signal?.removeEventListener('abort', abort)
-            resolve()
-          },
-        }
-        const abort = () => {
-          sleepers.delete(sleeper)
-          reject(signal?.reason as Error)
-        }
-        signal?.addEventListener('abort', abort, { once: true })
-        sleepers.add(sleeper)
-        for (const check of armed) check()
-      })
-    },
+    sleep: sleepBy(after),
+    after,
     async advance(ms) {
       const target = elapsed + ms
       for (;;) {
         const next = [...sleepers].sort((a, b) => a.due - b.due)[0]
         if (!next || next.due > target) break
         elapsed = Math.max(elapsed, next.due)
+        sleepers.delete(next)
         next.wake()
         await settle()
       }

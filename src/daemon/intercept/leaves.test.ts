@@ -31,7 +31,7 @@ async function openTerminator(authority: LeafIssuer) {
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => {})
     const take = async () => {
-      const opening = await peekOpening(socket, new AbortController())
+      const opening = await peekOpening(socket).opening
       const host = opening.kind === 'hello' ? (opening.serverName ?? '127.0.0.1') : 'none'
       const tls = await terminateTls(socket, leaves.contextFor(host)!, ['h2', 'http/1.1'])
       tls.on('error', () => {})
@@ -161,7 +161,7 @@ test('a look leaves every byte in place', async () => {
   const client = connectTcp(port, '127.0.0.1')
   const [socket] = await once(server, 'connection')
   client.end('GET / HTTP/1.1\r\n\r\n')
-  const opening = await peekOpening(socket, new AbortController())
+  const opening = await peekOpening(socket).opening
   assert.deepEqual(opening, { kind: 'not-tls' })
   let text = ''
   for await (const chunk of socket) text += String(chunk)
@@ -176,13 +176,12 @@ test('a look is called off only while nothing was said', async () => {
   const { port } = server.address() as AddressInfo
   const client = connectTcp(port, '127.0.0.1')
   const [socket] = await once(server, 'connection')
-  const callOff = new AbortController()
-  const silent = peekOpening(socket, callOff)
-  callOff.abort()
-  assert.deepEqual(await silent, { kind: 'silent' })
-  const look = peekOpening(socket, new AbortController())
+  const silent = peekOpening(socket)
+  silent.callOff()
+  assert.deepEqual(await silent.opening, { kind: 'silent' })
+  const look = peekOpening(socket)
   client.destroy()
-  assert.deepEqual(await look, { kind: 'silent' })
+  assert.deepEqual(await look.opening, { kind: 'silent' })
   server.close()
 })
 

@@ -10,21 +10,21 @@ export type Opening =
 
 /**
  * Reads the first bytes of a paused socket until they tell what they are (at most 17 KiB, the parser's bound),
- * and puts them back. `onPart` is called once when a part of a ClientHello has come. `signal` calls the look off only
- * while no byte has come. An end without a byte is `silent`: whoever takes over sees it again.
+ * and puts them back. `onPart` is called once when a part of a ClientHello has come. `callOff` ends the look only while
+ * no byte has come. An end without a byte is `silent`: whoever takes over sees it again.
  */
 export function peekOpening(
   socket: Socket,
-  { signal, onPart }: { signal: AbortSignal; onPart?: () => void },
-): Promise<Opening> {
-  return new Promise((resolve) => {
+  { onPart }: { onPart?: () => void } = {},
+): { readonly opening: Promise<Opening>; readonly callOff: () => void } {
+  let callOff = () => {}
+  const opening = new Promise<Opening>((resolve) => {
     let seen: Buffer | undefined
 
     function settle(opening: Opening): void {
       socket.off('readable', look)
       socket.off('end', onEnd)
       socket.off('close', onClose)
-      signal.removeEventListener('abort', onAbort)
       if (seen && !socket.destroyed && !socket.readableEnded) socket.unshift(seen)
       resolve(opening)
     }
@@ -42,16 +42,15 @@ export function peekOpening(
     // An unfinished ClientHello that ends can become nothing; without a byte the end itself is passed on.
     const onEnd = () => settle(seen ? { kind: 'gone' } : { kind: 'silent' })
     const onClose = () => settle({ kind: 'gone' })
-    const onAbort = () => {
+    callOff = () => {
       if (!seen) settle({ kind: 'silent' })
     }
 
     if (socket.destroyed) return resolve({ kind: 'gone' })
-    if (signal.aborted) return resolve({ kind: 'silent' })
-    signal.addEventListener('abort', onAbort, { once: true })
     socket.on('readable', look)
     socket.on('end', onEnd)
     socket.on('close', onClose)
     look()
   })
+  return { opening, callOff }
 }

@@ -17,9 +17,6 @@ import { queryOf, type Route } from './route.ts'
 import { Session } from './session.ts'
 import { splice } from './splice.ts'
 
-/** Ends a wait: an abort without a reason makes an error with its stack, here for every connection. */
-const spoken = new Error('the client has spoken')
-
 /** One accepted connection, from accept to close. */
 export interface Connection {
   readonly socket: Socket
@@ -100,32 +97,30 @@ export class Intake {
    */
   async #look(connection: Connection, spiffeId: SpiffeId): Promise<{ opening: Opening; upstream?: Socket }> {
     const { socket, origin } = connection
-    const { clock, limits } = this.#plane
-    const callOff = new AbortController()
-    const wakeUp = new AbortController()
     let isPartial = false
     let isCounted = false
     const onPart = () => {
       isPartial = true
       isCounted = this.#admitPartial(connection, spiffeId)
     }
-    const peeked = peekOpening(socket, { signal: callOff.signal, onPart }).finally(() => {
-      if (isCounted) this.#partialHellos.leave(spiffeId)
-    })
-    const silence = clock.sleep(limits.silenceMs, { signal: wakeUp.signal, unref: true }).then(
-      () => undefined,
-      () => undefined,
-    )
-    const early = await Promise.race([peeked, silence])
-    wakeUp.abort(spoken)
+    const { opening: peeked, callOff } = peekOpening(socket, { onPart })
+    void peeked.then(() => isCounted && this.#partialHellos.leave(spiffeId))
+    const early = await this.#unlessSilent(peeked)
     if (early || isPartial) return { opening: early ?? (await peeked) }
     const upstream = await this.#dial(origin).catch(() => undefined)
     if (!upstream) return { opening: await peeked }
-    const onServer = () => callOff.abort()
-    upstream.once('readable', onServer)
+    upstream.once('readable', callOff)
     const opening = await peeked
-    upstream.off('readable', onServer)
+    upstream.off('readable', callOff)
     return { opening, upstream }
+  }
+
+  /** The opening; undefined when the client says nothing for a while. */
+  #unlessSilent(opening: Promise<Opening>): Promise<Opening | undefined> {
+    const { clock, limits } = this.#plane
+    const silence = Promise.withResolvers<undefined>()
+    const cancel = clock.after(limits.silenceMs, () => silence.resolve(undefined), { unref: true })
+    return Promise.race([opening.finally(cancel), silence.promise])
   }
 
   /**
