@@ -115,7 +115,16 @@ export async function openTestServer(
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const accountKeys = { active: async () => ({ kid: 'a1', privateKey }), publicKey: () => publicKey }
   const control = stack.use(
-    openAccessControl({ url: () => opened.url!, store, accountKeys, resources, cache, audit, clock, log: silentLog }),
+    openAccessControl({
+      url: () => opened.url!,
+      store,
+      accountKeys,
+      resources,
+      cache,
+      audit,
+      clock,
+      log: silentLog,
+    }),
   )
   let token = ''
   await ensureAdminToken(store, {
