@@ -86,3 +86,12 @@ test('a silent peer, a closed channel and too many calls are faults', async () =
   here.emit('disconnect')
   await cutOff
 })
+
+test('an answer that has come by the time the limit is noticed counts', async () => {
+  const clock = openTestClock()
+  const { caller, here } = openPair(clock, false)
+  const sum = caller.call('add', { a: 1, b: 2 })
+  setImmediate(() => here.emit('message', { answer: 1, response: 3 }))
+  await clock.advance(500)
+  assert.equal(await sum, 3)
+})

@@ -107,18 +107,19 @@ export function openPeer<Theirs extends Protocol, Ours extends Protocol>({
         )
       }
       const call = ++lastCall
-      const answered = new AbortController()
       const limitMs = options?.timeoutMs ?? timeoutMs
+      let cancel = () => {}
       return new Promise((resolve, reject) => {
         const fail = (error: unknown) => reject(toFault(error, 'DAEMON_UNREACHABLE'))
         const expire = () =>
           fail(new Fault('DAEMON_UNREACHABLE', `no answer to ${method} within ${limitMs} ms`))
-        clock.sleep(limitMs, { signal: answered.signal, unref: true }).then(expire, () => {})
+        // Where this process was late itself, the answer may lie there unread: it is read first.
+        cancel = clock.after(limitMs, () => setImmediate(expire), { unref: true })
         pending.set(call, { resolve, reject: fail })
         send({ call, method, request } satisfies Call, fail)
       }).finally(() => {
         pending.delete(call)
-        answered.abort()
+        cancel()
       })
     },
   }

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync, realpathSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
+import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
+import { Secret } from '#base/secret'
 import { canEnclose } from '#daemon/run'
 import { asRoot, closed, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
+import { silenceLimitMs } from './worker-protocol.ts'
 
 const limit = { timeout: 120_000, skip: closed }
 const noCredential = /there is no credential yet for binding app-cloud/
@@ -176,6 +179,56 @@ test('without a living main process a worker signs nothing', limit, async () => 
   assert.doesNotMatch(await body(), noCredential)
   daemon.child.kill('SIGCONT')
   await eventually(async () => noCredential.test(await body()))
+})
+
+/** Sends a request through a tunnel of the proxy, and another on the same connection once the file `go` is there. */
+const twoRequests = `
+  const { connect } = require('node:net')
+  const { existsSync, writeFileSync } = require('node:fs')
+  const [host, port, target, folder] = process.argv.slice(1)
+  const socket = connect(Number(port), host)
+  const request = 'GET /x HTTP/1.1\\r\\nHost: ' + target + '\\r\\n\\r\\n'
+  const askAgain = () => existsSync(folder + '/go') ? socket.write(request) : setTimeout(askAgain, 20)
+  const steps = [
+    () => socket.write(request),
+    () => { writeFileSync(folder + '/asked', ''); askAgain() },
+    () => socket.destroy(),
+  ]
+  socket.write('CONNECT ' + target + ' HTTP/1.1\\r\\nHost: ' + target + '\\r\\n\\r\\n')
+  socket.on('data', (bytes) => { console.log(String(bytes).split('\\r\\n')[0]); steps.shift()() })
+  socket.on('error', () => {}).on('close', () => process.exit())`
+
+test('a machine that stood still goes on where it was: nobody has been silent', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const granted = scopeWith(1, isApp, { host: '127.0.0.1', port: 9 })
+  const secret = Secret.of('x'.repeat(40))
+  const issuedAt = systemClock.now()
+  const times = { issuedAt, expiresAt: issuedAt + 3_600_000 }
+  const parts = { accessKeyId: 'ASIATEST', secretAccessKey: secret, sessionToken: secret }
+  const credential = { kind: 'aws', ...parts, ...times } as const
+  const { spiffeId, sourceName } = granted.upsert.bindings[0]!
+  await daemon.apply({
+    ...granted,
+    upsert: { ...granted.upsert, credentials: [{ spiffeId, sourceName, credential }] },
+  })
+  const { proxy } = (await daemon.call('GET', '/run')) as { proxy: { host: string; port: number } }
+  const [node] = daemon.fetch('').filter((word) => word.startsWith('/'))
+  const where = [proxy.host, String(proxy.port), '127.0.0.1:9', daemon.folder]
+  const answers = daemon.as(['env', 'ROLE=app', node!, '-e', twoRequests, ...where])
+  await eventually(() => existsSync(join(daemon.folder, 'asked')))
+  const [worker] = daemon.workers()
+  const all = [daemon.child.pid!, worker!]
+  for (const pid of all) process.kill(pid, 'SIGSTOP')
+  await systemClock.sleep(silenceLimitMs + 1_500)
+  writeFileSync(join(daemon.folder, 'go'), '')
+  // The worker first, so that it has to judge before it can have heard anything.
+  for (const pid of all.toReversed()) process.kill(pid, 'SIGCONT')
+  const { stdout } = await answers
+  assert.equal(
+    stdout,
+    'HTTP/1.1 200 Connection established\nHTTP/1.1 501 Not Implemented\nHTTP/1.1 501 Not Implemented\n',
+  )
+  assert.deepEqual(daemon.workers(), [worker])
 })
 
 test('refusals are audited, and the records reach the control plane', limit, async () => {

@@ -70,5 +70,5 @@ export function isHandover(message: unknown): message is Handover {
 /** How often the main process sends heartbeats, and after which silence each side gives the other up. */
 export const workerHeartbeatMs = 250
 export const silenceLimitMs = 2_000
-/** SECURITY: a worker that has not put a revocation into effect by then is killed (security rule 20). */
+/** SECURITY: a worker that has not put what may be a revocation into effect by then is killed (security rule 20). */
 export const applyLimitMs = 500

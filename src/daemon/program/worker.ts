@@ -11,7 +11,13 @@ import { applyScopeUpdate, emptyScope } from '#model/scope'
 import { openIdentifier, type WorkerIdentifier } from './identifier.ts'
 import { openIntake, type Intake } from './intake.ts'
 import { fromScopeMessage } from './scope-message.ts'
-import { isHandover, silenceLimitMs, type MainProtocol, type WorkerProtocol } from './worker-protocol.ts'
+import {
+  isHandover,
+  silenceLimitMs,
+  workerHeartbeatMs,
+  type MainProtocol,
+  type WorkerProtocol,
+} from './worker-protocol.ts'
 
 // A worker process: carries connections. It obeys its parent, and ends with it.
 hardenProcess()
@@ -25,7 +31,19 @@ function takeHeartbeat(leaseMs: number): void {
   lastHeartbeat = clock.monotonic()
   leaseUntil = lastHeartbeat + leaseMs
 }
-const isMainAlive = () => clock.monotonic() - lastHeartbeat < silenceLimitMs
+// What this process could not hear because it was stopped or starved itself is not the silence of the other: for as
+// long as its own timer is late, time does not count.
+let timerDue = Infinity
+async function countOwnStalls(): Promise<never> {
+  for (;;) {
+    timerDue = clock.monotonic() + workerHeartbeatMs
+    await clock.sleep(workerHeartbeatMs, { unref: true })
+    const now = clock.monotonic()
+    lastHeartbeat = Math.min(now, lastHeartbeat + now - timerDue)
+  }
+}
+void countOwnStalls()
+const isMainAlive = () => Math.min(clock.monotonic(), timerDue) - lastHeartbeat < silenceLimitMs
 
 interface Serving {
   readonly plane: DataPlane

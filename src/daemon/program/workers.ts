@@ -52,6 +52,12 @@ interface Slot {
   heard: number
 }
 
+/** Whether an update does no more than renew credentials: nobody keeps anything by being slow with that. */
+function isRenewal({ reset, upsert, remove }: ScopeUpdate): boolean {
+  const rest = [upsert.identities, upsert.services, upsert.bindings, ...Object.values(remove)]
+  return !reset && rest.every(({ length }) => length === 0)
+}
+
 const restart = { baseMs: 100, maxMs: 10_000 }
 /** Generous: to start again a worker that is only slow makes a busy machine busier. */
 const startLimitMs = 60_000
@@ -215,7 +221,8 @@ export function openWorkerPool({
     async apply(update, scope, generation) {
       current = { scope, generation }
       const message = { update: toScopeMessage(update), generation, leaseMs: leaseMs() }
-      await tellReady((peer) => peer.call('apply', message, { timeoutMs: applyLimitMs }))
+      const timeoutMs = isRenewal(update) ? silenceLimitMs : applyLimitMs
+      await tellReady((peer) => peer.call('apply', message, { timeoutMs }))
       // What is withdrawn is withdrawn when nobody serves; what is granted is not in effect before somebody does.
       const grants = Object.values(update.upsert).some((items) => items.length > 0)
       if (grants) await untilServing()
