@@ -1,3 +1,5 @@
+import { systemClock } from '#base/clock'
+
 /** Resolves when `signal` aborts; never rejects. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -31,15 +33,21 @@ export async function runTogether(
   if (failure) throw failure.error
 }
 
+/** Signals within this time are one: `timeout`, npm and shells pass on what the whole process group got already. */
+const togetherMs = 500
+
 /**
  * Runs a program's main function with a signal that aborts on SIGINT and SIGTERM, and returns what it returns.
- * A second signal ends the process at once.
+ * A second signal, later, ends the process at once.
  */
 export async function runProgram<T>(main: (options: { signal: AbortSignal }) => Promise<T>): Promise<T> {
   const controller = new AbortController()
+  let isInsistent = false
   const onSignal = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(name === 'SIGINT' ? 130 : 143)
+    if (isInsistent) process.exit(name === 'SIGINT' ? 130 : 143)
+    if (controller.signal.aborted) return
     controller.abort(new Error(`stopped by ${name}`))
+    systemClock.after(togetherMs, () => (isInsistent = true), { unref: true })
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
