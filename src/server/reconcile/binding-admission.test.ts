@@ -17,6 +17,10 @@ function openAdmission(present: Resource[]) {
     ) as ResourceOf<K>[]
   const cache = {
     list,
+    ofWorkload: <K extends 'WorkloadIdentity' | 'CredentialBinding' | 'Daemon'>(
+      kind: K,
+      workloadId: string,
+    ) => list(kind).filter(({ spec }) => spec.workloadID === workloadId),
     onChange(listener: (events: never) => void) {
       listeners.add(listener)
       return () => void listeners.delete(listener)

@@ -10,7 +10,7 @@ import { planWorkload } from './workload-plan.ts'
 /** What was written just before a binding has arrived in the cache by then. */
 const settleMs = 200
 
-type Cache = Pick<ResourceCache, 'list' | 'onChange'>
+type Cache = Pick<ResourceCache, 'list' | 'ofWorkload' | 'onChange'>
 
 /**
  * Warns whoever writes a binding that is not in force as things are, in the words of its status: what it names is
@@ -25,12 +25,13 @@ export function bindingAdmission(
     const cache = cacheOf()
     const { namespace, name, uid } = binding.metadata
     const { workloadID } = binding.spec
-    const ofWorkload = ({ spec }: { spec: { workloadID: string } }) => spec.workloadID === workloadID
-    const others = cache.list('CredentialBinding', namespace).filter(({ metadata }) => metadata.name !== name)
+    const others = cache
+      .ofWorkload('CredentialBinding', workloadID)
+      .filter(({ metadata }) => metadata.namespace !== namespace || metadata.name !== name)
     const { problems } = planWorkload(
       {
-        identities: cache.list('WorkloadIdentity').filter(ofWorkload),
-        bindings: [...others.filter(ofWorkload), binding],
+        identities: cache.ofWorkload('WorkloadIdentity', workloadID),
+        bindings: [...others, binding],
       },
       {
         trustDomain,

@@ -2,6 +2,9 @@ import { isFault } from '#base/errors'
 import type { Kind, Resource, ResourceOf } from '#model/resource'
 import type { ResourceEvent, Resources } from './resources.ts'
 
+/** Kinds whose objects have a workload ID. */
+type WorkloadKind = 'WorkloadIdentity' | 'CredentialBinding' | 'Daemon'
+
 /**
  * All objects in memory, following the store: for those who look at many objects often and must not wait.
  * What it gives must not be changed.
@@ -11,7 +14,7 @@ export interface ResourceCache extends AsyncDisposable {
   /** In order of namespace and name. */
   list<K extends Kind>(kind: K, namespace?: string): readonly ResourceOf<K>[]
   /** Those with a workload ID, in no order. */
-  ofWorkload<K extends 'WorkloadIdentity' | 'Daemon'>(kind: K, workloadId: string): readonly ResourceOf<K>[]
+  ofWorkload<K extends WorkloadKind>(kind: K, workloadId: string): readonly ResourceOf<K>[]
   /** Revision up to which it is complete. */
   readonly resourceVersion: string
   /** Calls `listener` after each batch of changes has taken effect here; returns what stops that. */
@@ -32,7 +35,14 @@ interface Shelf {
 }
 
 function workloadOf(object: Resource): string | undefined {
-  return object.kind === 'WorkloadIdentity' || object.kind === 'Daemon' ? object.spec.workloadID : undefined
+  switch (object.kind) {
+    case 'WorkloadIdentity':
+    case 'CredentialBinding':
+    case 'Daemon':
+      return object.spec.workloadID
+    default:
+      return undefined
+  }
 }
 
 /** Opens the cache once it holds everything there is. */
@@ -132,7 +142,7 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
       const all = shelf.sorted.map((key) => shelf.objects.get(key) as ResourceOf<K>)
       return namespace === undefined ? all : all.filter(({ metadata }) => metadata.namespace === namespace)
     },
-    ofWorkload<K extends 'WorkloadIdentity' | 'Daemon'>(kind: K, workloadId: string) {
+    ofWorkload<K extends WorkloadKind>(kind: K, workloadId: string) {
       const { objects, workloads } = shelfOf(kind)
       return [...(workloads.get(workloadId) ?? [])].map((key) => objects.get(key) as ResourceOf<K>)
     },
