@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { openTestClock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
-import type { Draft, Kind, Service } from '#model/resource'
+import type { Draft, Kind, Service, WorkloadIdentity } from '#model/resource'
 import {
   openMemoryStore,
   openResourceCache,
@@ -290,6 +290,27 @@ test('the cache holds everything, follows, and tells what changed', async () => 
     ['y'],
   )
   assert.deepEqual(cache.list('Service', 'other'), [])
+})
+
+test('the cache finds objects by their workload ID, wherever they are and as it changes', async () => {
+  const resources = open()
+  const identity = (name: string, workloadID: string): Draft<WorkloadIdentity> => ({
+    apiVersion: 'core.riptides.io/v1alpha1',
+    kind: 'WorkloadIdentity',
+    metadata: { name },
+    spec: { workloadID, scope: { daemonGroup: { id: 'g' } }, selectors: [{ 'process:uid': '1' }] },
+  })
+  await resources.create(identity('a', 'app/one'))
+  await using cache = await openResourceCache(resources)
+  const named = (workloadId: string) =>
+    cache.ofWorkload('WorkloadIdentity', workloadId).map(({ metadata }) => metadata.name)
+  await resources.create(identity('b', 'app/one'))
+  await resources.update(identity('a', 'app/two'))
+  await until(cache, () => cache.resourceVersion === '3')
+  assert.deepEqual([named('app/one'), named('app/two'), named('app/none')], [['b'], ['a'], []])
+  await resources.delete('WorkloadIdentity', namespace, 'b')
+  await until(cache, () => cache.resourceVersion === '4')
+  assert.deepEqual(named('app/one'), [])
 })
 
 test('a cache that fell behind what is kept lists anew and tells the difference', async () => {
