@@ -3,8 +3,8 @@ import { afterAtMost, openBell } from '#base/lifecycle'
 import type { TrustDomain } from '#model/identity'
 import type { CredentialBinding } from '#model/resource'
 import type { Admission, ResourceCache } from '#server/store'
-import { scopedName, type BindingProblem } from './plan.ts'
-import { selects } from './planner.ts'
+import type { BindingProblem } from './plan.ts'
+import { searchFor } from './surroundings.ts'
 import { planWorkload } from './workload-plan.ts'
 
 /** What was written just before a binding has arrived in the cache by then. */
@@ -29,19 +29,8 @@ export function bindingAdmission(
       .ofWorkload('CredentialBinding', workloadID)
       .filter(({ metadata }) => metadata.namespace !== namespace || metadata.name !== name)
     const { problems } = planWorkload(
-      {
-        identities: cache.ofWorkload('WorkloadIdentity', workloadID),
-        bindings: [...others, binding],
-      },
-      {
-        trustDomain,
-        sourceNamed: (wanted) =>
-          cache.list('CredentialSource', namespace).find(({ metadata }) => scopedName(metadata) === wanted),
-        servicesFor: (_, selectors) =>
-          cache
-            .list('Service', namespace)
-            .filter((service) => selectors.some((selector) => selects(selector, service))),
-      },
+      { identities: cache.ofWorkload('WorkloadIdentity', workloadID), bindings: [...others, binding] },
+      searchFor(trustDomain, cache),
     )
     return problems.get(uid)
   }

@@ -6,11 +6,12 @@ import { expectResource, type Kind, type ResourceOf } from '#model/resource'
 import type { CaptureLevel } from '#model/scope'
 import type { ExchangeState, Probe } from '#server/exchange'
 import { openDaemonPlaces } from './daemon-places.ts'
-import { placesOf } from './plan.ts'
-import { makePlan, type Objects } from './planner.ts'
+import { placesOf, type Plan } from './plan.ts'
+import { openPlanner } from './planner.ts'
 import type { FollowingDaemon } from './ports.ts'
 import { openReportBook } from './reports.ts'
 import type { Stream } from './scopes.ts'
+import type { Objects } from './surroundings.ts'
 import type { World } from './world.ts'
 
 export const trustDomain = parseTrustDomain('example.org')
@@ -82,8 +83,20 @@ export const binding = (
 
 export function objectsOf(...objects: readonly ResourceOf<Kind>[]): Objects {
   return {
-    list: <K extends Kind>(kind: K) => objects.filter((object) => object.kind === kind) as ResourceOf<K>[],
+    list: <K extends Kind>(kind: K, namespace?: string) =>
+      objects.filter(
+        (object) =>
+          object.kind === kind && (namespace ?? object.metadata.namespace) === object.metadata.namespace,
+      ) as ResourceOf<K>[],
   }
+}
+
+/** What the planner makes of objects that came in this order. */
+export function planOf(...objects: readonly ResourceOf<Kind>[]): Plan {
+  const planner = openPlanner(trustDomain)
+  for (const object of objects) planner.set(object)
+  planner.replan()
+  return planner.plan
 }
 
 export function daemonNamed(
@@ -125,7 +138,12 @@ export function worldOf(
   for (const { daemon, conditions } of streams) reports.replace(daemon.name, conditions)
   return {
     at: openTestClock().now(),
-    plan: makePlan(objects, trustDomain),
+    plan: planOf(
+      ...objects.list('WorkloadIdentity'),
+      ...objects.list('CredentialSource'),
+      ...objects.list('Service'),
+      ...objects.list('CredentialBinding'),
+    ),
     daemonsAt: (place) => daemons.at(place),
     streams: {
       stream: (name) => streams.find(({ daemon }) => daemon.name === name),

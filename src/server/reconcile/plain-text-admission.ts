@@ -7,7 +7,7 @@ import {
   type Service,
 } from '#model/resource'
 import type { Admission, ResourceCache } from '#server/store'
-import { selects } from './planner.ts'
+import { selects } from './surroundings.ts'
 
 // The ports of HTTP without TLS; an address without a port stands for 443 and 80.
 const plainPorts: ReadonlySet<number | undefined> = new Set([undefined, 80, 8080])

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import type { Resource } from '#model/resource'
-import { binding, identity, makeObject, objectsOf, service, source, trustDomain } from './fixture.ts'
-import { makePlan } from './planner.ts'
+import { binding, identity, makeObject, planOf as plan, service, source } from './fixture.ts'
 import { hostsOverlap } from './workload-plan.ts'
-
-const plan = (...objects: readonly Resource[]) => makePlan(objectsOf(...objects), trustDomain)
 
 test('the plan is the same in whatever order the objects came', () => {
   const objects = [

@@ -22,12 +22,8 @@ import {
   type PlannedIdentity,
   type WorkloadPlan,
 } from './plan.ts'
-import { planWorkload, type LabelSelector } from './workload-plan.ts'
-
-/** The objects, as a cache or a test gives them. */
-export interface Objects {
-  list<K extends Kind>(kind: K): readonly ResourceOf<K>[]
-}
+import { byName, selects, type LabelSelector, type Surroundings } from './surroundings.ts'
+import { planWorkload } from './workload-plan.ts'
 
 /** A workload that was planned anew. */
 export interface Replanned {
@@ -62,14 +58,6 @@ const nothing: WorkloadPlan = { identities: [], shadowed: new Map(), bindings: [
 
 const keyOf = ({ kind, metadata }: ResourceOf<Kind>) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
 
-/** The plan of all objects. */
-export function makePlan(objects: Objects, trustDomain: TrustDomain): Plan {
-  const planner = openPlanner(trustDomain)
-  for (const kind of plannedKinds) for (const object of objects.list(kind)) planner.set(object)
-  planner.replan()
-  return planner.plan
-}
-
 const labelKey = (namespace: string, name: string, value: string) => JSON.stringify([namespace, name, value])
 
 /** The labels of which a Service needs one, at least, for a binding to select it. */
@@ -82,12 +70,6 @@ function labelsWanted({ metadata, spec }: CredentialBinding): string[] {
 
 function labelsOf({ metadata, spec }: Service): string[] {
   return Object.entries(spec.labels).map(([name, value]) => labelKey(metadata.namespace, name, value))
-}
-
-export function selects(selector: LabelSelector, { spec }: Service): boolean {
-  return Object.entries(selector).every(
-    ([name, values]) => Object.hasOwn(spec.labels, name) && values.includes(spec.labels[name]!),
-  )
 }
 
 export function openPlanner(trustDomain: TrustDomain): Planner {
@@ -166,7 +148,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
         }
       }
     }
-    return [...found].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    return [...found].sort(byName)
   }
 
   function show(workload: WorkloadPlan, action: 'add' | 'delete'): void {
@@ -231,7 +213,11 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
     objectsOf: (workloadId) => [...identitiesOf.get(workloadId), ...bindingsOf.get(workloadId)],
     replan() {
       const replanned: Replanned[] = []
-      const surroundings = { trustDomain, sourceNamed: (name: string) => sources.get(name), servicesFor }
+      const surroundings: Surroundings = {
+        trustDomain,
+        sourceNamed: (namespace, name) => sources.get(scopedName({ namespace, name })),
+        servicesFor,
+      }
       for (const workloadId of stale) {
         const before = workloads.get(workloadId) ?? nothing
         const made = planWorkload(

@@ -2,20 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { credentialId, type AwsCredential } from '#model/credential'
-import type { Resource } from '#model/resource'
 import { applyScopeUpdate, type Scope } from '#model/scope'
 import { openChanges } from './changes.ts'
-import {
-  binding,
-  credentialNamed,
-  daemonNamed,
-  identity,
-  objectsOf,
-  service,
-  source,
-  trustDomain,
-} from './fixture.ts'
-import { makePlan } from './planner.ts'
+import { binding, credentialNamed, daemonNamed, identity, planOf, service, source } from './fixture.ts'
 import { deltaBetween, scopeFor } from './scope-delta.ts'
 import { openScopes } from './scopes.ts'
 
@@ -26,7 +15,6 @@ const guide = () => [
   service('s3', ['s3.amazonaws.com', 'S3.us-east-1.amazonaws.com']),
   binding('one', 'app/a', 'aws', 's3'),
 ]
-const planOf = (...objects: readonly Resource[]) => makePlan(objectsOf(...objects), trustDomain)
 const key = 'aws spiffe://example.org/app/a'
 
 async function next(updates: AsyncIterator<unknown>) {

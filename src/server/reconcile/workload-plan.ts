@@ -5,7 +5,6 @@ import {
   scopeOf,
   unsupportedFields,
   type CredentialBinding,
-  type CredentialSource,
   type Service,
   type WorkloadIdentity,
 } from '#model/resource'
@@ -18,17 +17,7 @@ import {
   type PlannedIdentity,
   type WorkloadPlan,
 } from './plan.ts'
-
-export type LabelSelector = Readonly<Record<string, readonly string[]>>
-
-/** What a workload's objects may refer to. */
-export interface Surroundings {
-  readonly trustDomain: TrustDomain
-  /** By name in scopes. */
-  readonly sourceNamed: (name: string) => CredentialSource | undefined
-  /** Services of one namespace that any of the selectors means, by name. */
-  readonly servicesFor: (namespace: string, selectors: readonly LabelSelector[]) => readonly Service[]
-}
+import type { Surroundings } from './surroundings.ts'
 
 /** Oldest first; the name decides between objects of the same second, so that every server agrees. */
 function byAge(a: WorkloadIdentity, b: WorkloadIdentity): number {
@@ -91,7 +80,7 @@ function planBinding(
     )
   }
   const sourceName = sourceNameOf(object)
-  const source = sourceNamed(sourceName)
+  const source = sourceNamed(namespace, spec.credentialSource)
   if (!source) {
     return pending(
       'SourceMissing',
