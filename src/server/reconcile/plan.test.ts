@@ -97,7 +97,12 @@ test('a binding finds identity, source and Services in its own namespace only', 
   const foreign = plan(mine, ...objects)
   assert.match(foreign.problems.get(mine.metadata.uid)!.message, /is in namespace riptides-system/)
   const own = plan(mine, identity('a', 'app/a', {}, other), source('aws', {}, other), ...objects.slice(2))
-  assert.deepEqual([...own.bindings.values()][0]?.scoped, {
+  const [planned] = own.bindings.values()
+  assert.deepEqual(
+    planned?.services.map(({ name }) => name),
+    ['other/s3'],
+  )
+  assert.deepEqual(planned.scoped, {
     name: 'other/mine',
     spiffeId: 'spiffe://example.org/app/a',
     sourceName: 'other/aws',

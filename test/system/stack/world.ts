@@ -3,17 +3,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import {
-  closeSync,
   copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
-  openSync,
   readFileSync,
   realpathSync,
   writeFileSync,
 } from 'node:fs'
-import { request } from 'node:http'
 import path from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -26,10 +23,11 @@ import { openResourceClient, type ResourceClient } from '#client/resource-api'
 import type { AuditRecord } from '#model/audit'
 import { openAuthority, type Authority } from './authority.ts'
 import { openPlace, type Place } from './place.ts'
+import { httpGet, startPart, tideway, type Part } from './programs.ts'
+import { planServers, type Replicas } from './replicas.ts'
 import { accountId, daemonGroup, stream, trustDomain } from './resources.ts'
 import { driveWorkload, type Workload } from './workload.ts'
 
-const tideway = path.resolve(import.meta.dirname, '../../../bin/tideway')
 /** The executable itself: a link to it is no name that a selector matches. */
 export const python = realpathSync('/usr/bin/python3')
 
@@ -62,15 +60,6 @@ export interface CloudRequest {
   readonly principal?: string
   readonly accessKeyId?: string
   readonly reason?: string
-}
-
-/** A program of the stack. */
-export interface Part {
-  readonly pid: number
-  hasEnded(): boolean
-  signal(name: NodeJS.Signals): void
-  /** Sends the signal and waits for the end. */
-  end(name?: NodeJS.Signals): Promise<void>
 }
 
 export interface WorkloadOptions {
@@ -128,47 +117,6 @@ export interface DaemonStatus {
     readonly configured: number
     readonly stats: readonly { readonly connections: number; readonly idleUpstreams: number }[]
   }
-}
-
-async function httpGet(target: object, route: string): Promise<{ status: number; text: string }> {
-  return await new Promise((resolve) => {
-    const nothing = { status: 0, text: '' }
-    const outgoing = request({ ...target, path: route, timeout: 2_000 }, (incoming) => {
-      readAll(incoming).then(
-        (text) => resolve({ status: incoming.statusCode ?? 0, text }),
-        () => resolve(nothing),
-      )
-    })
-    outgoing.on('timeout', () => outgoing.destroy())
-    outgoing.on('error', () => resolve(nothing))
-    outgoing.end()
-  })
-}
-
-function startPart(place: Place, layout: Layout, name: string, args: readonly string[], input?: string) {
-  const log = openSync(path.join(layout.logs, `${name}.log`), 'a', 0o600)
-  const env = { TIDEWAY_CONTEXTS: layout.contexts }
-  const child = place.start(name, [tideway, name, ...args], { env, stdout: log, stderr: log })
-  closeSync(log)
-  child.stdin!.end(input)
-  const exited = once(child, 'exit')
-  const hasEnded = () => child.exitCode !== null || child.signalCode !== null
-  const part: Part = {
-    pid: child.pid!,
-    hasEnded,
-    signal: (signal) => void child.kill(signal),
-    async end(signal = 'SIGTERM') {
-      if (!hasEnded()) child.kill(signal)
-      await exited
-    },
-  }
-  const assertAlive = () => {
-    const over = child.exitCode ?? child.signalCode
-    const tail = () => readFileSync(path.join(layout.logs, `${name}.log`), 'utf8').slice(-2000)
-    assert.equal(over, null, over === null ? '' : `${name} has ended (${over}):\n${tail()}`)
-    return true
-  }
-  return { part, assertAlive }
 }
 
 /** Empty for a process that has ended meanwhile. */
