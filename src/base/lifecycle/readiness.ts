@@ -1,32 +1,35 @@
-/** Ready when every named blocker has been released; names what still blocks. */
+/** Why not yet, or not now. */
+export interface Obstacle {
+  readonly name: string
+  readonly why: string
+}
+
+/** Whether work may be sent here. */
 export interface Readiness {
-  /** Adds a blocker; the returned function releases it (idempotent). */
+  /** Something that is waited for, until the returned function is called (idempotent). */
   block(name: string): () => void
-  /** Names of the blockers that remain, in the order added. */
-  blockers(): readonly string[]
-  /** Resolves when nothing blocks. */
-  untilReady(): Promise<void>
+  /** Something that has to work: `look` says what is wrong with it, and is called whenever somebody asks. */
+  require(name: string, look: () => Promise<string | undefined>): void
+  /** What stands in the way now: nothing, when it is ready. */
+  obstacles(): Promise<readonly Obstacle[]>
 }
 
 export function openReadiness(): Readiness {
   const blockers = new Set<{ name: string }>()
-  const waiting: (() => void)[] = []
-  const release = () => {
-    if (blockers.size === 0) for (const resolve of waiting.splice(0)) resolve()
-  }
+  const required = new Map<string, () => Promise<string | undefined>>()
   return {
     block(name) {
       const blocker = { name }
       blockers.add(blocker)
-      return () => {
-        if (blockers.delete(blocker)) release()
-      }
+      return () => void blockers.delete(blocker)
     },
-    blockers: () => [...blockers].map(({ name }) => name),
-    untilReady: () =>
-      new Promise((resolve) => {
-        if (blockers.size === 0) resolve()
-        else waiting.push(resolve)
-      }),
+    require: (name, look) => void required.set(name, look),
+    async obstacles() {
+      const waiting = [...blockers].map(({ name }) => ({ name, why: 'it is still waited for' }))
+      const wrong = await Promise.all(
+        [...required].map(async ([name, look]) => ({ name, why: (await look()) ?? '' })),
+      )
+      return [...waiting, ...wrong.filter(({ why }) => why !== '')]
+    },
   }
 }

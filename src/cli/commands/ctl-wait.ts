@@ -11,7 +11,14 @@ function statusOf(object: Resource | undefined): CommonStatus {
 
 function situationOf(object: Resource): string {
   const { state = 'in no state yet', message } = statusOf(object)
-  return message === undefined ? `it is ${state}` : `it is ${state}: ${message}`
+  const said = message === undefined ? `it is ${state}` : `it is ${state}: ${message}`
+  return isAboutNow(object) ? said : `${said} (of an earlier generation)`
+}
+
+/** Whether the status is about the specification as it is; one that says nothing of that is taken at its word. */
+function isAboutNow(object: Resource): boolean {
+  const { observedGeneration } = statusOf(object)
+  return observedGeneration === undefined || observedGeneration === object.metadata.generation
 }
 
 /** `delete`, a state, or as kubectl has it `condition=TYPE[=STATUS]`. */
@@ -20,13 +27,15 @@ function goalOf(text: string): (object: Resource | undefined) => boolean {
   const [what, type, wanted = 'True'] = text.split('=')
   if (what === 'condition' && type) {
     return (object) =>
+      object !== undefined &&
+      isAboutNow(object) &&
       (statusOf(object).conditions ?? []).some(
-        (condition) => condition.type === type && condition.status === wanted,
+        (condition) => condition.type === type && condition.status.toLowerCase() === wanted.toLowerCase(),
       )
   }
   if (text.includes('='))
     throw new Fault('SETTING_INVALID', '--for: a state, delete, or condition=TYPE is expected')
-  return (object) => statusOf(object).state === text
+  return (object) => object !== undefined && isAboutNow(object) && statusOf(object).state === text
 }
 
 /** Waits for the objects one after the other. */

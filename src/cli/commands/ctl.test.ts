@@ -59,28 +59,58 @@ describe('tideway ctl', () => {
     )
   })
 
-  test('a file that is not in order is refused whole, with document and field', async () => {
+  test('what is wrong with a document names file, document and line, and the others are applied', async () => {
     const refusals: [text: string, message: RegExp][] = [
       [
         serviceManifest('x').replace('external:', 'externl:'),
-        /standard input document 2: .*spec\.externl: unknown field/,
+        /^error: standard input, document 2, line 26: .*spec\.externl: unknown field\n$/,
       ],
-      [serviceManifest('x').replace('port: 443', 'port: -1'), /document 2: .*spec\.addresses\[0\]\.port/],
+      [serviceManifest('x').replace('port: 443', 'port: -1'), /line 25: .*spec\.addresses\[0\]\.port/],
+      [
+        serviceManifest('x').replace('  labels:\n    app: x\n', ''),
+        /line 20: .*spec\.labels: Required value/,
+      ],
       [
         serviceManifest('x').replace('kind: Service', 'kind: Foo'),
-        /document 2: .*no matches for kind "Foo" in version "core\.riptides\.io\/v1alpha1"/,
+        /document 2, line 16: .*no matches for kind "Foo" in version "core\.riptides\.io\/v1alpha1"/,
       ],
-      ['kind: [\n', /document 2: .*line \d+, column \d+\n$/],
-      ['- a\n', /document 2: an object with apiVersion and kind is expected/],
-      ['kind: List\nitems: [null]\n', /document 2: .*an object is expected/],
+      ['kind: [\n', /^error: standard input, document 2, line 17, column 1: Flow sequence .*\n$/],
+      ['- a\n', /document 2, line 16: an object with apiVersion and kind is expected/],
+      ['kind: List\nitems:\n- null\n', /document 2, line 18: an object with apiVersion and kind is expected/],
     ]
     for (const [text, message] of refusals) {
-      const { code, stdout, stderr } = await apply(serviceManifest('first'), text)
-      assert.deepEqual([code, stdout], [2, ''], text)
+      // A comment of two lines, so that lines are not those of the document alone.
+      const { code, stdout, stderr } = await apply(
+        `# one\n# two\n${serviceManifest('first')}`,
+        `# three\n${text}`,
+        serviceManifest('last'),
+      )
+      assert.equal(code, 1, text)
+      assert.match(stdout, /^service.core.riptides.io\/first .*\nservice.core.riptides.io\/last .*\n$/)
       assert.match(stderr, message)
       assert.doesNotMatch(stderr, /\n\s+at /)
     }
-    assert.equal((await ctl('get svc first')).code, 1)
+  })
+
+  test('all that is wrong is said, also of several files, in a dry run and when deleting', async () => {
+    await mkdir(`${bed.folder}/wrong/deeper`, { recursive: true })
+    const wrong = serviceManifest('wrong').replace('external:', 'externl:')
+    await bed.file('wrong/a.yaml', `${wrong}---\n${serviceManifest('right')}---\n${wrong}`)
+    await bed.file('wrong/b.json', '{ "kind": "Service" }')
+    await bed.file('wrong/deeper/c.yaml', serviceManifest('deep'))
+    const errors =
+      /^error: \S+a\.yaml, document 1, line 11: .*\nerror: \S+a\.yaml, document 3, line 35: .*\nerror: \S+b\.json, line 1: .*\n$/
+    for (const [line, stdout] of [
+      ['apply --dry-run -R', ' created (dry run)'],
+      ['apply', ' created'],
+      ['delete', 'deleted'],
+    ] as const) {
+      const outcome = await ctl(`${line} -f ${bed.folder}/wrong`)
+      assert.equal(outcome.code, 1)
+      assert.match(outcome.stderr, errors)
+      assert.ok(outcome.stdout.includes('right') && outcome.stdout.includes(stdout), outcome.stdout)
+      assert.equal(outcome.stdout.includes('deep'), line.endsWith('-R'))
+    }
   })
 
   test('what the server refuses names its document too, and the others are applied', async () => {
@@ -93,16 +123,19 @@ spec:
   selectors: [{ process:uid: 1000 }]
 `
     const { code, stdout, stderr } = await apply(identity, serviceManifest('after'))
-    assert.equal(code, 2)
+    assert.equal(code, 1)
     assert.equal(stdout, 'service.core.riptides.io/after created\n')
-    assert.match(stderr, /^error: standard input document 1: .*spec\.workloadID.*reserved for daemons/)
+    assert.match(
+      stderr,
+      /^error: standard input, document 1, line \d: .*spec\.workloadID.*reserved for daemons/,
+    )
   })
 
   test("a document of another namespace than the command's is refused", async () => {
     const manifest = serviceManifest('x').replace('name: x', 'name: x\n  namespace: one')
     const { code, stderr } = await ctl('apply -n two -f -', manifest)
-    assert.equal(code, 2)
-    assert.match(stderr, /its namespace is one, and --namespace says two/)
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: standard input, line 1: its namespace is one, and --namespace says two/)
   })
 
   test('files that cannot be used are named', async () => {

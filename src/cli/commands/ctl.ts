@@ -10,9 +10,8 @@ import { qualifiedName, renderObjects } from './print-objects.ts'
 import {
   actOnEach,
   chosen,
-  from,
+  readFor,
   selectionsOf,
-  validate,
   type FileOptions,
   type Place,
   type Selection,
@@ -23,16 +22,14 @@ interface GetOptions extends FileOptions {
   allNamespaces?: boolean
 }
 
-async function apply(cli: Cli, { filename, namespace, dryRun }: FileOptions): Promise<void> {
+async function apply(cli: Cli, { filename, recursive, namespace, dryRun }: FileOptions): Promise<void> {
   const api = openApi(cli, { namespace })
-  // Every document is checked before the first is sent: half an application helps nobody.
-  const drafts = (await readManifests(filename ?? [], cli.readInput)).map((manifest) => ({
-    source: manifest.source,
-    ...validate(manifest, namespace),
-  }))
-  await actOnEach(cli, drafts, async ({ source, draft, definition }) => {
+  const { readInput } = cli
+  const manifests = await readManifests(filename ?? [], { readInput, recursive })
+  await actOnEach(cli, manifests, async (manifest) => {
+    const { draft, definition } = readFor(manifest, namespace)
     const { verdict } = await api.apply(draft, { dryRun }).catch((error: unknown) => {
-      throw from(source, error)
+      throw manifest.blame(error)
     })
     const done = `${qualifiedName(definition, draft.metadata.name)} ${verdict}`
     cli.terminal.print(dryRun ? `${done} (dry run)` : done)
@@ -45,7 +42,7 @@ async function fetchSelected(
   options: GetOptions,
 ): Promise<{ objects: Resource[]; single: boolean; qualified: boolean }> {
   const api = openApi(cli, options)
-  const selections = await chosen(cli, words, options)
+  const selections = (await chosen(cli, words, options)).map((choose) => choose())
   if (options.allNamespaces && selections.some(({ name }) => name !== undefined)) {
     throw new Fault('SETTING_INVALID', 'an object cannot be named across all namespaces')
   }
@@ -86,13 +83,16 @@ async function remove(
   { ignoreNotFound, ...options }: FileOptions & { ignoreNotFound?: boolean },
 ): Promise<void> {
   const api = openApi(cli, options)
-  const named = (await chosen(cli, words, options)).map(({ definition, name, namespace }) => {
-    if (name !== undefined) return { definition, name, namespace }
-    throw new Fault('SETTING_INVALID', `say which ${definition.singular} to delete`, {
-      hint: 'everything of a kind is never deleted at once',
-    })
-  })
-  await actOnEach(cli, named, async ({ definition, name, namespace }) => {
+  if (!options.filename) {
+    const unnamed = selectionsOf(words).find(({ name }) => name === undefined)
+    if (unnamed) {
+      throw new Fault('SETTING_INVALID', `say which ${unnamed.definition.singular} to delete`, {
+        hint: 'everything of a kind is never deleted at once',
+      })
+    }
+  }
+  await actOnEach(cli, await chosen(cli, words, options), async (choose) => {
+    const { definition, name = '', namespace } = choose()
     try {
       await api.delete(definition.kind, name, { namespace, dryRun: options.dryRun })
       const [kind] = qualifiedName(definition, '').split('/')
@@ -118,9 +118,10 @@ export function ctlCommand(cli: Cli): Command {
   const files = (verb: Command, required = false) => {
     const text = 'file, directory, or - for standard input; repeatable'
     const collect = (value: string, before: string[] = []) => [...before, value]
-    return required
+    const named = required
       ? verb.requiredOption('-f, --filename <FILE>', text, collect)
       : verb.option('-f, --filename <FILE>', text, collect)
+    return named.option('-R, --recursive', 'directories with those in them')
   }
   const placed = (verb: Command) =>
     verb.option('-n, --namespace <NAME>', `namespace (default: ${defaultNamespace})`)

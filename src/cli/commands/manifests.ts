@@ -1,44 +1,108 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { parseAllDocuments, type Document } from 'yaml'
-import { Fault } from '#base/errors'
+import {
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  type Document,
+  type Node,
+} from 'yaml'
+import { Fault, isFault } from '#base/errors'
+import { expectResource, fieldErrorsOf } from '#model/resource'
 
-/** One document of a file, not validated yet. */
+/** One object of a file, not validated yet. */
 export interface Manifest {
-  /** Where it came from, for messages: `app.yaml` or `app.yaml document 2`. */
-  readonly source: string
-  readonly value: Record<string, unknown>
+  /** @throws Fault RESOURCE_INVALID that names file, document and line */
+  read(): ReturnType<typeof expectResource>
+  /** What went wrong with the object elsewhere, with the same names. */
+  blame(error: unknown): unknown
 }
 
-/** YAML 1.2 or JSON, several documents; empty documents are skipped and `List` objects unfolded. */
-function parseManifests(source: string, content: string): Manifest[] {
-  const documents = parseAllDocuments(content)
+/** YAML 1.2 or JSON, several documents, each on its own; empty ones are skipped and `List` objects unfolded. */
+function parseManifests(file: string, content: string): Manifest[] {
+  const lines = new LineCounter()
+  const documents = parseAllDocuments(content, { lineCounter: lines })
   if ('empty' in documents) return []
+  const lineAt = (offset: number) => lines.linePos(offset).line
   return documents.flatMap((document, at) => {
-    const place = documents.length === 1 ? source : `${source} document ${at + 1}`
+    const source = documents.length === 1 ? file : `${file}, document ${at + 1}`
+    const place = (line: number) => `${source}, line ${line}`
     const [error] = document.errors
-    if (error)
-      throw new Fault('RESOURCE_INVALID', `${place}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`, {
-        cause: error,
-      })
-    const value = valueOf(document, place)
-    if (value === null) return []
-    if (typeof value !== 'object' || Array.isArray(value)) {
-      throw new Fault('RESOURCE_INVALID', `${place}: an object with apiVersion and kind is expected`)
+    if (error) {
+      const { line, col } = error.linePos?.[0] ?? lines.linePos(error.pos[0])
+      const [what = ''] = error.message.split('\n')
+      return [unreadable(`${place(line)}, column ${col}: ${what.replace(/ at line \d+, column \d+:?$/, '')}`)]
     }
-    const { kind, items } = value as { kind?: unknown; items?: unknown }
-    const objects = kind === 'List' && Array.isArray(items) ? (items as unknown[]) : [value]
-    return objects.map((object) => ({ source: place, value: object as Record<string, unknown> }))
+    const { contents } = document
+    if (!contents || (isScalar(contents) && contents.value === null)) return []
+    return objectsIn(contents).map((node) => manifestOf(document, node, (at) => place(lineAt(at))))
   })
 }
 
-function valueOf(document: Document.Parsed, place: string): unknown {
+const unreadable = (message: string): Manifest => ({
+  read() {
+    throw new Fault('RESOURCE_INVALID', message)
+  },
+  blame: (error) => error,
+})
+
+/** The document itself, or the items of a `List`. */
+function objectsIn(contents: Node): readonly Node[] {
+  if (!isMap(contents) || contents.get('kind') !== 'List') return [contents]
+  const items = contents.get('items', true) as unknown
+  return isSeq(items) ? items.items.filter(isNode) : [contents]
+}
+
+function manifestOf(document: Document, node: Node, place: (offset: number) => string): Manifest {
+  const blame = (error: unknown): unknown => {
+    if (!isFault(error)) return error
+    const { code, message, hint } = error
+    const [first] = fieldErrorsOf(error)
+    const where = place(offsetOf(node, first?.field ?? ''))
+    return new Fault(code, `${where}: ${message}`, { cause: error, ...(hint !== undefined && { hint }) })
+  }
+  return {
+    blame,
+    read() {
+      try {
+        if (!isMap(node))
+          throw new Fault('RESOURCE_INVALID', 'an object with apiVersion and kind is expected')
+        return expectResource(valueOf(document, node))
+      } catch (error) {
+        throw blame(error)
+      }
+    },
+  }
+}
+
+function valueOf(document: Document, node: Node): unknown {
   try {
-    return document.toJS()
+    return node.toJS(document)
   } catch (error) {
     // Such as more aliases than a file for people has.
-    throw new Fault('RESOURCE_INVALID', `${place}: ${(error as Error).message}`, { cause: error })
+    throw new Fault('RESOURCE_INVALID', (error as Error).message, { cause: error })
   }
+}
+
+/** Where a field such as `spec.addresses[0].port` stands in the text; of one that is missing, where it should. */
+function offsetOf(root: Node, field: string): number {
+  let offset = root.range?.[0] ?? 0
+  let node: unknown = root
+  for (const [, name, key] of field.matchAll(/([A-Za-z_][\w-]*)|\[([^\]]*)\]/g)) {
+    const step = name ?? key!
+    if (isSeq(node)) {
+      node = node.items[Number(step)]
+      if (isNode(node)) offset = node.range?.[0] ?? offset
+    } else if (isMap(node)) {
+      const pair = node.items.find((item) => String(item.key) === step)
+      if (isNode(pair?.key)) offset = pair.key.range?.[0] ?? offset
+      node = pair?.value
+    } else break
+  }
+  return offset
 }
 
 function readText(file: string): string {
@@ -49,7 +113,7 @@ function readText(file: string): string {
   }
 }
 
-function filesOf(given: string): string[] {
+function filesOf(given: string, recursive: boolean): string[] {
   let isDirectory: boolean
   try {
     isDirectory = statSync(given).isDirectory()
@@ -57,19 +121,25 @@ function filesOf(given: string): string[] {
     throw new Fault('SETTING_INVALID', `the path ${JSON.stringify(given)} does not exist`, { cause: error })
   }
   if (!isDirectory) return [given]
-  const names = readdirSync(given).filter((name) => /\.(ya?ml|json)$/.test(name))
-  return names.sort().map((name) => path.join(given, name))
+  const names = readdirSync(given, { recursive, encoding: 'utf8' })
+  return names
+    .filter((name) => /\.(ya?ml|json)$/.test(name))
+    .sort()
+    .map((name) => path.join(given, name))
 }
 
-/** Reads what `-f` names, in order: files, directories (their .yaml, .yml and .json files), `-` for standard input. */
+/**
+ * Reads what `-f` names, in order: files, directories (their .yaml, .yml and .json files), `-` for standard input.
+ * Objects that cannot be read are among them, and say so when they are.
+ */
 export async function readManifests(
   given: readonly string[],
-  readInput: () => Promise<string>,
+  { readInput, recursive = false }: { readInput: () => Promise<string>; recursive?: boolean | undefined },
 ): Promise<readonly Manifest[]> {
   const manifests: Manifest[] = []
   for (const name of given) {
     if (name === '-') manifests.push(...parseManifests('standard input', await readInput()))
-    else for (const file of filesOf(name)) manifests.push(...parseManifests(file, readText(file)))
+    else for (const file of filesOf(name, recursive)) manifests.push(...parseManifests(file, readText(file)))
   }
   if (manifests.length === 0) throw new Fault('SETTING_INVALID', `no objects found in ${given.join(', ')}`)
   return manifests

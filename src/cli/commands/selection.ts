@@ -1,5 +1,5 @@
 import { Fault, isFault, type FaultKind } from '#base/errors'
-import { expectResource, findKind, kinds, type Kind, type KindDefinition } from '#model/resource'
+import { findKind, kinds, type Kind, type KindDefinition } from '#model/resource'
 import { renderFault } from '#cli/output'
 import type { Cli } from './cli.ts'
 import { readManifests, type Manifest } from './manifests.ts'
@@ -9,6 +9,7 @@ export interface Place {
 }
 export interface FileOptions extends Place {
   filename?: string[]
+  recursive?: boolean
   dryRun?: boolean
 }
 
@@ -43,61 +44,47 @@ export function selectionsOf(words: readonly string[]): Selection[] {
   )
 }
 
-/** Selections from the command line, or those that the objects of files make. */
+/** Selections from the command line, or those that the objects of files make: each is read when it is asked for. */
 export async function chosen(
   { readInput }: Cli,
   words: readonly string[],
-  { filename, namespace: place }: FileOptions,
-): Promise<readonly (Selection & Place)[]> {
-  if (!filename) return selectionsOf(words)
+  { filename, recursive, namespace: place }: FileOptions,
+): Promise<readonly (() => Selection & Place)[]> {
+  if (!filename) return selectionsOf(words).map((selection) => () => selection)
   if (words.length > 0) throw new Fault('SETTING_INVALID', 'give either names or files, not both')
-  return (await readManifests(filename, readInput)).map((manifest) => {
-    const { draft, definition } = validate(manifest, place)
+  return (await readManifests(filename, { readInput, recursive })).map((manifest) => () => {
+    const { draft, definition } = readFor(manifest, place)
     const { name, namespace } = draft.metadata
     return { definition, name, ...(namespace !== undefined && { namespace }) }
   })
 }
 
-/** A fault about an object of a file says which file and document it was. */
-export function from(source: string, error: unknown): unknown {
-  if (!isFault(error)) return error
-  const { code, message, hint } = error
-  return new Fault(code, `${source}: ${message}`, { cause: error, ...(hint !== undefined && { hint }) })
-}
-
 /** The object of a manifest, meant for `namespace` when that was given. @throws Fault RESOURCE_INVALID */
-export function validate(
-  { source, value }: Manifest,
-  namespace: string | undefined,
-): ReturnType<typeof expectResource> {
-  try {
-    const valid = expectResource(value)
-    const own = valid.draft.metadata.namespace
-    if (namespace === undefined || own === undefined || own === namespace) return valid
-    throw new Fault('RESOURCE_INVALID', `its namespace is ${own}, and --namespace says ${namespace}`)
-  } catch (error) {
-    throw from(source, error)
-  }
+export function readFor(manifest: Manifest, namespace: string | undefined): ReturnType<Manifest['read']> {
+  const valid = manifest.read()
+  const own = valid.draft.metadata.namespace
+  if (namespace === undefined || own === undefined || own === namespace) return valid
+  throw manifest.blame(
+    new Fault('RESOURCE_INVALID', `its namespace is ${own}, and --namespace says ${namespace}`),
+  )
 }
 
 // What is wrong with one object; anything else is wrong for all that follow as well.
 const ownFailures: ReadonlySet<FaultKind> = new Set(['invalid', 'forbidden', 'not-found', 'conflict'])
 
-/** Acts on each in order. A failure of one does not keep the others from being done; the last one is thrown. */
+/** Acts on each in order. A failure of one is said and does not keep the others from being done; the exit code is 1. */
 export async function actOnEach<T>(
-  { terminal }: Cli,
+  { terminal, setExitCode }: Cli,
   items: readonly T[],
   act: (item: T) => Promise<void>,
 ): Promise<void> {
-  let failure: Fault | undefined
   for (const item of items) {
     try {
       await act(item)
     } catch (error) {
-      if (failure) terminal.say(renderFault(failure))
       if (!isFault(error) || !ownFailures.has(error.kind)) throw error
-      failure = error
+      terminal.say(renderFault(error))
+      setExitCode(1)
     }
   }
-  if (failure) throw failure
 }

@@ -122,7 +122,7 @@ const verifierSpec = closed(
   'How daemons may prove themselves: exactly one method.',
 )
 
-const verifierStatus = statusOf(['Available', 'FAILED'], {})
+const verifierStatus = statusOf(['PENDING', 'Available', 'FAILED'], {})
 
 export type Verifier = ObjectOf<'Verifier', Static<typeof verifierSpec>, Static<typeof verifierStatus>>
 
@@ -166,7 +166,7 @@ const joinTokenSpec = closed(
   'A single-use token by which one daemon may join.',
 )
 
-const joinTokenStatus = statusOf(['AVAILABLE', 'EXPIRED'], {})
+const joinTokenStatus = statusOf(['PENDING', 'AVAILABLE', 'EXPIRED'], {})
 
 export type JoinToken = ObjectOf<'JoinToken', Static<typeof joinTokenSpec>, Static<typeof joinTokenStatus>>
 

@@ -18,7 +18,7 @@ export {
 export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
 export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
-export { nextStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
+export { nextStatus, withFirstStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
 export {
   githubLoginOf,
   isSafeIssuer,

@@ -1,5 +1,6 @@
 import type { EpochMs } from '#base/clock'
-import type { Kind, ResourceOf } from './registry.ts'
+import { stateColumn } from './kind.ts'
+import { kindNamed, type Kind, type Resource, type ResourceOf } from './registry.ts'
 import { formatTime, withCondition, type CommonStatus, type Condition } from './status.ts'
 
 /** A condition as a judgement; times and generation are added when it is written. */
@@ -18,6 +19,8 @@ export interface DesiredStatus<K extends Kind = Kind> {
 }
 
 const goodStates: ReadonlySet<string> = new Set(['OK', 'AVAILABLE', 'Available'])
+/** Nothing changes by itself any more. */
+const finalStates: ReadonlySet<string> = new Set(['FAILED', 'EXPIRED'])
 
 /**
  * The state for tools that know nothing of our kinds: `Ready` where all is well, and `Stalled` where nothing changes
@@ -33,7 +36,7 @@ function standardConditions({ state, message, conditions }: DesiredStatus): Judg
   const stalled: Judgement = { type: 'Stalled', status: 'True', reason: state, message }
   return [
     ...(conditions.some(({ type }) => type === 'Ready') ? [] : [ready]),
-    ...(state === 'FAILED' ? [stalled] : []),
+    ...(finalStates.has(state) ? [stalled] : []),
   ]
 }
 
@@ -61,4 +64,17 @@ export function nextStatus<K extends Kind>(
   }
   for (const [field, value] of Object.entries(own)) if (value === undefined) delete next[field]
   return next
+}
+
+/**
+ * `object`, which is new, with the status of what nobody has looked at yet, if its kind has states: without one, tools
+ * would take it for ready (kstatus counts what has no conditions as current).
+ */
+export function withFirstStatus(object: Resource, at: EpochMs): Resource {
+  const { columns } = kindNamed(object.apiVersion, object.kind)!
+  if (!columns.includes(stateColumn)) return object
+  const message = 'just made, and not looked at yet: that takes less than a second, while a server leads'
+  const unseen = { ...object, metadata: { ...object.metadata, generation: 0 } } as ResourceOf<'Service'>
+  const status = nextStatus<'Service'>(unseen, { state: 'PENDING', message, conditions: [] }, at)
+  return { ...object, status } as Resource
 }

@@ -46,7 +46,7 @@ const spec = closed(
   'Endpoints that workloads connect to.',
 )
 
-const status = statusOf(['OK', 'FAILED'], {})
+const status = statusOf(['PENDING', 'OK', 'FAILED'], {})
 
 export type ServiceSpec = Static<typeof spec>
 export type Service = ObjectOf<'Service', ServiceSpec, Static<typeof status>>

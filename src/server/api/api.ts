@@ -56,7 +56,7 @@ export interface ApiOptions {
   readonly access: Access
   readonly audit: AuditTrail
   readonly issuer: KeyRotation
-  readonly readiness: Pick<Readiness, 'blockers'>
+  readonly readiness: Pick<Readiness, 'obstacles'>
   readonly clock: Clock
   readonly log: Log
   readonly version: string

@@ -14,8 +14,17 @@ test('probes answer anyone, and say what is waited for', async () => {
   assert.equal(await ask('/livez?verbose=true'), '200 [+]ping ok\nlivez check passed\n')
   assert.equal(
     await ask('/readyz'),
-    '503 [+]ping ok\n[-]store failed: it is still waited for\nreadyz check failed\n',
+    '503 [+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n',
   )
   release()
+  assert.equal(await ask('/readyz'), '200 ok')
+  let wrong: string | undefined = 'no room left on /dev/sda1'
+  server.readiness.require('store', async () => wrong)
+  assert.equal(await ask('/livez'), '200 ok')
+  assert.equal(
+    await ask('/readyz'),
+    '503 [+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n',
+  )
+  wrong = undefined
   assert.equal(await ask('/readyz'), '200 ok')
 })

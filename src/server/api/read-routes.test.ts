@@ -40,7 +40,8 @@ test('kubectl gets a table with the columns of ctl get, some of them for -o wide
         .map(({ name }: { name: string }) => name)
     assert.deepEqual(names(false), ['NAME', 'ADDRESSES', 'EXTERNAL', 'STATE', 'AGE'])
     assert.deepEqual(names(true), ['MESSAGE'])
-    assert.deepEqual(table.rows[0].cells, ['aws', 'sts.amazonaws.com', '<none>', '<none>', '0s', ''])
+    const [message] = table.rows[0].cells.slice(-1) as [string]
+    assert.deepEqual(table.rows[0].cells, ['aws', 'sts.amazonaws.com', '<none>', 'PENDING', '0s', message])
     assert.equal(table.rows[0].object.kind, 'PartialObjectMetadata')
     assert.equal(table.rows[0].object.spec, undefined)
   }

@@ -20,12 +20,17 @@ export async function openHealthServer({
   log,
 }: {
   listen: Listen
-  readiness: Readiness
+  readiness: Pick<Readiness, 'obstacles'>
   metrics: MetricsRegistry
   log: Log
 }): Promise<HealthServer> {
   function answer(response: ServerResponse, status: number, body: string): void {
     response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(body)
+  }
+  async function sayReadiness(response: ServerResponse): Promise<void> {
+    const obstacles = await readiness.obstacles()
+    const reasons = obstacles.map(({ name, why }) => `${name}: ${why}\n`).join('')
+    answer(response, obstacles.length === 0 ? 200 : 503, reasons || 'ok\n')
   }
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, '')
@@ -33,11 +38,9 @@ export async function openHealthServer({
       case '/healthz':
       case '/livez':
         return answer(response, 200, 'ok\n')
-      case '/readyz': {
-        const blockers = readiness.blockers()
-        const waiting = blockers.map((name) => `waiting for ${name}\n`).join('')
-        return answer(response, blockers.length === 0 ? 200 : 503, waiting || 'ok\n')
-      }
+      case '/readyz':
+        void sayReadiness(response)
+        return undefined
       case '/metrics':
         metrics.render().then(
           (text) => answer(response, 200, text),

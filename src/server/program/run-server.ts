@@ -29,6 +29,7 @@ import {
   type Listen,
   type ServerSettings,
 } from './settings.ts'
+import { openStoreCheck } from './store-check.ts'
 import { openFileIdentity, openOwnIdentity } from './tls.ts'
 import { version } from './version.ts'
 
@@ -103,6 +104,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }),
   )
   const { store, custody, audit, resources, cache } = foundation
+  readiness.require('store', openStoreCheck({ store, clock }))
   const listen = await withPort(settings.listen)
   const url =
     settings.publicUrl ?? `https://${formatAuthority({ ...listen, host: reachableHost(listen.host) })}`

@@ -122,10 +122,11 @@ test('what is to be created has no resourceVersion, applied or not', async () =>
 test('concurrent writers of a status all get through; of one resourceVersion one does', async () => {
   const resources = open()
   const { metadata } = await resources.create(service('a'))
+  await resources.updateStatus('Service', namespace, 'a', { message: '' })
   await Promise.all(
     Array.from({ length: 10 }, () =>
       resources.updateStatus('Service', namespace, 'a', ({ status }) => ({
-        message: `${status?.message ?? ''}x`,
+        message: `${status?.message}x`,
       })),
     ),
   )

@@ -11,6 +11,7 @@ import {
   parseResource,
   resourceWarnings,
   subjectOf,
+  withFirstStatus,
   withoutNulls,
   withoutUnknownFields,
   type Kind,
@@ -209,7 +210,7 @@ export function openWrites(
       }),
     )
     const owners = managers ?? managersAfter([], {}, reveal(bare, hidden, sealer), writerOf(options))
-    const object = withManagers(bare, owners)
+    const object = withManagers(withFirstStatus(bare, clock.now()), owners)
     for (const text of resourceWarnings(object)) options.warn?.(text)
     await admit({ operation: 'create', object }, options)
     if (options.dryRun) {
