@@ -6,9 +6,10 @@ import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 
 /** The administrator and our own parts by name; people also by who vouches for them, and their groups. */
-function whoDid({ actor, provider, groups = [] }: ChangeRecord): string {
-  if (!provider?.startsWith('oidc:')) return actor
-  return `${actor} (${[provider, ...groups].join(', ')})`
+function whoDid({ actor, as, provider, groups = [] }: ChangeRecord): string {
+  // A person's provider is of some type and has a name: `oidc:corp`.
+  const vouched = provider?.includes(':') ? ` (${[provider, ...groups].join(', ')})` : ''
+  return `${actor}${vouched}${as === undefined ? '' : ` as ${as}`}`
 }
 
 /** One record as a line for people: when, who, what, on what, how it went. */

@@ -17,6 +17,7 @@ export {
 export { userFromClaims, type ClaimedUser, type ClaimMapping } from './claims.ts'
 export { builtInBindings, builtInRoles } from './built-in-roles.ts'
 export { aggregationEscalation, bindingEscalation, rbacGroup, roleEscalation } from './escalation.ts'
+export { impersonated, impersonationOf, impersonationRequests, type Impersonation } from './impersonation.ts'
 export type { LoginClient } from './login-client.ts'
 export {
   authenticatedGroup,

@@ -54,6 +54,8 @@ export interface ChangeRecord {
   readonly actor: string
   /** Groups of the actor, beside those of everyone. */
   readonly groups?: readonly string[]
+  /** As whom the actor made the request, if as somebody else (`kubectl --as`). */
+  readonly as?: string
   /** How the actor was known: `bootstrap`, `service-account`, `oidc:NAME`. */
   readonly provider?: string
   /** `create`, `update`, `delete`, `exchange`, `rotate`, `join`, ... */

@@ -1,10 +1,17 @@
 import type { Clock } from '#base/clock'
-import { isFault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import { isAllowed, type AccessPolicy, type AccessRequest } from '#model/access'
+import {
+  forbiddenMessage,
+  impersonated,
+  impersonationRequests,
+  isAllowed,
+  type AccessPolicy,
+  type AccessRequest,
+} from '#model/access'
 import type { ResourceCache } from '#server/store'
-import type { Access, Authenticator, Hold, Principal } from './ports.ts'
+import type { Access, Authenticator, Credentials, Hold, Principal } from './ports.ts'
 
 const maxTokenBytes = 16 * 1024
 /** What no change of ours tells, such as a key that a provider took back, is found after this long. */
@@ -57,18 +64,33 @@ export function openAccess({
 
   const allows: Access['allows'] = (user, request) => isAllowed(policy, user, request)
 
-  async function stillHolds(authorization: string | undefined, request: AccessRequest): Promise<boolean> {
-    const principal = await authenticate(authorization)
+  const impersonate: Access['impersonate'] = (principal, wish) => {
+    for (const request of impersonationRequests(wish)) {
+      if (allows(principal, request)) continue
+      const message = forbiddenMessage(principal, request)
+      throw new Fault('API_FORBIDDEN', message, { publicText: message })
+    }
+    const { provider, expiresAt } = principal
+    const known = { provider, ...(expiresAt !== undefined && { expiresAt }) }
+    return { ...impersonated(wish), ...known, impersonator: principal }
+  }
+
+  async function stillHolds(
+    { authorization, impersonation }: Credentials,
+    request: AccessRequest,
+  ): Promise<boolean> {
+    const bearer = await authenticate(authorization)
+    const principal = bearer && impersonation ? impersonate(bearer, impersonation) : bearer
     return principal !== undefined && allows(principal, request)
   }
 
-  function hold(authorization: string | undefined, request: AccessRequest): Hold {
+  function hold(credentials: Credentials, request: AccessRequest): Hold {
     const over = new AbortController()
     const { signal } = over
     const watchOver = async () => {
       while (!signal.aborted) {
         const { rings } = changed
-        if (!(await stillHolds(authorization, request).catch(() => false))) return over.abort()
+        if (!(await stillHolds(credentials, request).catch(() => false))) return over.abort()
         await afterAtMost(changed, rings, { ms: recheckMs, clock, signal })
       }
     }
@@ -78,6 +100,7 @@ export function openAccess({
 
   return {
     authenticate,
+    impersonate,
     allows,
     hold,
     [Symbol.dispose]: stop,

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
-import type { AccessRequest, User } from '#model/access'
+import type { AccessRequest, Impersonation, User } from '#model/access'
 
 /** Who makes a request, and how that is known. */
 export interface Principal extends User {
@@ -8,6 +8,15 @@ export interface Principal extends User {
   readonly provider: string
   /** When what it was known by expires. */
   readonly expiresAt?: EpochMs
+  /** Who makes the request in truth, when it is made as somebody else. */
+  readonly impersonator?: Principal
+}
+
+/** What a request says of who makes it. */
+export interface Credentials {
+  /** The `Authorization` header. */
+  readonly authorization: string | undefined
+  readonly impersonation?: Impersonation | undefined
 }
 
 /** One way to know who a bearer token belongs to. */
@@ -36,7 +45,9 @@ export interface Hold extends Disposable {
 export interface Access {
   /** Who an `Authorization` header speaks for; undefined for anyone we do not know. */
   authenticate(authorization: string | undefined): Promise<Principal | undefined>
+  /** Somebody as whom he wants to make a request. @throws Fault API_FORBIDDEN */
+  impersonate(principal: Principal, wish: Impersonation): Principal
   allows(user: User, request: AccessRequest): boolean
   /** For answers that go on: looked at again whenever rights change, and once a minute. */
-  hold(authorization: string | undefined, request: AccessRequest): Hold
+  hold(credentials: Credentials, request: AccessRequest): Hold
 }

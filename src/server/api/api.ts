@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import type { Readiness } from '#base/lifecycle'
 import type { Log } from '#base/log'
+import type { Impersonation } from '#model/access'
 import { kindAt } from '#model/resource'
 import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
@@ -11,6 +12,7 @@ import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
 import { discoveryRoutes } from './discovery.ts'
+import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { patchParsers } from './patch-body.ts'
@@ -28,6 +30,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; undefined on public routes only. */
     principal: Principal | undefined
+    /** As whom he wants to ask. */
+    impersonation: Impersonation | undefined
     /** Keeps up what was allowed, for answers that go on; undefined on public routes only. */
     hold: (() => Hold) | undefined
     /** What a write changes, once nothing stands against it. */
@@ -89,6 +93,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   })
 
   app.decorateRequest('principal', undefined)
+  app.decorateRequest('impersonation', undefined)
   app.decorateRequest('hold', undefined)
   app.decorateRequest('review', undefined)
   app.addHook('onRequest', async (request, reply) => {
@@ -96,8 +101,10 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     // SECURITY: everything is closed unless its route says otherwise, paths that do not exist included, so that
     // nobody learns which objects or routes there are.
     if (request.routeOptions.config?.public === true && !request.is404) return
-    request.principal = await access.authenticate(request.headers.authorization)
-    if (!request.principal) throw new Fault('API_UNAUTHENTICATED', 'unknown bearer token')
+    const bearer = await access.authenticate(request.headers.authorization)
+    if (!bearer) throw new Fault('API_UNAUTHENTICATED', 'unknown bearer token')
+    request.principal = bearer
+    request.principal = await actingAs(request, bearer, options)
     await authorize(request, options)
   })
   app.addHook('onResponse', async (request, reply) => {

@@ -42,7 +42,8 @@ export async function authorize(
   const principal = request.principal!
   const asked = accessRequestOf(request)
   if (access.allows(principal, asked)) {
-    request.hold = () => access.hold(request.headers.authorization, asked)
+    const { headers, impersonation } = request
+    request.hold = () => access.hold({ authorization: headers.authorization, impersonation }, asked)
     return
   }
   const message = forbiddenMessage(principal, asked)
