@@ -70,13 +70,17 @@ function enableStatistics(): number {
   return must('switch BPF statistics on', syscall('bpf', command.enableStats, address, 4))
 }
 
-/** Run time so far of the programs at the hooks, in microseconds. */
+/** They run for every process of the machine, and for no connect. */
+const lifeOfProcesses = ['exec', 'fork', 'exit']
+
+/** Run time so far of the programs at the other hooks, in microseconds. */
 function kernelMicros(pinDirectory: string): number {
   const status = captureStatus(pinDirectory)
   if (!status.attached) throw new TypeError('nothing is attached')
   const { address, bytes } = allocateMemory(1024)
   const [infoOffset, infoBytes, runTimeOffset] = [512, 256, 192]
-  return status.links.reduce((sum, { programId }) => {
+  const links = status.links.filter(({ hook }) => !lifeOfProcesses.includes(hook))
+  return links.reduce((sum, { programId }) => {
     bytes.fill(0)
     bytes.writeUInt32LE(programId)
     const fd = must('open a BPF program', syscall('bpf', command.programById, address, 16))

@@ -61,6 +61,17 @@ struct {
 	__type(value, __u8);
 } candidates SEC(".maps");
 
+/*
+ * A bit for each port that `destinations` has for anybody: nearly every connect of the host ends there, and a look-up
+ * in a table of that size would touch memory that is in no cache.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ports);
+} ports SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -97,7 +108,7 @@ struct {
 
 struct captured {
 	struct record record;
-	__u16 proxy_port; /* network order */
+	__u16 proxy_port; /* network order; 0 when the socket is no longer redirected */
 	__u16 counted;	  /* in open_connections */
 	__u32 reserved;
 };
@@ -162,7 +173,6 @@ static __always_inline bool is_candidate(const struct process_pin *pin, const st
 {
 	struct candidate by_name = {};
 	__u32 kinds = conf->candidate_kinds;
-	struct task_struct *task, *leader;
 
 	if (conf->capture_all)
 		return true;
@@ -184,10 +194,8 @@ static __always_inline bool is_candidate(const struct process_pin *pin, const st
 	}
 	if (kinds & (1 << BY_NAME)) {
 		/* The process's name, not that of the thread that happens to connect. */
-		task = (void *)bpf_get_current_task();
-		leader = BPF_CORE_READ(task, group_leader);
 		by_name.kind = BY_NAME;
-		bpf_core_read_str(by_name.by, sizeof(by_name.by), &leader->comm);
+		bpf_core_read_str(by_name.by, sizeof(by_name.by), &bpf_get_current_task_btf()->group_leader->comm);
 		return bpf_map_lookup_elem(&candidates, &by_name);
 	}
 	return false;
@@ -221,6 +229,14 @@ static __always_inline void map_ipv4(__u8 *address, __u32 ipv4)
 static __always_inline bool is_loopback_ipv4(__u32 ipv4)
 {
 	return ipv4 == 0 || (bpf_ntohl(ipv4) >> 24) == 127;
+}
+
+static __always_inline bool is_captured_port(__u16 port)
+{
+	__u32 key = 0;
+	struct ports *captured = bpf_map_lookup_elem(&ports, &key);
+
+	return captured && captured->bits[port >> 6] & (1ull << (port & 63));
 }
 
 static __always_inline bool is_captured_destination(__u32 identity, const struct target *to)
@@ -261,16 +277,18 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, const struct target
 	__u64 netns;
 	__u32 identity;
 
-	if (!conf || in_daemon(conf))
+	if (!conf)
 		return 0;
-	if (!is_captured_destination(UNJUDGED, to))
+	if (!is_captured_port(to->port))
 		return direct(DIRECT_PORT);
 
-	pin_task((void *)bpf_get_current_task(), &pin);
+	pin_task(bpf_get_current_task_btf(), &pin);
 	identity = identity_of(&pin, conf);
 	if (identity == STRANGER)
 		return direct(DIRECT_STRANGER);
-	if (identity == UNJUDGED ? !is_candidate(&pin, conf) : !is_captured_destination(identity, to))
+	if (in_daemon(conf))
+		return 0;
+	if (!is_captured_destination(identity, to) || (identity == UNJUDGED && !is_candidate(&pin, conf)))
 		return direct(DIRECT_OTHER);
 
 	/* SECURITY: without a listener of ours, somebody else may listen at the address we would redirect to. */
@@ -316,7 +334,7 @@ static __always_inline int decide_datagram(struct bpf_sock_addr *ctx)
 	conf = configuration();
 	if (!conf || in_daemon(conf))
 		return PASS;
-	pin_task((void *)bpf_get_current_task(), &pin);
+	pin_task(bpf_get_current_task_btf(), &pin);
 	identity = identity_of(&pin, conf);
 	if (identity == UNJUDGED || identity == STRANGER)
 		return PASS;
@@ -474,6 +492,13 @@ static __always_inline void count_closed(struct captured *socket)
 		__sync_fetch_and_add(open, -1);
 }
 
+/* The storage stays until the socket goes, or is captured again: to delete it is dear, and nobody waits for it. */
+static __always_inline void release(struct captured *socket)
+{
+	socket->proxy_port = 0;
+	socket->counted = 0;
+}
+
 SEC("sockops")
 int tideway_sockops(struct bpf_sock_ops *ops)
 {
@@ -482,19 +507,21 @@ int tideway_sockops(struct bpf_sock_ops *ops)
 	struct peer peer = {};
 	struct bpf_sock *sk;
 
-	if (ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ops->op != BPF_SOCK_OPS_STATE_CB)
+	/* Called several times for every connection of the host: what is not ours has to end here. */
+	if (ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
+	    (ops->op != BPF_SOCK_OPS_STATE_CB || ops->args[1] != BPF_TCP_CLOSE))
 		return PASS;
 	sk = ops->sk;
 	if (!sk)
 		return PASS;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!socket)
+	if (!socket || !socket->proxy_port)
 		return PASS;
 
 	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
 		/* Left by an earlier connect of this socket that failed before it got here. */
 		if (bpf_ntohl(ops->remote_port) != bpf_ntohs(socket->proxy_port)) {
-			bpf_sk_storage_delete(&sockets, sk);
+			release(socket);
 			return PASS;
 		}
 		peer_of(ops, &peer);
@@ -504,14 +531,12 @@ int tideway_sockops(struct bpf_sock_ops *ops)
 		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		return PASS;
 	}
-	if (ops->args[1] != BPF_TCP_CLOSE)
-		return PASS;
 	peer_of(ops, &peer);
 	published = bpf_map_lookup_elem(&records, &peer);
 	if (published && published->socket_cookie == socket->record.socket_cookie)
 		bpf_map_delete_elem(&records, &peer);
 	count_closed(socket);
-	bpf_sk_storage_delete(&sockets, sk);
+	release(socket);
 	return PASS;
 }
 
@@ -596,7 +621,7 @@ int tideway_fork(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	inherited = *verdict;
 	inherited.pin.tgid = child_tgid;
-	inherited.pin.start_ticks = start_ticks(child);
+	inherited.pin.start_ticks = BPF_CORE_READ(child, group_leader, start_boottime) / NS_PER_TICK;
 	bpf_map_update_elem(&verdicts, &child_tgid, &inherited, BPF_ANY);
 	return 0;
 }

@@ -42,6 +42,10 @@ struct config {
 	__u32 open_per_cgroup; /* bound on open captured connections */
 };
 
+struct ports {
+	__u64 bits[1024]; /* port 0 is the lowest of the first */
+};
+
 struct listener {
 	__u16 port; /* host order */
 	__u16 ipv6_usable;

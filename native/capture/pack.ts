@@ -17,6 +17,7 @@ const shared = new Set([
   'process_pin',
   'verdict',
   'config',
+  'ports',
   'listener',
   'candidate',
   'destination',

@@ -86,6 +86,18 @@ def drop():
     return {}
 
 
+def reuse(host, port):
+    """Takes a held connection apart and leads its socket elsewhere; its peer there."""
+    connection = held.pop()
+    unspecified = struct.pack("H14x", socket.AF_UNSPEC)
+    if ctypes.CDLL(None).connect(connection.fileno(), unspecified, len(unspecified)) != 0:
+        raise OSError(ctypes.get_errno(), "connect to AF_UNSPEC")
+    with connection:
+        connection.connect((host, port))
+        peer = connection.getpeername()
+        return {"peer": f"{peer[0]} {peer[1]}"}
+
+
 def flood(host, port, count):
     results = {}
     for _ in range(count):
@@ -201,7 +213,7 @@ def attempt(action, **arguments):
 
 actions = {
     action.__name__: action
-    for action in (become, connect, connect_only, datagram, drop, execute, flood, fork_connect, hammer, hammer_stop, hold, listen, measure)
+    for action in (become, connect, connect_only, datagram, drop, execute, flood, fork_connect, hammer, hammer_stop, hold, listen, measure, reuse)
 }
 
 

@@ -50,6 +50,15 @@ describe('bounds of capture', () => {
     }
   })
 
+  it('count a connection once, whatever its socket is used for afterwards', async () => {
+    const { port: elsewhere } = await stranger.do('listen', { host: '127.0.0.1', port: 0 })
+    assert.deepEqual(await agent.do('flood', { host, port, count: 20 }), { ok: 20 })
+    const { peer } = await agent.do('reuse', { host: '127.0.0.1', port: elsewhere })
+    assert.equal(peer, `127.0.0.1 ${String(elsewhere)}`)
+    assert.deepEqual(await agent.do('flood', { host, port, count: 3 }), { ok: 1, ECONNREFUSED: 2 })
+    await agent.do('drop')
+  })
+
   it('keep a record until it is taken, and none of a connection that is gone before', async () => {
     await until(() => world.status().pendingRecords === 0, 'records of earlier tests are taken')
     daemon.child.kill('SIGSTOP')

@@ -49,7 +49,7 @@ export interface AttachOptions {
 
 const rootOwner = { uid: 0, gid: 0 }
 /** State that outlives an upgrade of the programs, so that they decide as before from the first moment on. */
-const keptMaps: readonly MapName[] = ['listeners', 'candidates', 'destinations', 'verdicts']
+const keptMaps: readonly MapName[] = ['listeners', 'candidates', 'ports', 'destinations', 'verdicts']
 
 function attachTarget(attachCgroup: string): Cgroup {
   if (attachCgroup === 'host') return cgroupAt(cgroupMount())

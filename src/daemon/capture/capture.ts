@@ -117,6 +117,17 @@ function* destinationKeys(destinations: CapturePolicy['destinations']): Generato
   }
 }
 
+/** Has the kernel look further at connects to these ports, and to those of before if they are to be kept. */
+function writePorts(
+  map: BpfMap,
+  destinations: CapturePolicy['destinations'],
+  { keep }: { keep: boolean },
+): void {
+  if (!keep) map.value.fill(0)
+  for (const { port } of [...destinations.values()].flat()) map.value[port >> 3]! |= 1 << (port & 7)
+  map.update()
+}
+
 /** Which of the kernel's questions have any answer in `rules`: a bit per kind, and per depth of cgroups. */
 function filterMasks(rules: CapturePolicy['candidates']['rules']): { kinds: number; levels: number } {
   let kinds = 0
@@ -139,13 +150,15 @@ export function openCapture(pinDirectory: string): Capture {
   const configuration = open('config')
   const listeners = open('listeners')
   const candidates = open('candidates')
+  const ports = open('ports')
   const destinations = open('destinations')
   const verdicts = open('verdicts')
   const records = open('records')
   const counters = opened.use(openCounters(pinDirectory))
   const inspector = opened.use(openInspector(pinDirectory))
-  // The one copy of the configuration that is ever written back; workers never do.
+  // The one copy of configuration and ports that is ever written back; workers never do.
   configuration.lookup()
+  ports.lookup()
   const settings = configuration.value
   const resources = opened.move()
 
@@ -189,12 +202,14 @@ export function openCapture(pinDirectory: string): Capture {
       // after goes direct in between.
       addKeys(candidates, wantedCandidates)
       addKeys(destinations, wantedDestinations)
+      writePorts(ports, policy.destinations, { keep: true })
       settings.writeUInt32LE(settings.readUInt32LE(config.candidate_kinds) | kinds, config.candidate_kinds)
       settings.writeUInt32LE(settings.readUInt32LE(config.candidate_levels) | levels, config.candidate_levels)
       if (policy.candidates.captureAll) settings.writeUInt32LE(1, config.capture_all)
       const generation = bumpGeneration()
       deleteOtherKeys(candidates, wantedCandidates)
       deleteOtherKeys(destinations, wantedDestinations)
+      writePorts(ports, policy.destinations, { keep: false })
       settings.writeUInt32LE(kinds, config.candidate_kinds)
       settings.writeUInt32LE(levels, config.candidate_levels)
       settings.writeUInt32LE(policy.candidates.captureAll ? 1 : 0, config.capture_all)

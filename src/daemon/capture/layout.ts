@@ -35,6 +35,7 @@ export const layout = {
       open_per_cgroup: 36,
     },
   },
+  ports: { size: 8192, offsets: { bits: 0 } },
   listener: { size: 4, offsets: { port: 0, ipv6_usable: 2 } },
   candidate: { size: 24, offsets: { kind: 0, device: 4, by: 8 } },
   destination: { size: 24, offsets: { identity: 0, port: 4, reserved: 6, address: 8 } },
@@ -57,6 +58,7 @@ export const layout = {
 /** Key and value sizes of the maps that user space opens, in bytes. */
 export const mapShapes = {
   config: { key: 4, value: layout.config.size },
+  ports: { key: 4, value: layout.ports.size },
   listeners: { key: 8, value: layout.listener.size },
   candidates: { key: layout.candidate.size, value: 1 },
   destinations: { key: layout.destination.size, value: 1 },
