@@ -1,18 +1,46 @@
 // A disk without room under the SQLite store: a small file system in memory.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { silentLog, type Log } from '#base/log'
 import { unshare } from '#base/syscall'
+import { backupLines } from '#model/backup'
 import { openSqliteStore } from '#server/store'
 import { openTestClock } from '#base/clock'
 import { openStoreCheck } from '../../src/server/program/store-check.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tideway-full-'))
 const put = (key: string, bytes: number) => ({ type: 'put', key, value: Buffer.alloc(bytes, key) }) as const
+
+const tideway = path.resolve(import.meta.dirname, '../../bin/tideway')
+
+/** A backup for which there is no room is not restored at all; once there is, it is. */
+function expectRestoredWhole(): void {
+  const elsewhere = mkdtempSync(path.join(tmpdir(), 'tideway-backup-'))
+  const backup = path.join(elsewhere, 'backup')
+  const entries = Array.from({ length: 10 }, (_, index) => ({
+    key: `/${index}`,
+    value: Buffer.alloc(50_000),
+  }))
+  const header = { revision: 1, createdAt: '2026-01-01T00:00:00.000Z' }
+  writeFileSync(backup, [...backupLines(header, entries)].join(''))
+  const data = path.join(folder, 'restored')
+  const restore = () => spawnSync(tideway, ['restore', backup, '--data-dir', data], { encoding: 'utf8' })
+  const ballast = path.join(folder, 'ballast')
+  const { bavail, bsize } = statfsSync(folder)
+  writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - 300_000)))
+  const refused = restore()
+  assert.notEqual(refused.status, 0)
+  assert.match(refused.stderr, /there is no room left on the disk/)
+  rmSync(ballast)
+  const { status, stderr } = restore()
+  assert.equal(status, 0, stderr)
+  assert.match(stderr, /^10 entries/m)
+  for (const made of [elsewhere, data]) rmSync(made, { recursive: true })
+}
 
 test('a full disk: writes are refused with the reason, reads and watches go on, and so does all once there is room', async (context) => {
   // A mount namespace of this thread's own, and of what it starts: the mount goes with the process.
@@ -23,6 +51,7 @@ test('a full disk: writes are refused with the reason, reads and watches go on, 
     execFileSync('umount', [folder])
     rmSync(folder, { recursive: true })
   })
+  expectRestoredWhole()
   const said: string[] = []
   const log: Log = {
     ...silentLog,
@@ -56,7 +85,7 @@ test('a full disk: writes are refused with the reason, reads and watches go on, 
     assert.equal(await store.count('/b/'), acknowledged)
     // What /readyz asks is the least that can be written: there may be room for some of that left.
     while (
-      (await Promise.allSettled([store.transaction([], [put('/small', 1)])]))[0]!.status === 'fulfilled'
+      (await Promise.allSettled([store.transaction([], [put('/small', 1)])]))[0].status === 'fulfilled'
     );
     const clock = openTestClock()
     const check = openStoreCheck({ store, clock })

@@ -107,6 +107,15 @@ test('a file that is cut off, changed or of a newer version leaves the store as 
   }
 })
 
+test('what a backup that was killed has left goes with the next one of that name', async () => {
+  const partial = `${file}.partial`
+  writeFileSync(partial, 'torn', { mode: 0o644 })
+  const { code, stderr } = await bed.run(['backup', file])
+  assert.equal(code, 0, stderr)
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.throws(() => statSync(partial), { code: 'ENOENT' })
+})
+
 test('a backup that cannot be written leaves the earlier one', async () => {
   const before = readFileSync(file)
   const { code, stderr } = await bed.run(['backup', join(file, 'below')])

@@ -11,8 +11,10 @@ async function writeBackup(cli: Cli, file: string): Promise<void> {
   const { readBackup } = await import('#server/program')
   const { signal, terminal } = cli
   const body = await openApi(cli).backup({ signal })
-  const temporary = `${file}.${process.pid}.tmp`
+  // One name, so that what was left by a backup that was killed goes with the next.
+  const temporary = `${file}.partial`
   try {
+    await rm(temporary, { force: true })
     // SECURITY: for its owner only, from the first byte on.
     await pipeline(
       Readable.from(body),

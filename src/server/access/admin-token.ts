@@ -11,6 +11,11 @@ interface TokenRecord {
   readonly createdAt: EpochMs
 }
 
+/** That the token has been made, or who makes it. */
+interface Bootstrap {
+  readonly claimedBy?: string
+}
+
 const prefix = '/auth/tokens/'
 const bootstrapKey = '/auth/bootstrap'
 const mark = 'tdw_'
@@ -34,10 +39,19 @@ export function adminTokens(store: Store): Authenticator {
   }
 }
 
+/** Servers that start together: who they are, and whether another one of them runs. */
+export interface Claimants {
+  readonly self: string
+  isLive(server: string): boolean
+}
+
+const noOthers: Claimants = { self: '', isLive: () => false }
+
 /**
  * Makes the administrator's token, once in the life of a store; with `replace` a new one, and the earlier ones stop
- * working. Only its hash is kept, so it goes to `deliver` before it is valid: when that throws, nothing has changed
- * and the next call tries again.
+ * working. Only its hash is kept, so it goes to `deliver` before it is valid: when that throws, it is made at the next
+ * start. Of servers that start together one claims to make it before it delivers anything: nobody is left with a token
+ * that never counted.
  * @returns whether there is a new token
  */
 export async function ensureAdminToken(
@@ -47,15 +61,26 @@ export async function ensureAdminToken(
     random,
     deliver,
     replace = false,
+    claimants = noOthers,
   }: {
     clock: Clock
     random: (bytes: number) => Uint8Array
     deliver: (token: Secret) => void | Promise<void>
     replace?: boolean
+    claimants?: Claimants
   },
 ): Promise<boolean> {
   const bootstrap = await store.get(bootstrapKey)
-  if (bootstrap && !replace) return false
+  if (bootstrap && !replace) {
+    const { claimedBy } = JSON.parse(Buffer.from(bootstrap.value).toString()) as Bootstrap
+    if (claimedBy === undefined || claimants.isLive(claimedBy)) return false
+  }
+  const claim: Bootstrap = { claimedBy: claimants.self }
+  const claimed = await store.transaction(
+    [{ key: bootstrapKey, modRevision: bootstrap?.modRevision ?? 0 }],
+    [{ type: 'put', key: bootstrapKey, value: Buffer.from(JSON.stringify(claim)) }],
+  )
+  if (!claimed.ok) return false
   const { entries } = await store.list(prefix)
   const earlier = entries.filter(
     ({ value }) => (JSON.parse(Buffer.from(value).toString()) as TokenRecord).name === administrator,
@@ -64,7 +89,7 @@ export async function ensureAdminToken(
   const record: TokenRecord = { name: administrator, createdAt: clock.now() }
   await deliver(token)
   const { ok } = await store.transaction(
-    [{ key: bootstrapKey, modRevision: bootstrap?.modRevision ?? 0 }],
+    [{ key: bootstrapKey, modRevision: claimed.revision }],
     [
       { type: 'put', key: bootstrapKey, value: Buffer.from('{}') },
       { type: 'put', key: tokenKey(token), value: Buffer.from(JSON.stringify(record)) },

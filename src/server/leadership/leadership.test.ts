@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { systemClock } from '#base/clock'
+import { openTestClock, systemClock } from '#base/clock'
 import { silentLog } from '#base/log'
 import { openMemoryStore, type Store } from '#server/store'
 import { openCandidate, testLeadership } from './contract.ts'
-import { openElection, openSoleLeadership } from './leadership.ts'
+import { isInUse, openElection, openSoleLeadership } from './leadership.ts'
 
 testLeadership('sole', async (context) => {
   const store = openMemoryStore()
@@ -95,4 +95,20 @@ test('what a server said of itself goes with it', async (context) => {
     if (events.some(({ type }) => type === 'delete')) break
   }
   assert.deepEqual(leading.candidate.leadership.members(), [leading.candidate.leadership.id])
+})
+
+test('a store is in use while a server gives signs of life, and not for what one that was killed has left', async () => {
+  await using store = openMemoryStore()
+  const clock = openTestClock()
+  assert.equal(await isInUse(store, clock), false)
+  const beat = () =>
+    store.transaction([], [{ type: 'put', key: '/run/members/one', value: Buffer.from('one') }])
+  for (const isAlive of [false, true]) {
+    await beat()
+    const found = isInUse(store, clock)
+    await clock.untilArmed()
+    if (isAlive) await beat()
+    await clock.advance(3_000)
+    assert.equal(await found, isAlive)
+  }
 })

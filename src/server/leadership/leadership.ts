@@ -15,6 +15,15 @@ const lifeMs = 3_000
 /** A leader that could not say for so long that it lives acts as if it had been replaced. */
 const resignAfterMs = 2_000
 
+/** Whether a server runs on `store`: it says so every second, which is waited for where one did before. */
+export async function isInUse(store: Pick<Store, 'list'>, clock: Clock): Promise<boolean> {
+  const before = await store.list(memberPrefix)
+  if (before.entries.length === 0) return false
+  await clock.sleep(lifeMs)
+  const { entries } = await store.list(memberPrefix)
+  return entries.some(({ modRevision }) => modRevision > before.revision)
+}
+
 /** A server that has its store alone. */
 export function openSoleLeadership(store: Store): Leadership {
   const id = randomUUID()

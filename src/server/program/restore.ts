@@ -4,6 +4,7 @@ import { systemClock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { silentLog } from '#base/log'
 import { openBackupReader, type BackupEntry } from '#model/backup'
+import { isInUse } from '#server/leadership'
 import { openStore, type SecretPlaces } from './open-store.ts'
 import type { ServerSettings } from './settings.ts'
 
@@ -37,7 +38,7 @@ export async function readBackup(file: string) {
  * Puts a backup into the store of `settings`, all of it or nothing. Whoever watched the store before, or the one the
  * backup is of, is told to list anew.
  * @throws Fault BACKUP_INVALID, RESOURCE_CONFLICT when the store holds something and `replace` is not set,
- *   STORE_UNAVAILABLE when a server has the SQLite file, STORE_CORRUPT
+ *   STORE_UNAVAILABLE when a server runs on it, STORE_CORRUPT
  */
 export async function restoreBackup(
   settings: ServerSettings,
@@ -50,6 +51,12 @@ export async function restoreBackup(
   if (present > 0 && !replace) {
     throw new Fault('RESOURCE_CONFLICT', `the store holds ${present} entries already`, {
       hint: 'stop its servers and repeat with --replace, when it may be lost; nothing has been changed',
+    })
+  }
+  // A SQLite file is for one process; a database is not.
+  if (await isInUse(store, systemClock)) {
+    throw new Fault('STORE_UNAVAILABLE', 'a server runs on this store', {
+      hint: 'stop all of its servers first; nothing has been changed',
     })
   }
   await store.replaceAll(entries, { aboveRevision: revision })

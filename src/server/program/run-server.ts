@@ -203,7 +203,11 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
     }
     const replace = settings.resetAdminToken
     const deliver = (token: Secret) => saveAccess({ ...access, token }, options)
-    const made = await ensureAdminToken(store, { clock, random: randomBytes, replace, deliver })
+    const claimants = {
+      self: leadership.id,
+      isLive: (server: string) => leadership.members().includes(server),
+    }
+    const made = await ensureAdminToken(store, { clock, random: randomBytes, replace, deliver, claimants })
     if (made) {
       const verb = replace ? 'replace' : 'create'
       await audit.change({ actor: 'tideway:server', verb, object: 'token/system:admin', outcome: 'ok' })
