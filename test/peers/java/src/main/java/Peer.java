@@ -14,8 +14,6 @@ import software.amazon.awssdk.http.ContentStreamProvider;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.bedrockruntime.BedrockRuntimeClient;
 import software.amazon.awssdk.services.s3.S3Client;
-import software.amazon.awssdk.services.ssm.SsmClient;
-import software.amazon.awssdk.services.ssm.model.ParameterType;
 import software.amazon.awssdk.services.sts.StsClient;
 
 /**
@@ -83,15 +81,6 @@ public final class Peer {
           StsClient sts = StsClient.builder().credentialsProvider(credentials).region(Region.US_EAST_1).build();
           String arn = sts.getCallerIdentity().arn();
           if (!arn.contains(":assumed-role/")) throw new AssertionError(arn);
-        });
-    attempt(
-        "put and get a parameter",
-        () -> {
-          SsmClient ssm = SsmClient.builder().credentialsProvider(credentials).region(Region.US_EAST_1).build();
-          String name = "/" + bucket;
-          ssm.putParameter(request -> request.name(name).value("value").type(ParameterType.STRING));
-          String value = ssm.getParameter(request -> request.name(name)).parameter().value();
-          if (!value.equals("value")) throw new AssertionError(value);
         });
     attempt(
         "invoke a model",
