@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { kinds, type KindDefinition } from '#model/resource'
 import { documentOf, sendDocument, type Document } from './document.ts'
+import { eventsView, type ServedKind } from './events-view.ts'
 import { negotiate } from './negotiation.ts'
 
 /**
@@ -11,6 +12,7 @@ import { negotiate } from './negotiation.ts'
 const emulated = { major: '1', minor: '32' }
 
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+const readingVerbs = ['get', 'list', 'watch']
 const statusVerbs = ['get', 'patch', 'update']
 
 /** Whether the objects of a kind have a status, with a path of its own. */
@@ -26,6 +28,9 @@ export function groupsOf<T extends Pick<KindDefinition, 'group' | 'version'>>(
     .map(([name, kinds]) => ({ name, version: kinds[0]!.version, kinds }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
+
+/** All that there are objects of, in each of its forms. */
+export const servedKinds: readonly ServedKind[] = [...kinds, eventsView]
 
 /** What clients learn of a kind. */
 interface Discovered extends Pick<
@@ -48,12 +53,12 @@ const tokens = {
   verbs: ['create'],
 } as const
 
-const keptKinds = kinds.map((definition): Discovered => ({
+const keptKinds = servedKinds.map((definition): Discovered => ({
   ...definition,
   // Other spellings of the plural too: clients take any of these for the kind.
   shortNames: [...definition.shortNames, ...definition.aliases],
   categories: definition.categories ?? [],
-  verbs,
+  verbs: definition.present ? readingVerbs : verbs,
   subresources: [
     ...(hasStatus(definition) ? [{ name: 'status', of: definition, verbs: statusVerbs }] : []),
     ...(definition.kind === 'ServiceAccount' ? [tokens] : []),

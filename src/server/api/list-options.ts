@@ -1,4 +1,5 @@
-import { invalidResource, type KindDefinition } from '#model/resource'
+import { invalidResource } from '#model/resource'
+import type { ServedKind } from './events-view.ts'
 import { single, type Query } from './resource-request.ts'
 import { selectionFrom, type Selection } from './selectors.ts'
 import { badRequest } from './status.ts'
@@ -68,7 +69,7 @@ function refuse(field: string, message: string): never {
 }
 
 /** @throws RequestRefusal 400, Fault RESOURCE_INVALID for options that do not go together */
-export function listOptionsFrom(query: Query, definition: KindDefinition): ListOptions {
+export function listOptionsFrom(query: Query, definition: ServedKind): ListOptions {
   const watch = flag(query, 'watch') ?? false
   const given = single(query, 'resourceVersion')
   const match = single(query, 'resourceVersionMatch')

@@ -1,4 +1,4 @@
-import type { KindDefinition } from '#model/resource'
+import type { ServedKind } from './events-view.ts'
 import { metaSchemas, patchName } from './openapi-meta.ts'
 import { operationsOf, type Operation, type Parameter } from './openapi-paths.ts'
 import {
@@ -21,14 +21,14 @@ const patchTypes = [
 ]
 const bodyTypes = ({ body }: Operation) => (body === patchName ? patchTypes : [json])
 
-function schemasOf(kinds: readonly KindDefinition[], dialect: Dialect): Readonly<Record<string, Schema>> {
+function schemasOf(kinds: readonly ServedKind[], dialect: Dialect): Readonly<Record<string, Schema>> {
   const common = Object.entries(metaSchemas).map(([name, schema]) => [name, publishedSchema(schema, dialect)])
   const own = kinds.flatMap((definition) => Object.entries(kindSchemas(definition, dialect)))
   return Object.fromEntries([...common, ...own]) as Record<string, Schema>
 }
 
 /** The operations of some kinds by path and method, each in the words that `render` has for it. */
-function pathsOf(kinds: readonly KindDefinition[], render: (operation: Operation) => object): object {
+function pathsOf(kinds: readonly ServedKind[], render: (operation: Operation) => object): object {
   const paths: Record<string, Record<string, object>> = {}
   for (const definition of kinds) {
     for (const operation of operationsOf(definition)) {
@@ -55,7 +55,7 @@ const info = (version: string) => ({
 })
 
 /** OpenAPI 2.0 of all kinds. */
-export function openapiV2Document(kinds: readonly KindDefinition[], version: string): object {
+export function openapiV2Document(kinds: readonly ServedKind[], version: string): object {
   const parameter = ({ name, in: place, type, description }: Parameter) => ({
     name,
     in: place,
@@ -86,7 +86,7 @@ export function openapiV2Document(kinds: readonly KindDefinition[], version: str
 }
 
 /** OpenAPI 3.0 of the kinds of one group. */
-export function openapiV3Document(kinds: readonly KindDefinition[], version: string): object {
+export function openapiV3Document(kinds: readonly ServedKind[], version: string): object {
   const parameter = ({ name, in: place, type, description }: Parameter) => ({
     name,
     in: place,

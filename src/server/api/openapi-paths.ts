@@ -1,5 +1,5 @@
-import type { KindDefinition } from '#model/resource'
 import { hasStatus } from './discovery.ts'
+import type { ServedKind } from './events-view.ts'
 import { deleteOptionsName, patchName, statusName } from './openapi-meta.ts'
 import { schemaName } from './openapi-schema.ts'
 
@@ -76,7 +76,7 @@ const camel = (text: string) =>
     .join('')
 
 /** What can be done with the objects of a kind. */
-export function operationsOf(definition: KindDefinition): readonly Operation[] {
+export function operationsOf(definition: ServedKind): readonly Operation[] {
   const { group, version, plural, kind, scope } = definition
   const base = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
   const namespaced = scope === 'Namespaced'
@@ -112,12 +112,17 @@ export function operationsOf(definition: KindDefinition): readonly Operation[] {
   })
   const status = `${collection}/{name}/status`
   const part = (verb: string) => ({ id: `${verb}${subject}Status`, action: verb })
-  return [
+  const reading = [
     ...(namespaced ? [everywhere] : []),
     operation('list', 'get', collection, `List or watch ${kind} objects.`, {
       ...list,
       parameters: [...place, ...listing],
     }),
+    operation('read', 'get', `${collection}/{name}`, `Read a ${kind}.`, { action: 'get', parameters: named }),
+  ]
+  if (definition.present) return reading
+  return [
+    ...reading,
     operation('create', 'post', collection, `Create a ${kind}.`, {
       action: 'post',
       body: object,
@@ -130,7 +135,6 @@ export function operationsOf(definition: KindDefinition): readonly Operation[] {
       answer: statusName,
       parameters: [...place, ...selecting, ...deleting],
     }),
-    operation('read', 'get', `${collection}/{name}`, `Read a ${kind}.`, { action: 'get', parameters: named }),
     operation('replace', 'put', `${collection}/{name}`, `Replace a ${kind}, but for its status.`, {
       action: 'put',
       body: object,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { kinds } from '#model/resource'
+import { servedKinds } from './discovery.ts'
 import { openapiV2Document } from './openapi-documents.ts'
 import { encodeOpenapiV2 } from './openapi-protobuf.ts'
 import type { Schema } from './openapi-schema.ts'
@@ -59,7 +59,7 @@ test('every kind has a schema with its group, version and kind, and no reference
       assert.ok(components.schemas[name!], name!)
     }
   }
-  const expected = kinds.flatMap(({ kind, group }) => [`${kind}.${group}`, `${kind}List.${group}`])
+  const expected = servedKinds.flatMap(({ kind, group }) => [`${kind}.${group}`, `${kind}List.${group}`])
   assert.deepEqual(identified.sort(), expected.sort())
 })
 
@@ -97,7 +97,7 @@ test('OpenAPI v2 comes as JSON, and as the protobuf that older kubectl insists o
 })
 
 test('the protobuf holds the definitions of the JSON, by name and in order', () => {
-  const document = openapiV2Document(kinds, '1') as { definitions: Record<string, Schema> }
+  const document = openapiV2Document(servedKinds, '1') as { definitions: Record<string, Schema> }
   const names: string[] = []
   /** Reads the fields of a message that are messages or texts themselves. */
   function fields(bytes: Uint8Array): [field: number, content: Uint8Array][] {

@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { jittered, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
-import type { Kind, KindDefinition, Resource } from '#model/resource'
+import type { Resource } from '#model/resource'
 import type { Resources } from '#server/store'
+import type { ServedKind } from './events-view.ts'
 import { listPart } from './list.ts'
 import { listOptionsFrom } from './list-options.ts'
 import {
@@ -33,7 +34,7 @@ export function readRoutes(
     random = Math.random,
   }: { resources: Resources; clock: Clock; log: Log; signal: AbortSignal; random?: () => number },
 ): void {
-  const representation = ({ headers, query }: ResourceRequest, definition: KindDefinition<Kind>) =>
+  const representation = ({ headers, query }: ResourceRequest, definition: ServedKind) =>
     representationFor(headers.accept, definition, { query, clock })
 
   async function list(request: ResourceRequest, reply: FastifyReply) {

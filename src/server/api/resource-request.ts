@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { Fault } from '#base/errors'
 import { kindAt, type Kind, type KindDefinition } from '#model/resource'
-import { badRequest } from './status.ts'
+import { eventsView, type ServedKind } from './events-view.ts'
+import { badRequest, methodNotAllowed } from './status.ts'
 
 export interface Params {
   readonly group?: string
@@ -36,12 +37,21 @@ export function kindOf({
   plural = 'namespaces',
   namespace,
   name,
-}: Params): KindDefinition<Kind> {
-  const definition = kindAt(group, version, plural)
+}: Params): ServedKind {
+  const { group: eventsGroup, version: eventsVersion } = eventsView
+  const isEvents = group === eventsGroup && version === eventsVersion && plural === eventsView.plural
+  const definition = isEvents ? eventsView : kindAt(group, version, plural)
   const inPlace =
     definition?.scope === 'Cluster' ? namespace === undefined : namespace !== undefined || name === undefined
   if (definition && inPlace) return definition
   throw new Fault('KIND_UNKNOWN', `no kind ${plural} in ${group}/${version}`)
+}
+
+/** As `kindOf`, for a request that writes. @throws Fault KIND_UNKNOWN, RequestRefusal 405 */
+export function writtenKindOf(params: Params): KindDefinition<Kind> {
+  const definition = kindOf(params)
+  if (definition.present) throw methodNotAllowed()
+  return definition
 }
 
 /** A query parameter that may be given once; empty is absent. @throws RequestRefusal */

@@ -1,11 +1,11 @@
-import type { KindDefinition, Resource } from '#model/resource'
+import type { KindDefinition } from '#model/resource'
 import { badRequest } from './status.ts'
 
 /** Whether an object is meant. */
-export type FieldSelector = (object: Resource) => boolean
+export type FieldSelector = (object: object) => boolean
 
 /** What stands at a path such as `spec.external`, as text; '' when there is nothing. */
-function textAt(object: Resource, path: string): string {
+function textAt(object: object, path: string): string {
   let node: unknown = object
   for (const step of path.split('.')) {
     const known = typeof node === 'object' && node !== null && Object.hasOwn(node, step)

@@ -1,4 +1,5 @@
-import type { KindDefinition, Resource } from '#model/resource'
+import type { Resource } from '#model/resource'
+import type { ServedKind } from './events-view.ts'
 import { single, type Query } from './resource-request.ts'
 import { parseFieldSelector } from './selectors-field.ts'
 import { parseLabelSelector } from './selectors-label.ts'
@@ -11,13 +12,14 @@ export interface Selection {
 }
 
 /** The selectors of a list, a watch or the deletion of a collection. @throws RequestRefusal 400 */
-export function selectionFrom(query: Query, definition: KindDefinition): Selection {
+export function selectionFrom(query: Query, definition: ServedKind): Selection {
   const labels = single(query, 'labelSelector')
   const fields = single(query, 'fieldSelector')
   const byLabels = parseLabelSelector(labels ?? '')
   const byFields = parseFieldSelector(fields ?? '', definition)
+  const { present } = definition
   return {
     everything: labels === undefined && fields === undefined,
-    matches: (object) => byLabels(object.metadata.labels ?? {}) && byFields(object),
+    matches: (object) => byLabels(object.metadata.labels ?? {}) && byFields(present?.(object) ?? object),
   }
 }

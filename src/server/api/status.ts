@@ -77,6 +77,14 @@ export class RequestRefusal extends Error {
 
 export const badRequest = (message: string) => new RequestRefusal(400, 'BadRequest', message)
 
+/** What Kubernetes says of a path that there is, and a method that it does not have. */
+export const methodNotAllowed = () =>
+  new RequestRefusal(
+    405,
+    'MethodNotAllowed',
+    'the server does not allow this method on the requested resource',
+  )
+
 /**
  * The `Status` of anything thrown while a request was served.
  * SECURITY: texts of the HTTP framework and of JSON.parse quote the request, which may hold a secret; they are

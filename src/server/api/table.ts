@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock'
-import type { Column, KindDefinition, Resource } from '#model/resource'
+import type { Column, Resource } from '#model/resource'
 import { cellOf, columnsOf } from '#model/printing'
+import type { ServedKind } from './events-view.ts'
 import { single, type Query } from './resource-request.ts'
 import { negotiate } from './negotiation.ts'
 import { badRequest } from './status.ts'
@@ -33,9 +34,11 @@ interface Context {
 
 type Metadata = Pick<Resource, 'metadata'>
 
-const whole = ({ kind, apiVersion }: KindDefinition): Representation => ({
-  object: (object) => object,
-  list: (items, metadata) => ({ kind: `${kind}List`, apiVersion, metadata, items }),
+const asStored = (object: Resource): object => object
+
+const whole = ({ kind, apiVersion, present = asStored }: ServedKind): Representation => ({
+  object: present,
+  list: (objects, metadata) => ({ kind: `${kind}List`, apiVersion, metadata, items: objects.map(present) }),
   mark: (metadata) => ({ kind, apiVersion, metadata: { ...metadata, creationTimestamp: null } }),
 })
 
@@ -66,13 +69,15 @@ function definitionOfColumn({ name, type, description, wide, path }: Column) {
 }
 
 /** What each row of a table carries besides its cells. */
-const rowObjects: Readonly<Record<string, (apiVersion: string, object: Resource) => object>> = {
+const rowObjects: Readonly<
+  Record<string, (apiVersion: string, object: Resource, present: (object: Resource) => object) => object>
+> = {
   None: () => ({}),
   Metadata: (apiVersion, object) => ({ object: partialObject(apiVersion, object) }),
-  Object: (_, object) => ({ object }),
+  Object: (_, object, present) => ({ object: present(object) }),
 }
 
-function table(apiVersion: string, definition: KindDefinition, { query, clock }: Context): Representation {
+function table(apiVersion: string, definition: ServedKind, { query, clock }: Context): Representation {
   const columns = columnsOf(definition)
   const includeObject = single(query, 'includeObject') ?? 'Metadata'
   const rowObject = rowObjects[includeObject]
@@ -84,7 +89,7 @@ function table(apiVersion: string, definition: KindDefinition, { query, clock }:
     columnDefinitions: columns.map(definitionOfColumn),
     rows: objects.map((object) => ({
       cells: columns.map((column) => cellOf(object, column, clock.now())),
-      ...rowObject(apiVersion, object),
+      ...rowObject(apiVersion, object, definition.present ?? asStored),
     })),
   })
   return {
@@ -94,7 +99,7 @@ function table(apiVersion: string, definition: KindDefinition, { query, clock }:
   }
 }
 
-type Form = (definition: KindDefinition, context: Context) => Representation
+type Form = (definition: ServedKind, context: Context) => Representation
 
 const forms = new Map<string, Form>([
   ['application/json', whole],
@@ -116,7 +121,7 @@ const forms = new Map<string, Form>([
  */
 export function representationFor(
   accept: string | undefined,
-  definition: KindDefinition,
+  definition: ServedKind,
   context: Context,
 ): Representation {
   return negotiate(accept, forms)(definition, context)

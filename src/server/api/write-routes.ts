@@ -19,17 +19,23 @@ import { hasStatus } from './discovery.ts'
 import { patchFrom } from './patch-body.ts'
 import {
   collectionPaths,
-  kindOf,
   objectPaths,
   statusPaths,
+  writtenKindOf,
   type ResourceRequest,
 } from './resource-request.ts'
 import { selectionFrom } from './selectors.ts'
-import { badRequest, statusOf } from './status.ts'
+import { badRequest, methodNotAllowed, statusOf } from './status.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
 
 /** A dry run that went well changed nothing: of those that did not, the trail tells as of any attempt. */
 const isRehearsal = ({ query }: ResourceRequest) => query['dryRun'] !== undefined
+
+/** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these for left out. */
+function withoutEmpty(metadata: ResourceDraft['metadata']): ResourceDraft['metadata'] {
+  const said = Object.entries(metadata).filter(([, value]) => value !== '')
+  return Object.fromEntries(said) as ResourceDraft['metadata']
+}
 
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
 function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {
@@ -40,8 +46,9 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   if (kindNamed(body.apiVersion, body.kind) !== definition) {
     throw badRequest(`the body must be a ${definition.kind} of ${definition.apiVersion}`)
   }
-  const metadata = (body.metadata ?? {}) as ResourceDraft['metadata']
-  if (typeof metadata !== 'object') throw badRequest('metadata must be an object')
+  const given: unknown = body.metadata ?? {}
+  if (typeof given !== 'object') throw badRequest('metadata must be an object')
+  const metadata = withoutEmpty(given as ResourceDraft['metadata'])
   if (metadata.namespace !== undefined && namespace !== undefined && metadata.namespace !== namespace) {
     throw badRequest('the namespace of the body is not that of the path')
   }
@@ -111,7 +118,7 @@ export function writeRoutes(
   }
 
   const create = async (request: ResourceRequest, reply: FastifyReply) => {
-    const definition = kindOf(request.params)
+    const definition = writtenKindOf(request.params)
     const draft = draftFrom(request, definition)
     const options = writeOptionsFrom(request, reply)
     const name = draft.metadata.name ?? draft.metadata.generateName ?? ''
@@ -122,7 +129,7 @@ export function writeRoutes(
   }
 
   const update = async (request: ResourceRequest, reply: FastifyReply) => {
-    const definition = kindOf(request.params)
+    const definition = writtenKindOf(request.params)
     const draft = draftFrom(request, definition)
     const options = optionsOf(request, reply, definition)
     return audited(request, verbOf(request, 'update'), definition, request.params.name!, () =>
@@ -131,7 +138,7 @@ export function writeRoutes(
   }
 
   const patch = async (request: ResourceRequest, reply: FastifyReply) => {
-    const definition = kindOf(request.params)
+    const definition = writtenKindOf(request.params)
     const { namespace = '', name } = request.params
     const options = optionsOf(request, reply, definition)
     const wanted = patchFrom(request, definition)
@@ -159,7 +166,7 @@ export function writeRoutes(
   }
 
   const remove = async (request: ResourceRequest, reply: FastifyReply) => {
-    const definition = kindOf(request.params)
+    const definition = writtenKindOf(request.params)
     const { namespace = '', name } = request.params
     const { dryRun, ...conditions } = deleteOptionsFrom(request)
     const options = writeOptionsFrom(request, reply)
@@ -182,7 +189,7 @@ export function writeRoutes(
   }
 
   const removeCollection = async (request: ResourceRequest, reply: FastifyReply) => {
-    const definition = kindOf(request.params)
+    const definition = writtenKindOf(request.params)
     const { kind, apiVersion } = definition
     const selection = selectionFrom(request.query, definition)
     const { dryRun, propagationPolicy } = deleteOptionsFrom(request)
@@ -209,18 +216,25 @@ export function writeRoutes(
     return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion }, items: deleted }
   }
 
+  // Before the body is read: what there is no such kind of need not be in a form that is.
+  const onRequest = async (request: object) => void writtenKindOf((request as ResourceRequest).params)
+  const notAllowed = () => {
+    throw methodNotAllowed()
+  }
   for (const path of collectionPaths) {
-    app.post(path, create as never)
-    app.delete(path, removeCollection as never)
+    app.post(path, { onRequest }, create as never)
+    app.delete(path, { onRequest }, removeCollection as never)
+    app.route({ method: ['PUT', 'PATCH'], url: path, onRequest, handler: notAllowed })
   }
   for (const path of objectPaths) {
-    app.put(path, update as never)
-    app.patch(path, patch as never)
-    app.delete(path, remove as never)
+    app.put(path, { onRequest }, update as never)
+    app.patch(path, { onRequest }, patch as never)
+    app.delete(path, { onRequest }, remove as never)
+    app.post(path, { onRequest }, notAllowed)
   }
   for (const path of statusPaths) {
-    app.put(path, update as never)
-    app.patch(path, patch as never)
+    app.put(path, { onRequest }, update as never)
+    app.patch(path, { onRequest }, patch as never)
   }
 }
 

@@ -108,10 +108,11 @@ export function conceal(
     const { token, ...spec } = draft.spec
     const tokenHash = token === undefined ? before.tokenHash : hashToken(Secret.of(token))
     const hidden = tokenHash === before.tokenHash ? before : { tokenHash: tokenHash! }
-    return { draft: withoutLastApplied({ ...draft, spec }), hidden }
+    return { draft: withSecretsBlanked({ ...draft, spec }), hidden }
   }
   if (draft.kind === 'Secret') {
-    const { data, stringData, ...rest } = draft
+    // As Kubernetes has it, for those who look at the type.
+    const { data, stringData, ...rest } = { ...draft, type: draft.type ?? 'Opaque' }
     const concealed = withNamesApplied(rest)
     if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
     const known = openData(sealer, uid, before)
@@ -121,7 +122,7 @@ export function conceal(
     return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }
   }
   if (draft.kind === 'IdentityProvider') {
-    return { draft: withoutLastApplied(withoutClientSecret(draft)), hidden: before }
+    return { draft: withSecretsBlanked(withoutClientSecret(draft)), hidden: before }
   }
   return { draft, hidden: before }
 }
@@ -152,6 +153,24 @@ function sameData(a: Readonly<Record<string, string>>, b: Readonly<Record<string
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
 
 // SECURITY: client-side apply copies the whole manifest, secrets included, into this annotation (rule 23).
+const secretFields = new Set(['token', 'clientSecret'])
+
+/** Leaves what was applied, by which kubectl tells what is to be removed, with nothing for a secret. */
+function withSecretsBlanked<D extends ResourceDraft>(draft: D): D {
+  const text = draft.metadata.annotations?.[lastApplied]
+  if (text === undefined) return draft
+  let applied: Readonly<Record<string, unknown>>
+  try {
+    applied = JSON.parse(text, (key, value: unknown) => (secretFields.has(key) ? '' : value)) ?? {}
+  } catch {
+    return withoutLastApplied(draft)
+  }
+  const { apiVersion, kind, metadata, spec } = applied
+  const blanked = JSON.stringify({ apiVersion, kind, metadata, spec })
+  const annotations = { ...draft.metadata.annotations, [lastApplied]: blanked }
+  return { ...draft, metadata: { ...draft.metadata, annotations } }
+}
+
 function withoutLastApplied<D extends ResourceDraft>(draft: D): D {
   const { [lastApplied]: _, ...annotations } = draft.metadata.annotations ?? {}
   return { ...draft, metadata: { ...draft.metadata, annotations } }

@@ -321,7 +321,8 @@ export function openWrites(
         const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
         // The version that was patched is no wish for one: another attempt begins with what is there then.
         const { resourceVersion, ...marks } = patched.metadata
-        const wished = resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
+        const wished = resourceVersion !== '' &&
+          resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
         const candidate = {
           ...patched,
           apiVersion: object.apiVersion,

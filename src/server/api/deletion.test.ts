@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { core, service } from './test-objects.ts'
+import { openTestServer } from './test-server.ts'
+import { json, patch, path, services } from './test-writes.ts'
+
+test('what has finalizers is deleted when the last of them goes, and gets no new ones', async () => {
+  await using server = await openTestServer()
+  const finalizers = ['example.org/a', 'example.org/b']
+  await server.client.create({ ...service(), metadata: { name: 'aws', finalizers } })
+  const begun = await server.ask('DELETE', path)
+  assert.equal(begun.status, 200)
+  assert.equal(json(begun).kind, 'Service')
+  assert.match(json(begun).metadata.deletionTimestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
+  assert.equal(json(begun).metadata.generation, 2)
+  const more = await patch(server, 'merge', path, {
+    metadata: { finalizers: [...finalizers, 'example.org/c'] },
+  })
+  assert.equal(more.status, 422)
+  assert.match(json(more).message, /no new finalizers can be added if the object is being deleted/)
+  const one = await patch(server, 'merge', path, { metadata: { finalizers: ['example.org/b'] } })
+  assert.equal(json(one).metadata.deletionTimestamp, json(begun).metadata.deletionTimestamp)
+  const last = await patch(server, 'json', path, [{ op: 'remove', path: '/metadata/finalizers' }])
+  assert.equal(last.status, 200)
+  assert.equal((await server.ask('GET', path)).status, 404)
+})
+
+test('propagation policies are kept as finalizers until somebody acts on them', async () => {
+  await using server = await openTestServer()
+  const finalizersAfter = async (body: object, query = '') => {
+    await server.client.create(service())
+    const answer = await server.ask('DELETE', path + query, { body })
+    const { finalizers } = json(answer).metadata
+    if (finalizers) await patch(server, 'merge', path, { metadata: { finalizers: null } })
+    assert.equal((await server.ask('GET', path)).status, 404)
+    return finalizers
+  }
+  assert.equal(await finalizersAfter({}), undefined)
+  assert.equal(await finalizersAfter({ propagationPolicy: 'Background' }), undefined)
+  assert.deepEqual(await finalizersAfter({ propagationPolicy: 'Foreground' }), ['foregroundDeletion'])
+  assert.deepEqual(await finalizersAfter({ orphanDependents: true }), ['orphan'])
+  assert.deepEqual(await finalizersAfter({}, '?propagationPolicy=Orphan'), ['orphan'])
+  await server.client.create(service())
+  assert.equal((await server.ask('DELETE', path, { body: { propagationPolicy: 'Some' } })).status, 400)
+})
+
+test('a collection is deleted as far as its selectors say', async () => {
+  await using server = await openTestServer()
+  for (const [name, tier] of [
+    ['a', 'x'],
+    ['b', 'x'],
+    ['c', 'y'],
+  ] as const) {
+    await server.client.create({ ...service(), metadata: { name, labels: { tier } } })
+  }
+  const deleted = await server.ask('DELETE', `${services}?labelSelector=tier%3Dx`)
+  assert.equal(deleted.status, 200)
+  assert.deepEqual(
+    json(deleted).items.map(({ metadata }: { metadata: { name: string } }) => metadata.name),
+    ['a', 'b'],
+  )
+  const { items } = await server.client.list('Service')
+  assert.deepEqual(
+    items.map(({ metadata }) => metadata.name),
+    ['c'],
+  )
+})
+
+test('the status of a namespace has a path of its own, and says what becomes of it', async () => {
+  await using server = await openTestServer()
+  await server.ask('POST', '/api/v1/namespaces', {
+    body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } },
+  })
+  assert.deepEqual(json(await server.ask('GET', '/api/v1/namespaces/team/status')).status, {
+    phase: 'Active',
+  })
+  const going = json(await server.ask('DELETE', '/api/v1/namespaces/team'))
+  assert.deepEqual([going.status, going.metadata.finalizers], [{ phase: 'Terminating' }, ['kubernetes']])
+  const late = await server.ask('POST', `/apis/${core}/namespaces/team/services`, { body: service() })
+  assert.equal(late.status, 403)
+  assert.match(json(late).message, /because it is being terminated/)
+})
