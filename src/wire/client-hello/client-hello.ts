@@ -1,5 +1,4 @@
-import { Buffer } from 'node:buffer'
-import { openReader, type Reader } from './reader.ts'
+import { Reader } from './reader.ts'
 import { readClientHelloBody } from './records.ts'
 import { isIpLiteral, isDnsName } from './server-name.ts'
 
@@ -34,7 +33,7 @@ export function parseClientHello(bytes: Uint8Array): ClientHello {
   const message = readClientHelloBody(bytes)
   if (message.kind !== 'body') return message
   try {
-    return parseBody(openReader(message.body, malformed))
+    return parseBody(Reader.open(message.body, malformed))
   } catch (error) {
     if (error instanceof Malformed) return { kind: 'invalid', reason: error.message }
     throw error
@@ -48,7 +47,7 @@ function malformed(reason: string): never {
 function parseBody(body: Reader): ClientHello {
   const legacyVersion = body.uint16()
   if (legacyVersion >> 8 !== 3) malformed('unknown protocol version')
-  body.bytes(32)
+  body.skip(32)
   if (body.vector8().remaining > 32) malformed('session id too long')
   const cipherSuites = body.vector16()
   if (cipherSuites.remaining < 2 || cipherSuites.remaining % 2 !== 0) malformed('malformed cipher suites')
@@ -80,7 +79,7 @@ function parseBody(body: Reader): ClientHello {
 function parseServerName(data: Reader): string | undefined {
   const names = data.vector16()
   const type = names.uint8()
-  const name = asLatin1(names.vector16().rest()).toLowerCase()
+  const name = names.vector16().text().toLowerCase()
   // Only host_name (0) was ever defined, and a list may hold one name of a type.
   if (type !== 0 || names.remaining > 0 || data.remaining > 0) malformed('malformed server name list')
   if (isIpLiteral(name)) return undefined
@@ -95,7 +94,7 @@ function parseAlpn(data: Reader): readonly string[] {
   while (names.remaining > 0) {
     const name = names.vector8()
     if (name.remaining === 0) malformed('empty ALPN name')
-    alpn.push(asLatin1(name.rest()))
+    alpn.push(name.text())
   }
   return alpn
 }
@@ -106,8 +105,4 @@ function parseVersions(data: Reader): readonly number[] {
   const versions: number[] = []
   while (list.remaining > 0) versions.push(list.uint16())
   return versions
-}
-
-function asLatin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }
