@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { metricCatalogue } from '#base/metrics'
-import { kinds, type Kind, type KindDefinition } from '#model/resource'
+import { kinds, reasons, reportedTypes, type Kind, type KindDefinition } from '#model/resource'
 
 /** As much of JSON Schema as our schemas use. */
 interface Schema {
@@ -134,6 +134,59 @@ When several identities match, one wins only if the strong keys that it matched 
 
 Selectors under \`propagation.injection\` and \`egress\` have the same form, and match labels of Services.`
 
+const states = `## States
+
+\`status.state\` is one word, \`status.message\` why and what to do next; conditions have a reason each. Every kind with a state has the condition \`Ready\`, and \`Stalled\` where nothing changes unless somebody acts. An object that was just made is PENDING, and one whose \`status.observedGeneration\` is not its \`metadata.generation\` has not been looked at since it changed: \`tideway ctl wait\`, \`kubectl wait --for=condition=Ready\` and tools that judge by kstatus wait for both.
+
+States follow their cause within a second, but for these:
+
+${table(
+  ['cause', 'how soon it shows'],
+  [
+    [
+      'a daemon hangs, or its node is cut off, without closing its connection',
+      'three seconds up to 500 daemons, five at 1,000; one that closes it: at once',
+    ],
+    [
+      '`LAST SEEN` of a daemon that is there',
+      'ten seconds up to 83 daemons, two minutes at 1,000; of one that is gone it is exact',
+    ],
+    [
+      'the issuer’s documents or an endpoint of STS are away',
+      'at once when an exchange meets with it, otherwise a minute; what swallows packets five seconds later',
+    ],
+    ['they are back', 'five seconds; exchanges that waited for it follow at once'],
+    [
+      'a cloud that refused would not any more: a trust policy, a role, a provider was mended there',
+      'the next try, a minute later at most (two where the request itself was refused); `tideway ctl rotate credentialbinding/NAME` tries now',
+    ],
+    ['a Service has another certificate, or cannot be reached', 'the next request to it'],
+    [
+      'an OpenID provider is away, or back',
+      'a minute, and five seconds; its keys are remembered for ten minutes',
+    ],
+    ['the server that leads has died, of several', 'four seconds, until another leads'],
+  ],
+)}
+
+### Reasons
+
+${table(
+  ['reason', 'what it means', 'it needs'],
+  Object.entries(reasons).map(([reason, { meaning, needs }]) => [
+    `\`${reason}\``,
+    meaning,
+    needs === 'nothing' ? '' : needs,
+  ]),
+)}
+
+Where action is needed the message names it. What daemons find out is shown by conditions on the object that it is about, and on the Daemon itself:
+
+${table(
+  ['condition', 'what it means'],
+  Object.entries(reportedTypes).map(([type, { meaning }]) => [`\`${type}\``, meaning]),
+)}`
+
 export function resourcesPage(): string {
   const [{ schema } = { schema: {} }] = kinds
   const { properties = {} } = schema as Schema
@@ -146,6 +199,8 @@ Written by \`npm run docs\` from the program's schemas; a test compares. The API
 ${kinds.map(kindSection).join('\n\n')}
 
 ${selectors}
+
+${states}
 
 ## What every object has
 

@@ -223,7 +223,7 @@ spec:
     const wide = await ctl('get svc shown -o wide')
     assert.match(
       wide.stdout,
-      /^NAME .* MESSAGE\nshown .* no CredentialBinding that is in force selects it\n$/,
+      /^NAME .* MESSAGE\nshown .* no CredentialBinding that is in force selects it, so connections to it are left alone: create one, .*\n$/,
     )
     assert.match((await ctl('get svc -A')).stdout, /^NAMESPACE +NAME .*\nriptides-system +/)
     assert.match((await ctl('get all')).stdout, /\nservice\.core\.riptides\.io\/shown +shown\.example\.org/)

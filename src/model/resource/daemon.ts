@@ -58,6 +58,17 @@ const daemonStatus = statusOf(['PENDING', 'OK', 'FAILED', 'DISCONNECTED'], {
 export type DaemonSpec = Static<typeof daemonSpec>
 export type Daemon = ObjectOf<'Daemon', DaemonSpec, Static<typeof daemonStatus>>
 
+/** What to do about a daemon that is not there. */
+export const lookAtDaemon =
+  'look at its log on its node (journalctl -u tideway-daemon), or delete this Daemon if the node is gone for good'
+
+/** The health of a daemon that is not there: nobody knows. */
+export function unknownHealth(
+  before: NonNullable<Daemon['status']>['health'],
+): Pick<NonNullable<Daemon['status']>, 'health'> {
+  return { health: { ...before, daemonHealth: 'unknown', driverHealth: 'unknown' } }
+}
+
 export const daemon = defineKind({
   kind: 'Daemon',
   group: coreGroup,
@@ -125,6 +136,11 @@ const verifierSpec = closed(
 const verifierStatus = statusOf(['PENDING', 'Available', 'FAILED'], {})
 
 export type Verifier = ObjectOf<'Verifier', Static<typeof verifierSpec>, Static<typeof verifierStatus>>
+
+/** By which method daemons prove themselves. */
+export function verifierMethodOf({ spec }: Verifier): keyof typeof methods {
+  return methodNames.find((name) => spec[name] !== undefined)!
+}
 
 export const verifier = defineKind({
   kind: 'Verifier',

@@ -15,7 +15,15 @@ export {
   type CredentialSource,
   type CredentialSourceSpec,
 } from './credential-source.ts'
-export type { Daemon, DaemonSpec, JoinToken, Verifier } from './daemon.ts'
+export {
+  lookAtDaemon,
+  unknownHealth,
+  verifierMethodOf,
+  type Daemon,
+  type DaemonSpec,
+  type JoinToken,
+  type Verifier,
+} from './daemon.ts'
 export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
 export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
 export { nextStatus, withFirstStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
@@ -51,6 +59,7 @@ export {
   type Resource,
   type ResourceOf,
 } from './registry.ts'
+export { reasons, reportedTypes, type Needs, type Reason } from './reasons.ts'
 export type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts'
 export { parseSeconds } from './schema.ts'
 export type { Secret } from './secret.ts'

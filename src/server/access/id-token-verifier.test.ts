@@ -70,6 +70,22 @@ test('a provider that does not answer is asked again after a while, not for each
   assert.equal((await verifier.verify(token)).sub, 'ada')
 })
 
+test('a look at the provider says that it is away, and at once that it is back; what is known is used meanwhile', async () => {
+  const { documents, http, announce } = openFakeProvider()
+  announce()
+  const { token, jwk } = await makeKey('one')
+  documents.set(`${issuer}/keys`, { keys: [jwk] })
+  const verifier = openIdTokenVerifier(trust, { http, clock })
+  await verifier.probe()
+  assert.equal((await verifier.verify(token)).sub, 'ada')
+  documents.delete(`${issuer}/.well-known/openid-configuration`)
+  await assert.rejects(verifier.probe())
+  assert.equal((await verifier.verify(token)).sub, 'ada')
+  announce()
+  await verifier.probe()
+  assert.equal((await verifier.verify(token)).sub, 'ada')
+})
+
 test('keys are never fetched in the clear from a provider that is on https', async () => {
   for (const uri of [
     'http://login.example.org/keys',

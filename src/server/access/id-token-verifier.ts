@@ -16,7 +16,7 @@ import type { HttpClient } from '#server/exchange'
 export interface IdTokenVerifier {
   /** The claims. @throws Fault TOKEN_INVALID, or what fetching the keys throws */
   verify(token: string): Promise<JWTPayload>
-  /** Fetches the provider's documents, unless they are known. @throws Fault EXCHANGE_FAILED */
+  /** Fetches the provider's documents; what was known stays known if they are not there. @throws Fault EXCHANGE_FAILED */
   probe(): Promise<void>
 }
 
@@ -117,7 +117,9 @@ export function openIdTokenVerifier(
       return payload
     },
     async probe() {
-      await keysOf()
+      const at = clock.now()
+      const keys = await discover()
+      attempt = { at, keys: Promise.resolve(keys), failed: false }
     },
   }
 }

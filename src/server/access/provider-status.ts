@@ -1,4 +1,4 @@
-import type { Clock } from '#base/clock'
+import { backoffMs, type Clock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
@@ -10,6 +10,7 @@ import {
   unsupportedFields,
   type IdentityProvider,
   type OIDCClient,
+  type Reason,
   type Secret,
 } from '#model/resource'
 import type { ResourceCache, Resources } from '#server/store'
@@ -17,10 +18,11 @@ import type { Logins } from '#server/login'
 import type { IdTokens } from './id-tokens.ts'
 
 const recheckMs = 60_000
+const retry = { baseMs: 1_000, maxMs: 5_000 }
 
 interface Verdict {
   readonly state: 'AVAILABLE' | 'FAILED'
-  readonly reason: string
+  readonly reason: Reason
   readonly message: string
 }
 
@@ -29,6 +31,12 @@ const insteadOf = ({ spec }: IdentityProvider): string =>
   spec.static
     ? 'give a ServiceAccount a token for development, or use an IdentityProvider of spec.oidc'
     : 'use spec.oidc with an OpenID provider that logs them in (Keycloak and Dex do so by Bitbucket), or spec.github'
+
+const elsewhere: Verdict = {
+  state: 'FAILED',
+  reason: 'NotRead',
+  message: `it is not acted on in this namespace: create it in ${defaultNamespace}, and delete this one`,
+}
 
 /** Keeps the states of IdentityProviders and OIDCClients true: asks each provider now and then. */
 export function openProviderStatus({
@@ -47,6 +55,7 @@ export function openProviderStatus({
   log: Log
 }): { run(options: { signal: AbortSignal }): Promise<void> } {
   async function judgeProvider(object: IdentityProvider): Promise<Verdict> {
+    if (object.metadata.namespace !== defaultNamespace) return elsewhere
     const unsupported = unsupportedFields(object)
     if (unsupported.length > 0) {
       const message = `nobody can log in by ${unsupported.join(', ')} yet: ${insteadOf(object)}`
@@ -54,7 +63,7 @@ export function openProviderStatus({
     }
     if (object.spec.github) return judgeGitHub(object, object.spec.github)
     const provider = idTokens.providers().find((item) => item.object.metadata.uid === object.metadata.uid)
-    if (!provider) return { state: 'FAILED', reason: 'NotRead', message: 'it is not acted on' }
+    if (!provider) return elsewhere
     const { issuer, usernamePrefix } = provider.trust
     try {
       await provider.verifier.probe()
@@ -62,7 +71,9 @@ export function openProviderStatus({
       return { state: 'AVAILABLE', reason: 'Discovered', message }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
-      const message = `the documents of ${issuer} cannot be used: ${why}; its users cannot log in until they can`
+      const message =
+        `the documents of ${issuer} cannot be used (${why}): check spec, and whether this server can reach it; ` +
+        'its users can log in only for as long as its keys are remembered, ten minutes'
       return { state: 'FAILED', reason: 'DiscoveryFailed', message }
     }
   }
@@ -88,7 +99,8 @@ export function openProviderStatus({
     return { state: 'AVAILABLE', reason: 'Configured', message }
   }
 
-  function judgeClient({ spec }: OIDCClient): Verdict {
+  function judgeClient({ metadata, spec }: OIDCClient): Verdict {
+    if (metadata.namespace !== defaultNamespace) return elsewhere
     const provider = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
     const trust = provider && oidcTrustOf(provider)
     if (provider && githubLoginOf(provider)) {
@@ -96,7 +108,7 @@ export function openProviderStatus({
       return { state: 'AVAILABLE', reason: 'Valid', message: `people log in at ${issuer}` }
     }
     if (!trust) {
-      const message = `there is no IdentityProvider ${spec.identityProvider} that is acted on: create it`
+      const message = `there is no IdentityProvider ${spec.identityProvider} that is acted on: create it, or correct spec.identityProvider`
       return { state: 'FAILED', reason: 'NoProvider', message }
     }
     if (!trust.audiences.includes(spec.clientID!)) {
@@ -144,13 +156,19 @@ export function openProviderStatus({
           if (own) changes.ring()
         }),
       )
-      while (!signal.aborted) {
+      for (let failures = 0; !signal.aborted;) {
         const { rings } = changes
-        const providers = cache.list('IdentityProvider', defaultNamespace)
-        await Promise.all(providers.map(async (object) => write(object, await judgeProvider(object))))
-        for (const object of cache.list('OIDCClient', defaultNamespace))
-          await write(object, judgeClient(object))
-        await afterAtMost(changes, rings, { ms: recheckMs, clock, signal })
+        const judged = await Promise.all(
+          cache.list('IdentityProvider').map(async (object) => {
+            const verdict = await judgeProvider(object)
+            await write(object, verdict)
+            return verdict
+          }),
+        )
+        for (const object of cache.list('OIDCClient')) await write(object, judgeClient(object))
+        failures = judged.some(({ reason }) => reason === 'DiscoveryFailed') ? failures + 1 : 0
+        const ms = failures === 0 ? recheckMs : backoffMs(failures - 1, { ...retry, random: Math.random })
+        await afterAtMost(changes, rings, { ms, clock, signal })
       }
     },
   }

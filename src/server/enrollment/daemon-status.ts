@@ -1,17 +1,19 @@
-import type { Clock } from '#base/clock'
+import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { CaptureLevel } from '#model/scope'
-import { formatTime } from '#model/resource'
+import { formatTime, lookAtDaemon, unknownHealth } from '#model/resource'
 import type { Resources, StatusOf } from '#server/store'
 import type { Health, Hello } from '#wire/proto'
 import { daemonNamespace } from './daemons.ts'
 
 /**
- * Health that says nothing new is written this often: each write is a revision that every watcher sees, and a thousand
- * daemons at rest would keep the store busy. A daemon that is gone shows at once.
+ * Health that says nothing new is written this often, by how many daemons there are: each write is a revision that
+ * every watcher sees, and a thousand daemons at rest would keep the store busy. What is new is written at once.
  */
-const quietWriteMs = 120_000
+const quietWriteMs = (daemons: number) => Math.min(120_000, Math.max(10_000, daemons * 120))
+const worksOn = 'it works on until its offline lease ends'
+const lookAtLog = 'look at its log on its node (journalctl -u tideway-daemon)'
 const maxFacts = 100
 const maxTextLength = 1024
 
@@ -21,8 +23,12 @@ const text = (value: string) => value.slice(0, maxTextLength)
 export interface DaemonStatus {
   connected(hello: Hello, captureLevel: CaptureLevel): void
   observe(health: Health): void
+  /** Nothing has been heard of it for a time, though its stream is open. */
+  silent(since: { heardAt: EpochMs; forMs: number }): void
+  /** It was silent, and is no more. */
+  heard(): void
   /** Resolves when the status has been written. */
-  disconnected(): Promise<void>
+  disconnected(heardAt: EpochMs): Promise<void>
 }
 
 export function openDaemonStatus({
@@ -30,20 +36,26 @@ export function openDaemonStatus({
   clock,
   log,
   name,
+  daemons,
 }: {
   resources: Resources
   clock: Clock
   log: Log
   name: string
+  /** How many daemons there are. */
+  daemons: () => number
 }): DaemonStatus {
   let pending: StatusOf<'Daemon'> = {}
   let writing: Promise<void> | undefined
   let lastHealth = ''
   let lastWriteAt = -Infinity
 
-  function set(change: StatusOf<'Daemon'>): void {
-    const at = formatTime(clock.now())
-    pending = { ...pending, ...change, lastSeenAt: at, updateAt: at }
+  /** How it is while it is there. */
+  let present: StatusOf<'Daemon'> = {}
+
+  function set(change: StatusOf<'Daemon'>, heardAt = clock.now()): void {
+    const lastSeenAt = formatTime(heardAt)
+    pending = { ...pending, ...change, lastSeenAt, updateAt: formatTime(clock.now()) }
     lastWriteAt = clock.monotonic()
     writing ??= write().finally(() => (writing = undefined))
   }
@@ -67,9 +79,9 @@ export function openDaemonStatus({
   return {
     connected({ version, captureDetail, metadata }, captureLevel) {
       const facts = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
+      present = { state: 'OK', message: 'connected' }
       set({
-        state: 'OK',
-        message: 'connected',
+        ...present,
         version: text(version),
         captureLevel,
         captureDetail: text(captureDetail),
@@ -78,21 +90,30 @@ export function openDaemonStatus({
     },
     observe({ daemonHealth, captureHealth }) {
       const health = `${daemonHealth}\n${captureHealth}`
-      if (health === lastHealth && clock.monotonic() - lastWriteAt < quietWriteMs) return
+      if (health === lastHealth && clock.monotonic() - lastWriteAt < quietWriteMs(daemons())) return
       lastHealth = health
       const sound = daemonHealth === 'ok'
-      set({
+      present = {
         state: sound ? 'OK' : 'FAILED',
-        message: sound ? 'connected' : text(daemonHealth),
+        message: sound ? 'connected' : `${text(daemonHealth)}: ${lookAtLog}`,
         health: {
           daemonHealth: text(daemonHealth),
           driverHealth: text(captureHealth),
           lastProbeAt: formatTime(clock.now()),
         },
-      })
+      }
+      set(present)
     },
-    async disconnected() {
-      set({ state: 'DISCONNECTED', message: 'not connected; it works on until its offline lease ends' })
+    silent({ heardAt, forMs }) {
+      const message =
+        `nothing heard of it for ${forMs / 1000} s: see whether its node is up and can be reached, and whether the daemon ` +
+        `hangs; ${worksOn}`
+      set({ state: 'DISCONNECTED', message, ...unknownHealth(present.health) }, heardAt)
+    },
+    heard: () => set(present),
+    async disconnected(heardAt) {
+      const message = `not connected: ${lookAtDaemon}; ${worksOn}`
+      set({ state: 'DISCONNECTED', message, ...unknownHealth(present.health) }, heardAt)
       await writing
     },
   }

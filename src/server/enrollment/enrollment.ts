@@ -149,13 +149,14 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     await consume(token)
     const daemon = await createDaemon(workloadId, [...groups].sort())
     await nodeKeys.record(daemon, publicKey)
-    await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, {
+    await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, ({ status }) => ({
+      ...status,
       state: 'PENDING',
-      message: 'joined, not connected yet',
+      message: 'joined, not connected yet: this takes a few seconds by itself',
       updateAt: formatTime(clock.now()),
       version: request.version.slice(0, maxFactLength),
       metadata: [{ name: 'node:hostname', value: request.hostname.slice(0, maxFactLength) }],
-    })
+    }))
     const { response } = await issueDaemonSvid(options, daemon, request.csrDer)
     return { daemon, answer: response }
   }

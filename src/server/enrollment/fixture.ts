@@ -81,7 +81,11 @@ export async function openTestServer({
   const fake = openFakeScopes()
   const common = { store, resources, ca, audit, clock, log: silentLog, trustDomain, svidTtlSeconds }
   const listen = { host: '127.0.0.1', port: 0 }
-  const node = stack.use(await openNodeServer({ ...common, scopes: fake.scopes, listen, leaseSeconds: 900 }))
+  // Answers do not come by the clock of the test: they are there at once, or not at all.
+  const pulse = { isThere: true }
+  const openPing = () => (answer: () => void) => void (pulse.isThere && answer())
+  const settings = { scopes: fake.scopes, listen, leaseSeconds: 900, openPing }
+  const node = stack.use(await openNodeServer({ ...common, ...settings }))
   const stop = new AbortController()
   const sessions: Http2SessionManager[] = []
   stack.defer(() => sessions.forEach((session) => session.abort()))
@@ -156,6 +160,7 @@ export async function openTestServer({
   const kept = stack.move()
   return {
     ...fake,
+    pulse,
     clock,
     store,
     resources,

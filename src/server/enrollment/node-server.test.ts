@@ -94,11 +94,16 @@ async function openSynced(server: Server, spec: Parameters<Server['joined']>[0] 
 }
 
 /** The Daemon once its status is as wanted: statuses are written in the background. */
-async function daemonWhere(server: Server, name: string, holds: (state: string, message: string) => boolean) {
+async function daemonWhere(
+  server: Server,
+  name: string,
+  holds: (state: string, message: string, health: string | undefined) => boolean,
+) {
   const { resources } = server
   const { items, resourceVersion } = await resources.list('Daemon')
   const wanted = (daemon: (typeof items)[number]) =>
-    daemon.metadata.name === name && holds(daemon.status?.state ?? '', daemon.status?.message ?? '')
+    daemon.metadata.name === name &&
+    holds(daemon.status?.state ?? '', daemon.status?.message ?? '', daemon.status?.health?.daemonHealth)
   const present = items.find(wanted)
   if (present) return present
   const signal = AbortSignal.timeout(5_000)
@@ -228,7 +233,7 @@ describe('a daemon’s stream', () => {
     await daemonWhere(server, name, (state, message) => state === 'OK' && message === 'connected')
     stream.send(health('the attestor is gone'))
     const { status } = await daemonWhere(server, name, (state) => state === 'FAILED')
-    assert.equal(status?.message, 'the attestor is gone')
+    assert.match(status!.message!, /^the attestor is gone: look at its log/)
     assert.equal(status?.captureLevel, 'user')
     assert.equal(status?.captureDetail, 'separates users')
     assert.deepEqual(status?.health?.daemonHealth, 'the attestor is gone')
@@ -258,6 +263,29 @@ describe('a daemon’s stream', () => {
     }, refusedWith(Code.Unavailable))
     await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
     assert.equal(server.following.size, 0)
+  })
+
+  it('shows within seconds that nothing is heard of the daemon, since when, and that it is there again', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    const isWell = (state: string, message: string, health: string | undefined) =>
+      state === 'OK' && message === 'connected' && health === 'ok'
+    stream.send(health())
+    await daemonWhere(server, name, isWell)
+    server.pulse.isThere = false
+    await server.clock.advance(1_000)
+    const heardAt = server.clock.now() - 1_000
+    await server.clock.advance(3_000)
+    const gone = await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+    assert.match(gone.status!.message!, /^nothing heard of it for 3 s: see whether its node is up/)
+    assert.ok(Math.abs(Date.parse(gone.status!.lastSeenAt!) - heardAt) <= 1_000)
+    assert.equal(gone.status!.health?.daemonHealth, 'unknown')
+    stream.send(health())
+    await daemonWhere(server, name, isWell)
+    stream.end()
+    const ended = await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+    assert.match(ended.status!.message!, /^not connected: look at its log/)
+    assert.equal(ended.status!.health?.daemonHealth, 'unknown')
   })
 
   it('ends at once, refused, when the Daemon is deleted, and takes the intercept root along', async () => {

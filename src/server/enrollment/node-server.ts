@@ -9,12 +9,13 @@ import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import { formatSpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
-import { formatTime } from '#model/resource'
+import { formatTime, lookAtDaemon, unknownHealth } from '#model/resource'
 import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
 import { daemonNamespace, openNodeKeys, serverWorkloadId } from './daemons.ts'
-import { nodeService, peerCertificate, type NodeContext } from './node-service.ts'
+import { nodeService, peerCertificate, peerPing, type NodeContext } from './node-service.ts'
+import { pingOf, type Ping } from './pulse.ts'
 import { openStreams } from './streams.ts'
 
 const maxMessageBytes = 4 * 1024 * 1024
@@ -32,6 +33,8 @@ export interface NodeServerOptions extends Omit<NodeContext, 'streams' | 'nodeKe
   readonly listen: { readonly host: string; readonly port: number }
   /** `host:port` as daemons reach it; the listening address unless given. */
   readonly nodeEndpoint?: string
+  /** `pingOf` unless given. */
+  readonly openPing?: (session: Http2Session | undefined) => Ping
 }
 
 /** The daemon port. */
@@ -51,7 +54,7 @@ function peerOfRequest(request: Http2ServerRequest): X509Certificate | undefined
  * Its certificate is an SVID of the server's own, whose key lives in memory.
  */
 export async function openNodeServer(options: NodeServerOptions): Promise<NodeServer> {
-  const { ca, trustDomain, resources, store, clock, log, listen, isElsewhere } = options
+  const { ca, trustDomain, resources, store, clock, log, listen, isElsewhere, openPing = pingOf } = options
   const streams = openStreams()
   const nodeKeys = openNodeKeys(store)
   const sessions = new Set<Http2Session>()
@@ -105,7 +108,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       readMaxBytes: maxMessageBytes,
       acceptCompression: [],
       contextValues: (request) =>
-        createContextValues().set(peerCertificate, peerOfRequest(request as Http2ServerRequest)),
+        createContextValues()
+          .set(peerCertificate, peerOfRequest(request as Http2ServerRequest))
+          .set(peerPing, openPing((request as Http2ServerRequest).stream.session)),
     }),
   )
 
@@ -128,8 +133,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       if (connected.has(metadata.name) || isElsewhere?.(metadata.name)) continue
       await resources.updateStatus('Daemon', daemonNamespace, metadata.name, (daemon) => ({
         ...daemon.status,
+        ...unknownHealth(daemon.status?.health),
         state: 'DISCONNECTED',
-        message: 'not connected since the server started',
+        message: `not connected since the server started: ${lookAtDaemon}`,
         updateAt: formatTime(clock.now()),
       }))
     }

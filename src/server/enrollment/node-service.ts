@@ -17,9 +17,12 @@ import { expectDaemon, peerOf, type NodeKeys, type Peer } from './daemons.ts'
 import { openRateLimit } from './rate-limit.ts'
 import { issueDaemonSvid, type SvidIssuer } from './svid.ts'
 import { syncDaemon, type SyncContext } from './sync.ts'
+import type { Ping } from './pulse.ts'
 
 /** The client's certificate, whose chain TLS has verified. */
 export const peerCertificate = createContextKey<X509Certificate | undefined>(undefined)
+/** Asks the client for a sign of life. */
+export const peerPing = createContextKey<Ping>(() => {})
 
 /** Certificates of one daemon; a change of Services asks for a new intermediate. */
 const issuance = { perMinute: 30, burst: 60 }
@@ -98,7 +101,8 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
         streams.begin(name, stream, peer.expiresAt)
         // Asked again: a deletion before the registration shows here, one after it cuts the stream.
         const daemon = await expectDaemon(context, peer)
-        yield* syncDaemon(context, { daemon, peer, stream }, reports, handler.signal)
+        const ping = handler.values.get(peerPing)
+        yield* syncDaemon(context, { daemon, peer, ping, stream }, reports, handler.signal)
       } catch (error) {
         // A daemon that hung up is no failure, and nobody is left to hear of it.
         if (handler.signal.aborted) throw new ConnectError('hung up', Code.Canceled)

@@ -14,6 +14,7 @@ export interface Streams {
   /** Ends a daemon's stream with `reason`. */
   cut(daemonName: string, reason: Error): void
   names(): readonly string[]
+  count(): number
   cutAll(reason: Error): void
   /** Resolves when no stream is left. */
   idle(): Promise<void>
@@ -40,6 +41,7 @@ export function openStreams(): Streams {
     isCurrent: (name, stream) => streams.get(name)?.stream === stream,
     cut,
     names: () => [...streams.keys()],
+    count: () => streams.size,
     cutAll: (reason) => {
       for (const name of streams.keys()) cut(name, reason)
     },

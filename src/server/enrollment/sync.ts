@@ -11,6 +11,7 @@ import type { Resources } from '#server/store'
 import type { Condition, Hello, NodeReport, ScopeMessageSchema } from '#wire/proto'
 import { openDaemonStatus } from './daemon-status.ts'
 import type { Peer } from './daemons.ts'
+import { openPulse, paceFor, type Ping } from './pulse.ts'
 import type { Streams } from './streams.ts'
 
 type ScopeMessage = MessageInitShape<typeof ScopeMessageSchema>
@@ -129,7 +130,7 @@ async function expectHello(read: () => Promise<IteratorResult<NodeReport>>): Pro
  */
 export async function* syncDaemon(
   { scopes, resources, streams, clock, log, leaseSeconds, isElsewhere }: SyncContext,
-  { daemon, peer, stream }: { daemon: Daemon; peer: Peer; stream: AbortController },
+  { daemon, peer, ping, stream }: { daemon: Daemon; peer: Peer; ping: Ping; stream: AbortController },
   incoming: AsyncIterable<NodeReport>,
   callSignal: AbortSignal,
 ): AsyncGenerator<ScopeMessage> {
@@ -140,7 +141,19 @@ export async function* syncDaemon(
   const read = readerOf(incoming[Symbol.asyncIterator](), signal)
   const hello = await expectHello(read)
   const captureLevel = parseCaptureLevel(hello.captureLevel)
-  const status = openDaemonStatus({ resources, clock, log, name })
+  const daemons = () => streams.count()
+  const status = openDaemonStatus({ resources, clock, log, name, daemons })
+  const pulse = openPulse({
+    ping,
+    daemons,
+    onSilent() {
+      log.warn('daemon.silent', { daemon: name })
+      status.silent({ heardAt: pulse.heardAt(), forMs: paceFor(daemons()).silentAfterMs })
+    },
+    onHeard: () => status.heard(),
+    clock,
+    signal,
+  })
 
   function take({ body }: NodeReport): void {
     if (body.case === 'acknowledge') {
@@ -160,13 +173,14 @@ export async function* syncDaemon(
         silentAt = clock.monotonic() + silenceMs
         const report = await read()
         if (report.done) return stream.abort(new Fault('DAEMON_UNREACHABLE', 'the daemon ended its reports'))
+        pulse.heard()
         take(report.value)
       }
     } catch (error) {
       stream.abort(error)
     } finally {
       // Done here and not where updates are sent: a hung peer may keep a send waiting for long.
-      if (streams.isCurrent(name, stream) && !isElsewhere?.(name)) await status.disconnected()
+      if (streams.isCurrent(name, stream) && !isElsewhere?.(name)) await status.disconnected(pulse.heardAt())
       streams.end(name, stream)
       log.info('daemon.disconnected', { daemon: name, reason: (signal.reason as Error).message })
     }

@@ -18,9 +18,16 @@ const target = (name = 'one', roleArn = 'arn:aws:iam::123456789012:role/r'): Exc
   aws: { roleArn },
 })
 
+const reasonOf = {
+  throttled: 'Throttled',
+  unavailable: 'ServiceUnavailable',
+  denied: 'SubjectRefused',
+  malformed: 'RequestRefused',
+} as const
+
 const failure = (kind: ExchangeFailure['kind']): ExchangeFailure => ({
   kind,
-  reason: `Reason-${kind}`,
+  reason: reasonOf[kind],
   message: 'why',
   needsOperator: false,
 })
@@ -36,6 +43,7 @@ async function openBed({ sealed = new Map<string, Secret>(), clock = openTestClo
   }
   const audited: string[] = []
   const auditing = { broken: false }
+  const unreachable: string[] = []
   const changes = openBell()
   const exchange: Exchange = async ({ spiffeId }, { signal }) => {
     cloud.asked.push({ at: clock.now(), name: spiffeId })
@@ -71,6 +79,7 @@ async function openBed({ sealed = new Map<string, Secret>(), clock = openTestClo
     clock,
     log: silentLog,
     random: () => 0,
+    onUnreachable: ({ sourceName }) => void unreachable.push(sourceName),
     changes: { credential: () => changes.ring() },
   })
   const require = (...targets: ExchangeTarget[]) =>
@@ -84,7 +93,20 @@ async function openBed({ sealed = new Map<string, Secret>(), clock = openTestClo
   }
   const idOf = (item: ExchangeTarget) => exchanges.state(item.spiffeId)?.credential?.accessKeyId
   const failureOf = (item: ExchangeTarget) => exchanges.state(item.spiffeId)?.failure?.reason
-  return { exchanges, cloud, clock, sealed, audited, auditing, require, until, idOf, failureOf, changes }
+  return {
+    exchanges,
+    cloud,
+    clock,
+    sealed,
+    audited,
+    auditing,
+    require,
+    until,
+    idOf,
+    failureOf,
+    changes,
+    unreachable,
+  }
 }
 
 test('a credential is renewed when 20 % of its life, at most five minutes, is left', async () => {
@@ -111,7 +133,7 @@ test('the old credential serves while renewal fails, and is gone the moment it e
   bed.cloud.refuse = failure('denied')
   await bed.clock.untilArmed()
   await bed.clock.advance(56 * minute)
-  await bed.until(() => bed.failureOf(one) === 'Reason-denied')
+  await bed.until(() => bed.failureOf(one) === 'SubjectRefused')
   assert.equal(bed.idOf(one), 'ASIA1')
   await bed.clock.advance(4 * minute)
   await bed.until(() => bed.idOf(one) === undefined)
@@ -122,7 +144,7 @@ test('the old credential serves while renewal fails, and is gone the moment it e
 })
 
 test('how soon it is tried again follows from the kind of refusal', async () => {
-  const firstDelays = { throttled: 1_000, unavailable: 500, denied: 1_000, malformed: 15_000 }
+  const firstDelays = { throttled: 1_000, unavailable: 500, denied: 1_000, malformed: 1_000 }
   for (const [kind, delay] of Object.entries(firstDelays) as [ExchangeFailure['kind'], number][]) {
     const bed = await openBed()
     await using _ = bed.exchanges
@@ -233,4 +255,39 @@ test('a credential that the trail cannot record is not used', async () => {
   await bed.clock.untilArmed()
   await bed.clock.advance(1_000)
   await bed.until(() => bed.idOf(target()) !== undefined)
+})
+
+test('an endpoint that can be reached again is asked at once, whatever the back-off', async () => {
+  const bed = await openBed()
+  await using _ = bed.exchanges
+  const one = target()
+  bed.cloud.refuse = failure('unavailable')
+  bed.require(one)
+  await bed.until(() => bed.failureOf(one) !== undefined)
+  assert.deepEqual(bed.unreachable, ['aws'])
+  bed.cloud.refuse = undefined
+  await bed.clock.untilArmed()
+  bed.exchanges.retry('https://elsewhere.example')
+  bed.exchanges.retry(undefined)
+  assert.equal(bed.cloud.asked.length, 1)
+  bed.exchanges.retry('https://sts.amazonaws.com')
+  await bed.until(() => bed.idOf(one) === 'ASIA2')
+})
+
+test('what waits for the issuer is tried when the issuer can be read again, what was denied is not', async () => {
+  const bed = await openBed()
+  await using _ = bed.exchanges
+  const [one, two] = [target('one'), target('two')]
+  bed.cloud.refuse = { ...failure('denied'), reason: 'IssuerUnreachable' }
+  bed.require(one)
+  await bed.until(() => bed.failureOf(one) !== undefined)
+  bed.cloud.refuse = failure('denied')
+  bed.require(one, two)
+  await bed.until(() => bed.failureOf(two) !== undefined)
+  assert.deepEqual(bed.unreachable, ['aws'])
+  bed.cloud.refuse = undefined
+  await bed.clock.untilArmed(2)
+  bed.exchanges.retry(undefined)
+  await bed.until(() => bed.idOf(one) === 'ASIA3')
+  assert.equal(bed.idOf(two), undefined)
 })

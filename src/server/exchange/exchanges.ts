@@ -5,7 +5,7 @@ import { silentMetrics, type Metrics } from '#base/metrics'
 import { refreshAt, type AwsCredential } from '#model/credential'
 import type { AuditTrail } from '#server/audit'
 import type { Custody } from '#server/keys'
-import type { Exchange, ExchangeTarget } from './aws.ts'
+import { stsEndpoint, type Exchange, type ExchangeTarget } from './aws.ts'
 import type { ExchangeFailure, FailureKind } from './failure.ts'
 import { openGate } from './gate.ts'
 import type { CredentialChanges } from './ports.ts'
@@ -34,6 +34,8 @@ export interface Exchanges extends AsyncDisposable {
    */
   require(targets: ReadonlyMap<string, ExchangeTarget>): void
   state(key: string): ExchangeState | undefined
+  /** What could not be reached can be again, an endpoint or (undefined) the issuer: whoever waits for that tries now. */
+  retry(origin: string | undefined): void
   /** Exchanges now; resolves with the state afterwards, or undefined for a target that is not required. */
   rotateNow(key: string): Promise<ExchangeState | undefined>
 }
@@ -42,7 +44,7 @@ const retries: Readonly<Record<FailureKind, { baseMs: number; maxMs: number }>> 
   throttled: { baseMs: 2_000, maxMs: 120_000 },
   unavailable: { baseMs: 1_000, maxMs: 60_000 },
   denied: { baseMs: 2_000, maxMs: 60_000 },
-  malformed: { baseMs: 30_000, maxMs: 600_000 },
+  malformed: { baseMs: 2_000, maxMs: 120_000 },
 }
 // Long waits are cut, so that a machine that slept or whose clock was set notices soon.
 const maxNapMs = 60_000
@@ -75,10 +77,22 @@ export interface ExchangesOptions {
   random: () => number
   /** Told when the state of a target changed. */
   changes: CredentialChanges
+  /** Told when an exchange has failed because something could not be reached. */
+  onUnreachable?: (target: ExchangeTarget) => void
+}
+
+/** Whether a failure may be over once an endpoint, or (undefined) the issuer, can be reached. */
+function waitsFor(
+  { target, failure }: Pick<Keeper, 'target' | 'failure'>,
+  origin: string | undefined,
+): boolean {
+  if (origin === undefined) return failure?.reason === 'IssuerUnreachable'
+  return failure?.kind === 'unavailable' && stsEndpoint(target.aws).origin === origin
 }
 
 export async function openExchanges(options: ExchangesOptions): Promise<Exchanges> {
   const { exchange, custody, audit, clock, log, metrics = silentMetrics, random, changes } = options
+  const { onUnreachable = () => {} } = options
   const keepers = new Map<string, Keeper>()
   /** The end of what is still under way for a key: its next keeper starts after it. */
   const ending = new Map<string, Promise<void>>()
@@ -158,8 +172,8 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       stop.signal.throwIfAborted()
       log.error('exchange.broken', { source: target.sourceName, spiffeId: target.spiffeId, error })
       const message = isFault(error)
-        ? error.message
-        : 'the exchange failed by a defect; see the log of the server'
+        ? `${error.message}; it is tried again by itself`
+        : 'the exchange failed by a defect: see the log of the server'
       const failure: ExchangeFailure = {
         kind: 'unavailable',
         reason: isFault(error) ? 'ServerUnavailable' : 'InternalError',
@@ -181,6 +195,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
         keeper.failures = 0
       }
       keeper.failure = result.failure
+      if (kind === 'unavailable' || waitsFor(keeper, undefined)) onUnreachable(target)
       keeper.dueAt = clock.now() + backoffMs(keeper.failures++, { ...retries[kind], random })
     }
     dropExpired(keeper)
@@ -274,6 +289,13 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
     state(key) {
       const keeper = keepers.get(key)
       return keeper && stateOf(keeper)
+    },
+    retry(origin) {
+      for (const keeper of keepers.values()) {
+        if (!waitsFor(keeper, origin)) continue
+        keeper.dueAt = 0
+        keeper.nap.abort()
+      }
     },
     rotateNow(key) {
       const keeper = keepers.get(key)

@@ -1,11 +1,12 @@
+import type { Reason } from '#model/resource'
+
 /** How a failed exchange is tried again. `denied` may heal by itself for a while: IAM is eventually consistent. */
 export type FailureKind = 'throttled' | 'unavailable' | 'denied' | 'malformed'
 
 /** Why an exchange failed, in words that an operator can act on. */
 export interface ExchangeFailure {
   readonly kind: FailureKind
-  /** One CamelCase word. */
-  readonly reason: string
+  readonly reason: Reason
   /** What happened and what to do, in one or two sentences. */
   readonly message: string
   /** Only a change of settings, here or in the cloud, can help: retrying alone cannot. */
@@ -34,7 +35,7 @@ interface Rule {
   readonly codes: RegExp
   readonly text?: RegExp
   readonly kind: FailureKind
-  readonly reason: string
+  readonly reason: Reason
   readonly needsOperator: boolean
   message(subject: ExchangeSubject, error: StsError): string
 }
@@ -223,7 +224,7 @@ const untrusted =
 /** Why there was no answer from `endpoint`: a reason and what to do. `error` is what Node threw. */
 export function describeUnreachable(endpoint: string, error: unknown): ExchangeFailure {
   const { code = '', message = String(error) } = error as { code?: string; message?: string }
-  const because = (reason: string, text: string): ExchangeFailure => ({
+  const because = (reason: Reason, text: string): ExchangeFailure => ({
     kind: 'unavailable',
     reason,
     needsOperator: false,
@@ -239,6 +240,12 @@ export function describeUnreachable(endpoint: string, error: unknown): ExchangeF
     return because(
       'ConnectionRefused',
       `nothing listens at ${endpoint}: check the URL and port, and whether a proxy or firewall is in the way`,
+    )
+  }
+  if (code === 'ABORT_ERR') {
+    return because(
+      'NoAnswer',
+      `${endpoint} has not answered in time: check whether a firewall drops what this server sends, and whether a proxy is needed`,
     )
   }
   if (untrusted.test(code)) {

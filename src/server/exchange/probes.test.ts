@@ -10,8 +10,13 @@ const url = 'https://id.example/oidc'
 const discovery = { issuer: url, jwks_uri: `${url}/jwks` }
 const key = { kid: 'k1', kty: 'RSA' }
 
+const origin = 'https://sts.example'
+
 /** Probes over answers that a test sets by URL; without one the connection is refused. */
-function openBed(answers: Record<string, { status?: number; body: unknown } | undefined>) {
+function openBed(
+  answers: Record<string, { status?: number; body: unknown } | undefined>,
+  { random = (): number => 0 } = {},
+) {
   const clock = openTestClock()
   const changes = openBell()
   const asked: string[] = []
@@ -24,7 +29,12 @@ function openBed(answers: Record<string, { status?: number; body: unknown } | un
     },
   }
   const issuer = { url, discovery: () => discovery, jwks: () => ({ keys: [key] }) }
-  const probes = openProbes({ issuer, http, clock, log: silentLog, random: () => 0, changes })
+  const recovered: (string | undefined)[] = []
+  const onRecovered = (what: string | undefined) => void recovered.push(what)
+  const probes = openProbes({ issuer, http, clock, log: silentLog, random, changes, onRecovered })
+  const looks = () => asked.filter((href) => href === `${origin}/`).length
+  /** Resolves when so many watchers wait for their next look. */
+  const napping = (count: number) => clock.untilArmed(count)
   const settled = async (test: () => boolean) => {
     const deadline = AbortSignal.timeout(5_000)
     for (let heard = changes.rings; !test(); heard = changes.rings) {
@@ -32,7 +42,7 @@ function openBed(answers: Record<string, { status?: number; body: unknown } | un
       assert.ok(!deadline.aborted)
     }
   }
-  return { probes, clock, asked, settled }
+  return { probes, clock, recovered, looks, settled, napping }
 }
 
 const good = () => ({
@@ -65,22 +75,49 @@ test('the published documents must be those of this server', async () => {
 
 test('any answer of an endpoint will do; what fails is looked at again soon, what holds rarely', async () => {
   const answers: Parameters<typeof openBed>[0] = { ...good() }
-  const { probes, clock, asked, settled } = openBed(answers)
+  const { probes, clock, recovered, looks, settled, napping } = openBed(answers)
   await using _ = probes
-  const origin = 'https://sts.example'
-  const looks = () => asked.filter((href) => href === `${origin}/`).length
   probes.watch(new Set([origin]))
   await settled(() => probes.endpoint(origin).state === 'failed')
   answers[`${origin}/`] = { status: 400, body: 'error' }
-  await clock.untilArmed(2)
-  await clock.advance(500)
+  await napping(2)
+  await clock.advance(1_000)
   await settled(() => probes.endpoint(origin).state === 'ok')
   assert.equal(looks(), 2)
-  await clock.untilArmed(2)
-  await clock.advance(240_000)
+  assert.deepEqual(recovered, [origin])
+  await napping(2)
+  await clock.advance(55_000)
   assert.equal(looks(), 2)
-  await clock.advance(60_000)
+  await clock.advance(5_000)
   assert.equal(looks(), 3)
   probes.watch(new Set())
   assert.equal(probes.endpoint(origin).state, 'pending')
+})
+
+test('however long it has failed, a recovery is seen within five seconds', async () => {
+  const answers: Parameters<typeof openBed>[0] = { ...good() }
+  const { probes, clock, settled, napping } = openBed(answers, { random: () => 0.999 })
+  await using _ = probes
+  probes.watch(new Set([origin]))
+  await settled(() => probes.endpoint(origin).state === 'failed')
+  for (let second = 0; second < 60; second++) await clock.advance(1_000)
+  answers[`${origin}/`] = { body: '' }
+  await napping(2)
+  await clock.advance(5_000)
+  await settled(() => probes.endpoint(origin).state === 'ok')
+})
+
+test('who met with difficulties has it looked at within a second, and once however many they are', async () => {
+  const answers: Parameters<typeof openBed>[0] = { ...good(), [`${origin}/`]: { body: '' } }
+  const { probes, clock, looks, settled, napping } = openBed(answers)
+  await using _ = probes
+  probes.watch(new Set([origin]))
+  await settled(() => probes.endpoint(origin).state === 'ok' && probes.discovery().state === 'ok')
+  delete answers[`${origin}/`]
+  await napping(2)
+  await clock.advance(1_000)
+  await napping(2)
+  for (let times = 0; times < 100; times++) probes.lookAgain(origin)
+  await settled(() => probes.endpoint(origin).state === 'failed')
+  assert.equal(looks(), 2)
 })

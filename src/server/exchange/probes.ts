@@ -1,7 +1,8 @@
-import { backoffMs, type Clock, type EpochMs } from '#base/clock'
 import { isDeepStrictEqual } from 'node:util'
-import type { Bell } from '#base/lifecycle'
+import { backoffMs, type Clock } from '#base/clock'
+import { afterAtMost, openBell, type Bell } from '#base/lifecycle'
 import type { Log } from '#base/log'
+import type { Reason } from '#model/resource'
 import type { TokenIssuer } from '#server/issuer'
 import { describeUnreachable } from './failure.ts'
 import type { HttpClient } from './http-client.ts'
@@ -10,7 +11,7 @@ import type { HttpClient } from './http-client.ts'
 export type Probe =
   | { readonly state: 'pending' }
   | { readonly state: 'ok' }
-  | { readonly state: 'failed'; readonly reason: string; readonly message: string }
+  | { readonly state: 'failed'; readonly reason: Reason; readonly message: string }
 
 /**
  * Looks, again and again, at what an exchange needs before there is one: the issuer's documents at their public
@@ -21,14 +22,20 @@ export interface Probes extends AsyncDisposable {
   watch(endpoints: ReadonlySet<string>): void
   discovery(): Probe
   endpoint(origin: string): Probe
+  /** Somebody met with difficulties at an endpoint: looks at it, and at the issuer, now and not in a minute. */
+  lookAgain(origin: string): void
 }
 
-const okEveryMs = 300_000
-const retry = { baseMs: 500, maxMs: 30_000 }
-const maxNapMs = 60_000
+const okEveryMs = 60_000
+const retry = { baseMs: 1_000, maxMs: 5_000 }
+/** However often it is asked to look again. */
+const leastMs = 1_000
+/** Of a look: an exchange may take longer, but what does not answer in this time is in trouble. */
+const patienceMs = 5_000
 
 interface Watcher {
   probe: Probe
+  readonly again: Bell
   readonly stop: AbortController
   readonly done: Promise<void>
 }
@@ -42,6 +49,7 @@ export function openProbes({
   log,
   random,
   changes,
+  onRecovered = () => {},
 }: {
   issuer: Pick<TokenIssuer, 'url' | 'discovery' | 'jwks'>
   http: HttpClient
@@ -50,6 +58,8 @@ export function openProbes({
   random: () => number
   /** Rung when an answer changed. */
   changes: Bell
+  /** Told when an endpoint, or (undefined) the issuer, is as it should be after it was not. */
+  onRecovered?: (origin: string | undefined) => void
 }): Probes {
   const endpoints = new Map<string, Watcher>()
 
@@ -66,7 +76,7 @@ export function openProbes({
   async function lookAtDiscovery(signal: AbortSignal): Promise<Probe> {
     const discoveryUrl = `${issuer.url}/.well-known/openid-configuration`
     const discovery = issuer.discovery()
-    const failed = (reason: string, message: string): Probe => ({ state: 'failed', reason, message })
+    const failed = (reason: Reason, message: string): Probe => ({ state: 'failed', reason, message })
     try {
       const published = (await fetchJson(discoveryUrl, signal)) as Record<string, unknown> | null
       if (published?.['issuer'] !== issuer.url || published['jwks_uri'] !== discovery['jwks_uri']) {
@@ -85,7 +95,6 @@ export function openProbes({
         `${String(discovery['jwks_uri'])} lacks the key ${String(missing['kid'])} of this server: publish it there again`,
       )
     } catch (error) {
-      signal.throwIfAborted()
       const { reason, message } = describeUnreachable(issuer.url, error)
       return failed(
         reason,
@@ -103,38 +112,39 @@ export function openProbes({
         await http.request(new URL('/', origin), { method: 'GET', signal })
         return { state: 'ok' }
       } catch (error) {
-        signal.throwIfAborted()
         const { reason, message } = describeUnreachable(origin, error)
         return { state: 'failed', reason, message }
       }
     }
 
-  function watch(what: string, look: Look): Watcher {
+  function watch(origin: string | undefined, look: Look): Watcher {
+    const what = origin ?? 'discovery'
+    const again = openBell()
     const stop = new AbortController()
+    const { signal } = stop
     const watcher: { probe: Probe } = { probe: { state: 'pending' } }
     async function run(): Promise<void> {
-      for (let failures = 0; ;) {
-        const probe = await look(stop.signal)
+      for (let failures = 0; !signal.aborted;) {
+        const heard = again.rings
+        const before = watcher.probe
+        const probe = await look(AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]))
+        signal.throwIfAborted()
         failures = probe.state === 'ok' ? 0 : failures + 1
-        if (!isDeepStrictEqual(probe, watcher.probe)) {
+        if (!isDeepStrictEqual(probe, before)) {
           watcher.probe = probe
           log.info('exchange.probe', { what, ...probe })
           changes.ring()
+          if (probe.state === 'ok' && before.state === 'failed') onRecovered(origin)
         }
         const wait = failures === 0 ? okEveryMs : backoffMs(failures - 1, { ...retry, random })
-        await sleepUntil(clock.now() + wait, stop.signal)
+        await clock.sleep(Math.min(wait, leastMs), { signal, unref: true })
+        await afterAtMost(again, heard, { ms: Math.max(0, wait - leastMs), clock, signal })
       }
     }
     const done = run().catch((error: unknown) => {
-      if (!stop.signal.aborted) log.error('exchange.probe-stopped', { what, error })
+      if (!signal.aborted) log.error('exchange.probe-stopped', { what, error })
     })
-    return Object.assign(watcher, { stop, done })
-  }
-
-  async function sleepUntil(at: EpochMs, signal: AbortSignal): Promise<void> {
-    for (let left = at - clock.now(); left > 0; left = at - clock.now()) {
-      await clock.sleep(Math.min(left, maxNapMs), { signal, unref: true })
-    }
+    return Object.assign(watcher, { again, stop, done })
   }
 
   /** Looked at once there is a source that needs it. */
@@ -143,7 +153,7 @@ export function openProbes({
     discovery: () => discovery?.probe ?? { state: 'pending' },
     endpoint: (origin) => endpoints.get(origin)?.probe ?? { state: 'pending' },
     watch(origins) {
-      if (origins.size > 0) discovery ??= watch('discovery', lookAtDiscovery)
+      if (origins.size > 0) discovery ??= watch(undefined, lookAtDiscovery)
       for (const [origin, watcher] of endpoints) {
         if (origins.has(origin)) continue
         watcher.stop.abort()
@@ -152,6 +162,10 @@ export function openProbes({
       for (const origin of origins) {
         if (!endpoints.has(origin)) endpoints.set(origin, watch(origin, lookAtEndpoint(origin)))
       }
+    },
+    lookAgain(origin) {
+      discovery?.again.ring()
+      endpoints.get(origin)?.again.ring()
     },
     async [Symbol.asyncDispose]() {
       const watchers = [...(discovery ? [discovery] : []), ...endpoints.values()]

@@ -11,6 +11,7 @@ import {
   openHttpClient,
   openProbes,
   serveRotations,
+  stsEndpoint,
 } from '#server/exchange'
 import type { TokenIssuer } from '#server/issuer'
 import type { Leadership, Term } from '#server/leadership'
@@ -88,8 +89,17 @@ export async function openControl({
   async function lead({ signal, store }: Term): Promise<void> {
     await using duties = new AsyncDisposableStack()
     const { custody, resources } = foundation.over(store)
-    const exchanges = duties.use(await openExchanges({ ...common, exchange, custody, audit }))
-    const probes = duties.use(openProbes({ ...common, issuer, http: probeHttp }))
+    const exchanges = duties.use(
+      await openExchanges({
+        ...common,
+        exchange,
+        custody,
+        audit,
+        onUnreachable: ({ aws }) => probes.lookAgain(stsEndpoint(aws).origin),
+      }),
+    )
+    const onRecovered = (origin: string | undefined) => exchanges.retry(origin)
+    const probes = duties.use(openProbes({ ...common, issuer, http: probeHttp, onRecovered }))
     await runTogether(signal, [
       ({ signal }) => reconciler.lead({ signal, exchanges, probes, resources }),
       (run) => serveRotations(store, exchanges, run),

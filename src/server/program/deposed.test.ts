@@ -101,7 +101,8 @@ test('a state that a deposed leader found is not written', async (context) => {
   const stop = new AbortController()
   const running = control.run({ signal: stop.signal, resources: openResources(term.store, common) })
   await refused.promise
-  assert.equal((await resources.get('OIDCClient', 'riptides-system', 'cli'))?.status, undefined)
+  const { status } = (await resources.get('OIDCClient', 'riptides-system', 'cli'))!
+  assert.equal(status?.observedGeneration, 0)
   stop.abort()
   await running
 })

@@ -1,6 +1,14 @@
 import type { CredentialBinding } from '#model/resource'
 import { credentialId, type Credential } from '#model/credential'
-import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
+import {
+  enumerate,
+  judge,
+  reportedOn,
+  seeItsLog,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
 import { placeOf, type PlannedBinding } from './plan.ts'
 import type { Effect } from './scopes.ts'
 import type { World } from './world.ts'
@@ -20,7 +28,7 @@ export function judgeCredentialBinding(
   world: World,
 ): DesiredStatus<'CredentialBinding'> {
   const binding = world.plan.bindings.get(object.metadata.uid)
-  const shared = [...unsupportedIn(object), ...world.reports.about(object)]
+  const shared = [...unsupportedIn(object), ...reportedOn(object, world.reports)]
   if (!binding) {
     const { state, reason, message } = world.plan.problems.get(object.metadata.uid)!
     return {
@@ -78,7 +86,12 @@ function credentialCondition(binding: PlannedBinding, { exchangeState, discovery
   }
   const probe = discovery()
   const hint = probe.state === 'failed' ? `; ${probe.message}` : ''
-  return judge('CredentialValid', 'Unknown', 'UnderWay', `the exchange with ${source} is under way${hint}`)
+  return judge(
+    'CredentialValid',
+    'Unknown',
+    'UnderWay',
+    `the exchange with ${source} is under way: wait for the answer of the cloud${hint}`,
+  )
 }
 
 function daemonsOf(binding: PlannedBinding, { streams }: World): OnDaemon[] {
@@ -128,7 +141,7 @@ function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: rea
       'Delivered',
       'False',
       'DaemonFailed',
-      `daemon ${names(failing)} cannot put it into effect: ${why}`,
+      `daemon ${names(failing)} cannot put it into effect (${why}): ${seeItsLog}`,
     )
   }
   if (waiting.length > 0) {
@@ -136,7 +149,7 @@ function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: rea
       'Delivered',
       'Unknown',
       'Waiting',
-      `waiting for daemon ${names(waiting)} to put it into effect`,
+      `waiting for daemon ${names(waiting)} to put it into effect, which takes a moment; if it stays so ${seeItsLog}`,
     )
   }
   return judge('Delivered', 'True', 'Acknowledged', `in effect on daemon ${names(daemons)}`)

@@ -1,6 +1,13 @@
-import type { CredentialSource } from '#model/resource'
+import { sourceType, type CredentialSource } from '#model/resource'
 import { stsEndpoint, type ExchangeState, type Probe } from '#server/exchange'
-import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
+import {
+  enumerate,
+  judge,
+  reportedOn,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
 import { scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -11,8 +18,9 @@ export function judgeCredentialSource(
   const { aws } = object.spec
   const unsupported = unsupportedIn(object)
   if (!aws) {
-    const [{ message }] = unsupported as [Judgement]
-    return { state: 'FAILED', message, conditions: unsupported }
+    const message = `this version obtains no credentials of type ${sourceType(object.spec)}: use spec.aws, or delete it`
+    const conditions = [judge('Unsupported', 'True', 'NotImplemented', message)]
+    return { state: 'FAILED', message, conditions }
   }
   const { origin } = stsEndpoint(aws)
   const discovery = probed(
@@ -23,7 +31,7 @@ export function judgeCredentialSource(
   const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
   const states = exchangesOf(object, world)
   const exchanged = exchangedCondition(states)
-  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...world.reports.about(object)]
+  const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedOn(object, world.reports)]
   const failure = states.find((state) => state.failure)?.failure
   if (failure) {
     return { state: failure.needsOperator ? 'FAILED' : 'PENDING', message: exchanged.message, conditions }
@@ -40,7 +48,8 @@ export function judgeCredentialSource(
 
 function probed(type: string, probe: Probe, ok: string): Judgement {
   if (probe.state === 'ok') return judge(type, 'True', 'Answered', ok)
-  if (probe.state === 'pending') return judge(type, 'Unknown', 'Checking', 'being checked')
+  if (probe.state === 'pending')
+    return judge(type, 'Unknown', 'Checking', 'being looked at for the first time, which takes some seconds')
   return judge(type, 'False', probe.reason, probe.message)
 }
 
@@ -55,7 +64,7 @@ function exchangedCondition(states: readonly ExchangeState[]): Judgement {
       'Exchanged',
       'Unknown',
       'NoBinding',
-      'ready; a CredentialBinding triggers the first exchange',
+      'ready: create a CredentialBinding, which triggers the first exchange',
     )
   }
   const failing = states.find(({ failure }) => failure)
@@ -70,7 +79,12 @@ function exchangedCondition(states: readonly ExchangeState[]): Judgement {
   const waiting = states.filter(({ credential }) => !credential)
   if (waiting.length > 0) {
     const names = enumerate(waiting.map(({ target }) => target.spiffeId))
-    return judge('Exchanged', 'Unknown', 'UnderWay', `the exchange for ${names} is under way`)
+    return judge(
+      'Exchanged',
+      'Unknown',
+      'UnderWay',
+      `the exchange for ${names} is under way: wait for the answer of the cloud`,
+    )
   }
   return judge(
     'Exchanged',

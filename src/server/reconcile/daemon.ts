@@ -1,25 +1,37 @@
-import type { Daemon } from '#model/resource'
-import { judge, unsupportedIn, type Judgement } from './desired-status.ts'
+import { lookAtDaemon, type Daemon } from '#model/resource'
+import { judge, reportedOn, seeItsLog, unsupportedIn, type Judgement } from './desired-status.ts'
 import type { World } from './world.ts'
 
 /** Conditions only: what a daemon says of its health is written by its stream (`server/enrollment`). */
 export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgement[] {
   const { metadata, status } = object
   const stream = streams.stream(metadata.name)
-  const shared = [...unsupportedIn(object), ...reports.about(object)]
-  if (!stream) {
-    const seen = status?.lastSeenAt === undefined ? '' : `; last seen at ${status.lastSeenAt}`
-    const message = `not connected${seen}: look at the daemon's log on its node`
+  const shared = [...unsupportedIn(object), ...reportedOn(object, reports)]
+  const { state, lastSeenAt } = status ?? {}
+  // A stream that is open is nobody's life: its server says when nothing is heard of it.
+  if (!stream || state === 'DISCONNECTED') {
+    const seen = lastSeenAt === undefined ? '' : `, last heard of at ${lastSeenAt}`
+    const message = stream ? status!.message! : `not connected${seen}: ${lookAtDaemon}`
     return [judge('Ready', 'False', 'Disconnected', message), ...shared]
   }
   const { error, synchronised } = stream
   return [
     judge('Ready', 'True', 'Connected', 'its stream is open'),
     error !== undefined
-      ? judge('InSync', 'False', 'UpdateFailed', `it could not put its scope into effect: ${error}`)
+      ? judge(
+          'InSync',
+          'False',
+          'UpdateFailed',
+          `it could not put its scope into effect (${error}): ${seeItsLog}`,
+        )
       : synchronised
         ? judge('InSync', 'True', 'Acknowledged', 'its whole scope is in effect')
-        : judge('InSync', 'Unknown', 'Waiting', 'it is putting an update of its scope into effect'),
+        : judge(
+            'InSync',
+            'Unknown',
+            'Waiting',
+            'it is putting an update of its scope into effect, which takes a moment',
+          ),
     ...shared,
   ]
 }

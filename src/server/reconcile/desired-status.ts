@@ -1,14 +1,20 @@
 import {
+  reportedTypes,
   unsupportedFields,
   type Condition,
   type Judgement,
   type Kind,
+  type Reason,
   type ResourceOf,
 } from '#model/resource'
+import type { Reports } from './reports.ts'
 
 export { nextStatus, type DesiredStatus, type Judgement } from '#model/resource'
 
-export function judge(type: string, status: Condition['status'], reason: string, message: string): Judgement {
+/** What to do where a daemon does not do as it should. */
+export const seeItsLog = 'look at its log on its node (journalctl -u tideway-daemon)'
+
+export function judge(type: string, status: Condition['status'], reason: Reason, message: string): Judgement {
   return { type, status, reason, message }
 }
 
@@ -16,8 +22,16 @@ export function judge(type: string, status: Condition['status'], reason: string,
 export function unsupportedIn(object: ResourceOf<Kind>): Judgement[] {
   const fields = unsupportedFields(object)
   if (fields.length === 0) return []
-  const message = `accepted but not acted on yet: ${fields.join(', ')}`
+  const message = `this version does not act on ${enumerate(fields)}: leave that out, or the object never reads as good`
   return [judge('Unsupported', 'True', 'NotImplemented', message)]
+}
+
+/** What daemons say of an object, with what to do about it. */
+export function reportedOn(object: ResourceOf<Kind>, reports: Reports): Judgement[] {
+  return reports.about(object).map((judgement) => {
+    const { remedy } = reportedTypes[judgement.type] ?? { remedy: seeItsLog }
+    return remedy === undefined ? judgement : { ...judgement, message: `${judgement.message}: ${remedy}` }
+  })
 }
 
 /** `a, b and 3 more`. */

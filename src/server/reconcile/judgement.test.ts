@@ -49,7 +49,7 @@ const target = {
 const exchanged: ExchangeState = { target, credential: credentialNamed('ASIA1') }
 const refused = (needsOperator: boolean): ExchangeState => ({
   target,
-  failure: { kind: 'denied', reason: 'Why', message: 'because', needsOperator },
+  failure: { kind: 'denied', reason: 'SubjectRefused', message: 'because', needsOperator },
 })
 const failedProbe = { state: 'failed', reason: 'NameNotResolved', message: 'no such name' } as const
 
@@ -60,7 +60,7 @@ test('a source is AVAILABLE before any exchange when the spec is valid and both 
   }
   assert.deepEqual(state({}), [
     'AVAILABLE',
-    'ready; a CredentialBinding triggers the first exchange',
+    'ready: create a CredentialBinding, which triggers the first exchange',
     'Unknown',
   ])
   assert.deepEqual(state({ discovery: { state: 'pending' } }).slice(0, 1), ['PENDING'])
@@ -116,7 +116,8 @@ test('a binding is OK only with a credential that is in effect on every daemon i
 test('an identity says where it may run, how weak it is, and what daemons report', () => {
   const judge = (object: typeof app, world: Parameters<typeof worldOf>[1] = {}, ...others: (typeof app)[]) =>
     judgeWorkloadIdentity(object, worldOf(objectsOf(object, node, ...others), world))
-  assert.match(judge(app).message, /matches one, not connected at the moment/)
+  assert.match(judge(app).message, /matches one, not connected: see "tideway ctl get daemons"/)
+  assert.equal(judge(app).state, 'PENDING')
   assert.equal(judge(app, { streams: [streamOf('one')] }).state, 'OK')
   const nowhere = identity('n', 'app/n', { scope: { agentGroup: { id: 'blue' } } })
   assert.match(judge(nowhere).message, /none is in the group blue/)
@@ -147,7 +148,10 @@ test('a Service shows its bindings and what daemons found upstream', () => {
   } as const
   const world = worldOf(guide, { streams: [streamOf('one', { state: 'OK' }, { conditions: [report] })] })
   const { state, message } = judgeService(s3, world)
-  assert.deepEqual([state, message], ['FAILED', 'on daemon one: expired'])
+  assert.deepEqual(
+    [state, message],
+    ['FAILED', 'on daemon one: expired: correct the certificate there, or name its CA in spec.caBundle'],
+  )
   const recovered = [{ ...report, status: 'True' as const }]
   const later = worldOf(guide, { streams: [streamOf('one', { state: 'OK' }, { conditions: recovered })] })
   assert.equal(judgeService(s3, later).state, 'OK')
@@ -164,7 +168,7 @@ test('a daemon shows what it says of itself, and no other daemon does', () => {
   const streams = [streamOf('one', { state: 'OK' }, { conditions: [report] }), streamOf('two')]
   const said = (object: typeof node) =>
     judgeDaemon(object, worldOf(guide, { streams })).find(({ type }) => type === 'AuditAvailable')?.message
-  assert.equal(said(node), 'on daemon one: no space')
+  assert.match(said(node)!, /^on daemon one: no space: make room on the disk/)
   assert.equal(said({ ...node, metadata: { ...node.metadata, name: 'two' } }), undefined)
 })
 
@@ -178,6 +182,10 @@ test('a daemon shows whether it is there and in step', () => {
     'InSync=Unknown',
   ])
   assert.deepEqual(types(streamOf('one', { state: 'OK' }, { error: 'x' })), ['Ready=True', 'InSync=False'])
+  const message = 'nothing heard of it for 3 s'
+  const silent = { ...node, status: { state: 'DISCONNECTED' as const, message } }
+  const [ready] = judgeDaemon(silent, worldOf(guide, { streams: [streamOf('one')] }))
+  assert.deepEqual([ready?.status, ready?.message], ['False', message])
 })
 
 test('times of a status move only when what they are about changes', () => {

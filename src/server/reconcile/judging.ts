@@ -1,5 +1,5 @@
 import type { Clock } from '#base/clock'
-import type { Daemon, Kind, ResourceOf } from '#model/resource'
+import { lookAtDaemon, unknownHealth, type Daemon, type Kind, type ResourceOf } from '#model/resource'
 import type { ResourceCache } from '#server/store'
 import { isBeingDeleted } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
@@ -63,7 +63,10 @@ export interface Judging {
 // Between two of these, everything else of the server gets its turn.
 const sliceMs = 8
 
-const missing = { state: 'DISCONNECTED', message: 'not connected since its server has gone' } as const
+const missing = {
+  state: 'DISCONNECTED',
+  message: `not connected since its server has gone: ${lookAtDaemon}`,
+} as const
 export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
 
 export function openJudging({
@@ -99,8 +102,11 @@ export function openJudging({
     const missed = isMissed(daemon)
     writer.set<'Daemon'>(daemon, (current) => {
       const { state = 'PENDING', message = '' } = current.status ?? {}
-      const said = missed && isConnected(current) ? missing : { state, message }
-      return nextStatus<'Daemon'>(current, { ...said, conditions }, world.at)
+      if (!missed || !isConnected(current)) {
+        return nextStatus<'Daemon'>(current, { state, message, conditions }, world.at)
+      }
+      const own = unknownHealth(current.status?.health)
+      return nextStatus<'Daemon'>(current, { ...missing, conditions, own }, world.at)
     })
   }
 

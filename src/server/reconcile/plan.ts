@@ -3,12 +3,16 @@ import {
   defaultNamespace,
   type CredentialBinding,
   type Kind,
+  type Reason,
   type ResourceOf,
   type WorkloadIdentity,
   type WorkloadScope,
 } from '#model/resource'
 import type { ScopedBinding, ScopedIdentity, ScopedService } from '#model/scope'
 import type { ExchangeTarget } from '#server/exchange'
+
+/** Nothing but its name, which never changes: a plan is the same whatever else of the object does. */
+export type NamedIdentity = Pick<WorkloadIdentity['metadata'], 'namespace' | 'name'>
 
 export interface PlannedIdentity {
   readonly namespace: string
@@ -20,7 +24,7 @@ export interface PlannedIdentity {
 export interface BindingProblem {
   /** Only a change of this or another object's specification helps. */
   readonly state: 'PENDING' | 'FAILED'
-  readonly reason: string
+  readonly reason: Reason
   readonly message: string
 }
 
@@ -43,7 +47,7 @@ export interface WorkloadPlan {
   /** Identities that are in force. */
   readonly identities: readonly PlannedIdentity[]
   /** Those that are not, by uid: the identity of another namespace that has their workload ID. */
-  readonly shadowed: ReadonlyMap<string, WorkloadIdentity['metadata']>
+  readonly shadowed: ReadonlyMap<string, NamedIdentity>
   /** Bindings that are in force. */
   readonly bindings: readonly PlannedBinding[]
   /** Those that are not, by uid. */
@@ -56,7 +60,7 @@ export interface Plan {
   /** Identities that are in force, by name in scopes. */
   readonly identities: ReadonlyMap<string, PlannedIdentity>
   /** As in `WorkloadPlan`, of all. */
-  readonly shadowed: ReadonlyMap<string, WorkloadIdentity['metadata']>
+  readonly shadowed: ReadonlyMap<string, NamedIdentity>
   /** Bindings that are in force, by uid. */
   readonly bindings: ReadonlyMap<string, PlannedBinding>
   readonly problems: ReadonlyMap<string, BindingProblem>

@@ -16,6 +16,7 @@ import {
   scopedName,
   sourceNameOf,
   type BindingProblem,
+  type NamedIdentity,
   type Place,
   type Plan,
   type PlannedBinding,
@@ -89,7 +90,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   const workloads = new Map<string, WorkloadPlan>()
   const out = {
     identities: new Map<string, PlannedIdentity>(),
-    shadowed: new Map<string, WorkloadIdentity['metadata']>(),
+    shadowed: new Map<string, NamedIdentity>(),
     bindings: new Map<string, PlannedBinding>(),
     problems: new Map<string, BindingProblem>(),
     bindingsOf: new Map<SpiffeId, readonly PlannedBinding[]>(),

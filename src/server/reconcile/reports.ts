@@ -1,6 +1,5 @@
 import type { Kind, ResourceOf } from '#model/resource'
 import type { Judgement } from './desired-status.ts'
-import { judge } from './desired-status.ts'
 import { subjectName } from './plan.ts'
 import type { ReportedCondition } from './ports.ts'
 
@@ -30,7 +29,8 @@ export function openReportBook(): ReportBook {
       return [...Map.groupBy(said, ({ type }) => type)].map(([type, [first, ...others]]) => {
         const rest = others.length === 0 ? '' : ` (and ${others.length} more daemons)`
         const message = `on daemon ${first!.daemon}: ${first!.message}${rest}`
-        return judge(type, first!.status, first!.reason, message)
+        const { status, reason } = first!
+        return { type, status, reason, message }
       })
     },
     replace(daemonName, conditions) {

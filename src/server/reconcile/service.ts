@@ -1,5 +1,5 @@
 import type { Service } from '#model/resource'
-import { enumerate, judge, unsupportedIn, type DesiredStatus } from './desired-status.ts'
+import { enumerate, judge, reportedOn, unsupportedIn, type DesiredStatus } from './desired-status.ts'
 import { scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -8,9 +8,14 @@ export function judgeService(object: Service, { plan, reports }: World): Desired
   const bindings = [...(plan.bindingsOfService.get(name) ?? [])].map(({ scoped }) => scoped.name).sort()
   const bound =
     bindings.length === 0
-      ? judge('Bound', 'False', 'NoBinding', 'no CredentialBinding that is in force selects it')
+      ? judge(
+          'Bound',
+          'False',
+          'NoBinding',
+          'no CredentialBinding that is in force selects it, so connections to it are left alone: create one, or see what keeps another from being OK',
+        )
       : judge('Bound', 'True', 'Selected', `selected by CredentialBinding ${enumerate(bindings)}`)
-  const reported = reports.about(object)
+  const reported = reportedOn(object, reports)
   const unsupported = unsupportedIn(object)
   const problem = [...reported, ...unsupported][0]
   return {

@@ -1,8 +1,19 @@
-import type { Verifier } from '#model/resource'
-import { unsupportedIn, type DesiredStatus } from './desired-status.ts'
+import { verifierMethodOf, type Verifier } from '#model/resource'
+import { judge, unsupportedIn, type DesiredStatus } from './desired-status.ts'
 
 export function judgeVerifier(object: Verifier): DesiredStatus<'Verifier'> {
-  const unsupported = unsupportedIn(object)
+  const method = verifierMethodOf(object)
+  const unsupported =
+    method === 'joinToken'
+      ? unsupportedIn(object)
+      : [
+          judge(
+            'Unsupported',
+            'True',
+            'NotImplemented',
+            `daemons cannot join by ${method} in this version: use spec.joinToken, or delete this Verifier`,
+          ),
+        ]
   const [problem] = unsupported
   return {
     state: problem ? 'FAILED' : 'Available',

@@ -5,7 +5,14 @@ import {
   unfilterableSelectors,
   type WorkloadIdentity,
 } from '#model/resource'
-import { enumerate, judge, unsupportedIn, type DesiredStatus, type Judgement } from './desired-status.ts'
+import {
+  enumerate,
+  judge,
+  reportedOn,
+  unsupportedIn,
+  type DesiredStatus,
+  type Judgement,
+} from './desired-status.ts'
 import { placeOf, scopedName } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -29,11 +36,9 @@ export function judgeWorkloadIdentity(
   }
   const scope = scopeCondition(object, world)
   const unsupported = unsupportedIn(object)
-  const reported = reports.about(object)
+  const reported = reportedOn(object, reports)
   const weak = weaknesses(object)
-  const problem = [scope, ...unsupported].find(
-    ({ type, status }) => type === 'Unsupported' || status !== 'True',
-  )
+  const problem = [...(scope.reason === 'Matched' ? [] : [scope]), ...unsupported][0]
   const notes = [...weak, ...reported].map(({ type, message }) => `${type}: ${message}`)
   return {
     state: problem ? 'PENDING' : 'OK',
@@ -55,14 +60,14 @@ function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams }: 
     const { kind, id } = scopeOf(object.spec)
     const message =
       kind === 'daemon'
-        ? `the scope matches no daemon: none has the workloadID ${id}; see "ctl get daemons", or join one`
+        ? `the scope matches no daemon: none has the workloadID ${id}; see "tideway ctl get daemons", or join one`
         : `the scope matches no daemon: none is in the group ${id}; join one with a token that lists it in daemonGroups`
     return judge('ScopeMatched', 'False', 'NoDaemon', message)
   }
   const present = names.filter((name) => streams.stream(name) !== undefined)
   const message =
     present.length === 0
-      ? `the scope matches ${enumerate(names)}, not connected at the moment`
+      ? `the scope matches ${enumerate(names)}, not connected: see "tideway ctl get daemons", and start the daemon there`
       : `the scope matches ${enumerate(names)}`
   return judge('ScopeMatched', 'True', present.length === 0 ? 'NotConnected' : 'Matched', message)
 }

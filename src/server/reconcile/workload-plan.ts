@@ -5,6 +5,7 @@ import {
   scopeOf,
   unsupportedFields,
   type CredentialBinding,
+  type Reason,
   type Service,
   type WorkloadIdentity,
 } from '#model/resource'
@@ -53,8 +54,8 @@ export function hostsOverlap(a: string, b: string): boolean {
   return a === b || covers(a, b) || covers(b, a)
 }
 
-const pending = (reason: string, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
-const failed = (reason: string, message: string): BindingProblem => ({ state: 'FAILED', reason, message })
+const pending = (reason: Reason, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
+const failed = (reason: Reason, message: string): BindingProblem => ({ state: 'FAILED', reason, message })
 
 function planBinding(
   object: CredentialBinding,
@@ -88,7 +89,10 @@ function planBinding(
     )
   }
   if (!source.spec.aws) {
-    return failed('Unsupported', `CredentialSource ${sourceName} is of a type that is not implemented yet`)
+    return failed(
+      'Unsupported',
+      `CredentialSource ${sourceName} is of a type that this version does not act on: use one with spec.aws`,
+    )
   }
   const services = servicesFor(namespace, normalizeSelectors(spec.propagation.injection.selectors))
   if (services.length === 0) {
@@ -133,6 +137,7 @@ export function planWorkload(
   const inForce = (oldest ? [oldest, ...others.filter(isOwners)] : []).map((object) =>
     planIdentity(object, surroundings.trustDomain),
   )
+  const { namespace = '', name = '' } = oldest?.metadata ?? {}
   const foreign = others.filter((object) => !isOwners(object))
   const planned: PlannedBinding[] = []
   const problems = new Map<string, BindingProblem>()
@@ -145,7 +150,7 @@ export function planWorkload(
   for (const [uid, problem] of conflicts(planned)) problems.set(uid, problem)
   return {
     identities: inForce,
-    shadowed: new Map(foreign.map(({ metadata }) => [metadata.uid, oldest!.metadata])),
+    shadowed: new Map(foreign.map(({ metadata }) => [metadata.uid, { namespace, name }])),
     bindings: planned.filter(({ uid }) => !problems.has(uid)),
     problems,
   }
