@@ -11,9 +11,11 @@ import type { Resources, Review } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
+import { boundConnections, connectionTimes } from './connections.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
+import { boundInFlight } from './in-flight.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { patchParsers } from './patch-body.ts'
 import { protobufBodies } from './protobuf-body.ts'
@@ -84,7 +86,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   const { access, log, tls, listen, plugins = [] } = options
   const stop = new AbortController()
   const app = fastify({
-    https: { ...tls, minVersion: 'TLSv1.2' },
+    https: { ...tls, ...connectionTimes, minVersion: 'TLSv1.2' },
     bodyLimit,
     requestTimeout: 60_000,
     keepAliveTimeout: 75_000,
@@ -107,6 +109,8 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     request.principal = await actingAs(request, bearer, options)
     await authorize(request, options)
   })
+  boundConnections(app)
+  boundInFlight(app, { bodyLimit })
   app.addHook('onResponse', async (request, reply) => {
     log.debug('api.request', {
       method: request.method,

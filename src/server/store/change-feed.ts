@@ -1,6 +1,11 @@
 import { Fault } from '#base/errors'
 import { openBell } from '#base/lifecycle'
-import type { Store, StoreEvent, StoreKey } from './ports.ts'
+import type { Store, StoreEntry, StoreEvent, StoreKey } from './ports.ts'
+
+/** So many revisions are given to a watch at a time: one that is read slowly holds no more of them. */
+const revisionsPerBatch = 100
+/** Of values in memory; watches that are further back ask `older`. */
+const maxRecentBytes = 64 * 1024 * 1024
 
 /** Events after a revision, with the revision up to which they are complete. */
 export interface Changes {
@@ -33,9 +38,18 @@ export function eventKey(event: StoreEvent): StoreKey {
   return event.type === 'put' ? event.entry.key : event.key
 }
 
+const bytesOf = (entry: StoreEntry | undefined) => entry?.value.length ?? 0
+
+function sizeOf(events: readonly StoreEvent[]): number {
+  const sizes = events.map(
+    (event) => bytesOf(event.previous) + (event.type === 'put' ? bytesOf(event.entry) : 0),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
 /**
- * Keeps the events of the newest `keep` revisions. Watches that start further back are answered by `older`,
- * which throws STORE_REVISION_GONE when it does not have them either.
+ * Keeps the events of the newest `keep` revisions, or of fewer where they are large. Watches that start further back
+ * are answered by `older`, which throws STORE_REVISION_GONE when it does not have them either.
  */
 export function openChangeFeed({
   revision: startRevision,
@@ -48,6 +62,7 @@ export function openChangeFeed({
 }): ChangeFeed {
   const bell = openBell()
   let recent: Changes[] = []
+  let recentBytes = 0
   /** Every change above this revision is in `recent`. */
   let floor = startRevision
   let head = startRevision
@@ -55,11 +70,10 @@ export function openChangeFeed({
 
   function recentAfter(prefix: StoreKey, afterRevision: number): Changes {
     // Revisions in `recent` are consecutive, so that the index follows from the revision.
-    const events = recent
-      .slice(afterRevision - floor)
-      .flatMap(({ events }) => events)
-      .filter((event) => eventKey(event).startsWith(prefix))
-    return { events, revision: head }
+    const from = afterRevision - floor
+    const part = recent.slice(from, from + revisionsPerBatch)
+    const events = part.flatMap(({ events }) => events).filter((event) => eventKey(event).startsWith(prefix))
+    return { events, revision: part.at(-1)?.revision ?? head }
   }
 
   return {
@@ -69,15 +83,20 @@ export function openChangeFeed({
     append(revision, events) {
       recent.push({ events, revision })
       head = revision
-      // Trimmed in chunks: one copy for every `keep` appends.
-      if (recent.length >= 2 * keep) {
-        recent = recent.slice(-keep)
-        floor = head - keep
+      recentBytes += sizeOf(events)
+      // Trimmed in chunks: one copy for every `keep` appends, unless they are large.
+      if (recent.length >= 2 * keep || recentBytes > maxRecentBytes) {
+        let from = 0
+        while (recent.length - from > keep || recentBytes > maxRecentBytes / 2)
+          recentBytes -= sizeOf(recent[from++]!.events)
+        recent = recent.slice(from)
+        floor = head - recent.length
       }
       bell.ring()
     },
     skip(revision) {
       recent = []
+      recentBytes = 0
       head = floor = revision
       bell.ring()
     },
