@@ -24,7 +24,7 @@ import type { AuditRecord } from '#model/audit'
 import { openAuthority, type Authority } from './authority.ts'
 import { openPlace, type Place } from './place.ts'
 import { httpGet, startPart, tideway, type Part } from './programs.ts'
-import { planServers, type Replicas } from './replicas.ts'
+import { planServers, type Replicas, type ServerPlace } from './replicas.ts'
 import { accountId, daemonGroup, stream, trustDomain } from './resources.ts'
 import { driveWorkload, type Workload } from './workload.ts'
 
@@ -79,11 +79,15 @@ export interface World extends AsyncDisposable {
   /** Trusted by server and daemon like a public authority. */
   readonly authority: Authority
   readonly api: ResourceClient
+  /** Of one of several servers. */
+  apiOf(index: number): ResourceClient
   readonly server: Part
+  /** All of them, where there are several; `server` is the first. */
+  readonly servers: readonly Part[]
   readonly daemon: Part
   /** The join token, used up by now. */
   readonly joinToken: string
-  startServer(): Promise<void>
+  startServer(index?: number): Promise<void>
   /** Resolves when it is ready. */
   startDaemon(): Promise<void>
   /** Resolves when a scope is in effect and all workers serve. */
@@ -102,7 +106,8 @@ export interface World extends AsyncDisposable {
   startWorkload(options: WorkloadOptions): Promise<Workload>
   /** What the cloud was asked for on paths that contain `part`. */
   seen(part: string): CloudRequest[]
-  audit(): Promise<AuditRecord[]>
+  /** What was done through one of the servers. */
+  audit(index?: number): Promise<AuditRecord[]>
 }
 
 /** Whether nobody vouched for the request. */
@@ -130,21 +135,24 @@ function commandOf(pid: number): string {
 
 export interface WorldOptions {
   readonly offlineLeaseSeconds?: number
+  /** One server on SQLite unless given. */
+  readonly replicas?: Replicas
 }
 
 /** Starts it all, joined and ready, with nothing declared yet. Needs root; one for each test file. */
-export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Promise<World> {
+export async function openWorld({ offlineLeaseSeconds, replicas }: WorldOptions = {}): Promise<World> {
   const place = openPlace()
   await using starting = new AsyncDisposableStack()
   starting.use(place)
   const { base } = place
   const layout = await planLayout(base, { cloud: { address: cloudAddress, port: 443 }, usualPorts: true })
   const emulatorFile = (name: string) => path.join(layout.emulatorState, name)
+  const planned = planServers(layout, replicas)
 
   const emulator = startPart(place, layout, 'emulator', [
     `--listen=${cloudAddress}:443`,
     `--state-dir=${layout.emulatorState}`,
-    `--issuer-ca=${path.join(layout.serverData, 'server-ca.pem')}`,
+    `--issuer-ca=${path.join(planned.servers[0]!.data, 'server-ca.pem')}`,
   ])
   await until('the emulator listens', () => emulator.assertAlive() && existsSync(emulatorFile('address')))
 
@@ -157,22 +165,24 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   const script = path.join(open, 'workload.py')
   copyFileSync(path.join(import.meta.dirname, 'workload.py'), script)
 
-  const [healthHost, healthPort] = layout.health.split(':')
-  const startServer = async () => {
-    const { part, assertAlive } = startPart(place, layout, 'server', [
-      `--data-dir=${layout.serverData}`,
-      `--listen=${layout.api}`,
-      `--node-listen=${layout.node}`,
-      `--health-listen=${layout.health}`,
-      `--public-url=https://${layout.api}`,
-      `--trust-domain=${trustDomain}`,
-      `--exchange-ca=${cloudCa}`,
-      '--admin-context=test',
-      ...(offlineLeaseSeconds === undefined ? [] : [`--offline-lease-seconds=${offlineLeaseSeconds}`]),
-    ])
-    const health = { host: healthHost, port: healthPort }
+  const startServer = async ({ name, flags, data, health }: ServerPlace) => {
+    const { part, assertAlive } = startPart(
+      place,
+      layout,
+      'server',
+      [
+        ...flags,
+        `--data-dir=${data}`,
+        `--public-url=https://${planned.api}`,
+        `--trust-domain=${trustDomain}`,
+        `--exchange-ca=${cloudCa}`,
+        '--admin-context=test',
+        ...(offlineLeaseSeconds === undefined ? [] : [`--offline-lease-seconds=${offlineLeaseSeconds}`]),
+      ],
+      { name },
+    )
     await until(
-      'the server is ready',
+      `${name} is ready`,
       async () => assertAlive() && (await httpGet(health, '/readyz')).status === 200,
     )
     return part
@@ -186,7 +196,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
     const [stdout, stderr] = await output
     return { code, stdout, stderr }
   }
-  let server = await startServer()
+  const servers = await Promise.all(planned.servers.map(startServer))
 
   const created = await cli(['node', 'token', 'create', '--group', daemonGroup, '-o', 'json'])
   assert.equal(created.code, 0)
@@ -221,7 +231,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
         `--user=${uids.daemon}`,
         '--workers=2',
       ],
-      join.token,
+      { input: join.token },
     )
     assertDaemonAlive = assertAlive
     await untilDaemonReady()
@@ -230,11 +240,14 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
   let daemon = await startDaemon()
 
   const context = loadContexts(layout.contexts).contexts[0]!
-  const api = openResourceClient({
-    url: context.server,
-    token: () => context.token!,
-    fetch: openFetch({ caPem: context.caPem }),
-  })
+  const clients = planned.servers.map(({ api }) =>
+    openResourceClient({
+      url: `https://${api}`,
+      token: () => context.token!,
+      fetch: openFetch({ caPem: context.caPem }),
+    }),
+  )
+  const api = clients[0]!
   const { accessKeyId, secretAccessKey } = readRootCredentials(emulatorFile('root-credentials'))
   const cloud = {
     address: cloudAddress,
@@ -259,15 +272,17 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
     layout,
     authority,
     api,
+    apiOf: (index) => clients[index]!,
     joinToken: join.token,
     get server() {
-      return server
+      return servers[0]!
     },
+    servers,
     get daemon() {
       return daemon
     },
-    async startServer() {
-      server = await startServer()
+    async startServer(index = 0) {
+      servers[index] = await startServer(planned.servers[index]!)
     },
     async startDaemon() {
       daemon = await startDaemon()
@@ -286,7 +301,7 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
       assert.equal(code, 0, stdout + stderr)
     },
     async createRole(name, workloadId, actions = ['bedrock:*']) {
-      const issuerUrl = `https://${layout.api}/oidc`
+      const issuerUrl = `https://${planned.api}/oidc`
       const audience = 'sts.amazonaws.com'
       const subject = `spiffe://${trustDomain}/${workloadId}`
       const setup = { accountId, roleName: name, issuerUrl, audience, subject }
@@ -327,17 +342,17 @@ export async function openWorld({ offlineLeaseSeconds }: WorldOptions = {}): Pro
       const lines = readFileSync(emulatorFile('access.ndjson'), 'utf8').split('\n').filter(Boolean)
       return lines.map((line) => JSON.parse(line) as CloudRequest).filter(({ path }) => path.includes(part))
     },
-    async audit() {
+    async audit(index = 0) {
       const records: AuditRecord[] = []
       const { signal } = new AbortController()
-      for await (const record of api.audit({ limit: 10_000, signal })) records.push(record)
+      for await (const record of clients[index]!.audit({ limit: 10_000, signal })) records.push(record)
       return records
     },
     async [Symbol.asyncDispose]() {
       const keep = process.env['KEEP_LOGS'] // a folder for the logs, to look into a failure
       if (keep !== undefined) cpSync(layout.logs, keep, { recursive: true })
       await daemon.end()
-      await server.end()
+      await Promise.all(servers.map((server) => server.end()))
       await emulator.part.end()
       await owned.disposeAsync()
     },
