@@ -6,6 +6,7 @@ import type { Log } from '#base/log'
 import { defaultNamespace, githubLoginOf, type IdentityProvider } from '#model/resource'
 import { isBeingDeleted, type ResourceCache, type Resources, type Store } from '#server/store'
 import { versionOf, type Brokered } from './ports.ts'
+import { openDeviceLogins } from './device-logins.ts'
 import { openSpentCodes } from './spent-codes.ts'
 import { loginPages } from './pages.ts'
 import { openSignedClaims, type SigningKeys } from './signed-claims.ts'
@@ -71,6 +72,8 @@ export function openLogins({
       brokered,
       claims,
       spent: openSpentCodes({ store, clock }),
+      devices: openDeviceLogins({ store, clock }),
+      clock,
       secretOf: async ({ clientSecretRef: { name, key } }) =>
         (await resources.secretData(defaultNamespace, name))?.get(key),
       log,

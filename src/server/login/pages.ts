@@ -1,90 +1,81 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { Clock } from '#base/clock'
 import type { Secret } from '#base/secret'
 import type { Log } from '#base/log'
-import { allowsRedirect, type GitHubLogin, type OIDCClient } from '#model/resource'
+import { allowsRedirect, type GitHubLogin } from '#model/resource'
 import { openHttpClient } from '#server/exchange'
-import { authorizeUrl, identify } from './github.ts'
-import { versionOf, type Brokered } from './ports.ts'
+import {
+  cookieOf,
+  deviceCookie,
+  fieldsOf,
+  flowSeconds,
+  formOf,
+  isSame,
+  keep,
+  loginCookie,
+  page,
+  random,
+  type Fields,
+} from './browser.ts'
+import { deviceGrant, openDeviceFlow } from './device-flow.ts'
+import type { DeviceLogins } from './device-logins.ts'
+import { authorizeUrl, identify, type Identity } from './github.ts'
+import { clientOf, versionOf, type Brokered, type Granted, type Redeemed } from './ports.ts'
 import type { SignedClaims } from './signed-claims.ts'
 import type { SpentCodes } from './spent-codes.ts'
 
-const flowSeconds = 600
 const codeSeconds = 60
 const tokenSeconds = 3600
-
-// SECURITY: only for this host, over HTTPS, out of reach of scripts, and not sent along by forms of other sites.
-const cookie = '__Host-tideway-login'
-const cookieRules = 'Path=/; HttpOnly; Secure; SameSite=Lax'
 
 /** SECURITY: a stranger can begin logins without end: no more of these ask the provider at a time. */
 const maxAsking = 32
 
-type Fields = Readonly<Record<string, string | undefined>>
-
-/** A code holds all the groups of somebody. */
-const maxFieldLength = 16_384
-
-interface Flow {
-  readonly version: string
+/** A login for a program to which the browser is sent back. */
+interface Return {
   readonly clientID: string
   readonly redirectUri: string
   readonly challenge: string
   readonly state: string | undefined
   readonly nonce: string | undefined
+}
+
+interface Flow {
+  readonly version: string
+  /** For whom: a program that waits for the browser, or one that waits for what becomes of a code (its hash). */
+  readonly back?: Return
+  readonly device?: string
   readonly upstream: { readonly state: string; readonly verifier: string }
 }
 
-const random = () => randomBytes(32).toString('base64url')
 const challengeOf = (verifier: string) => createHash('sha256').update(verifier).digest('base64url')
-
-/** Parameters that are there once; what is there twice is not there (RFC 6749 section 3.1). */
-function fieldsOf(parameters: unknown): Fields {
-  const entries = Object.entries((parameters ?? {}) as Readonly<Record<string, unknown>>)
-  return Object.fromEntries(
-    entries.filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string' && entry[1].length <= maxFieldLength,
-    ),
-  )
-}
-
-function isSame(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)]
-  return left.length === right.length && timingSafeEqual(left, right)
-}
-
-function cookieOf(header: string | undefined): string | undefined {
-  const pairs = (header ?? '').split(';').map((pair) => pair.trim())
-  return pairs.find((pair) => pair.startsWith(`${cookie}=`))?.slice(cookie.length + 1)
-}
-
-/** A page for a person, where there is no program to send him back to. */
-const page = (reply: FastifyReply, code: number, text: string) =>
-  reply.code(code).type('text/plain; charset=utf-8').send(`${text}\n`)
 
 /** The pages and documents of an OpenID provider for each brokered IdentityProvider. */
 export function loginPages({
   brokered,
   claims,
   spent,
+  devices,
   secretOf,
+  clock,
   log,
 }: {
   brokered: (name: string) => Brokered | undefined
   claims: SignedClaims
   spent: SpentCodes
+  devices: DeviceLogins
   secretOf: (github: GitHubLogin) => Promise<Secret | undefined>
+  clock: Clock
   log: Log
 }): FastifyPluginAsync {
   let asking = 0
 
-  const clientOf = ({ clients }: Brokered, clientID: string | undefined): OIDCClient | undefined =>
-    clients.find(({ spec }) => spec.clientID === clientID)
+  const device = openDeviceFlow({ claims, devices, clock })
 
   /** Sends a browser back to the program that the login is for (RFC 9207: with who answers). */
   function sendBack(
     reply: FastifyReply,
-    { redirectUri, state }: Pick<Flow, 'redirectUri' | 'state'>,
+    { redirectUri, state }: Pick<Return, 'redirectUri' | 'state'>,
     answer: Fields,
   ) {
     const url = new URL(redirectUri)
@@ -94,8 +85,9 @@ export function loginPages({
   }
 
   async function begin(provider: Brokered, query: Fields, reply: FastifyReply) {
-    const { github, issuer } = provider
-    const client = clientOf(provider, query['client_id'])
+    const { issuer } = provider
+    const clientID = query['client_id'] ?? ''
+    const client = clientOf(provider, clientID)
     const redirectUri = query['redirect_uri'] ?? ''
     // SECURITY: nobody is sent to a URL that is not registered, not even with an error.
     if (!client || !allowsRedirect(client.spec.redirectUrls, redirectUri)) {
@@ -107,25 +99,26 @@ export function loginPages({
     if (!scope.split(' ').includes('openid')) return refuse('invalid_scope')
     if (query['code_challenge_method'] !== 'S256' || !/^[\w-]{43}$/.test(challenge))
       return refuse('invalid_request')
+    return sendUpstream(provider, reply, {
+      back: { clientID, redirectUri, challenge, state, nonce },
+    })
+  }
+
+  /** Sends a browser to log in at the provider. */
+  async function sendUpstream(
+    { github, issuer, object }: Brokered,
+    reply: FastifyReply,
+    purpose: Pick<Flow, 'back' | 'device'>,
+  ) {
     const upstream = { state: random(), verifier: random() }
-    const flow: Flow = {
-      version: versionOf(provider.object),
-      clientID: client.spec.clientID!,
-      redirectUri,
-      challenge,
-      state,
-      nonce,
-      upstream,
-    }
+    const flow: Flow = { ...purpose, version: versionOf(object), upstream }
     const signed = await claims.sign('flow', { iss: issuer, flow }, flowSeconds)
     const url = authorizeUrl(github, {
       state: upstream.state,
       challenge: challengeOf(upstream.verifier),
       redirectUri: `${issuer}/callback`,
     })
-    return reply
-      .header('set-cookie', `${cookie}=${signed}; Max-Age=${flowSeconds}; ${cookieRules}`)
-      .redirect(url, 302)
+    return keep(reply, loginCookie, signed).redirect(url, 302)
   }
 
   /** The login that this browser began at this provider; undefined when it is another, or too long ago. */
@@ -144,8 +137,12 @@ export function loginPages({
     // SECURITY: a browser that has not begun this login is being led to finish somebody else's.
     if (!flow)
       return page(reply, 400, 'This login was not begun in this browser, or too long ago: begin again.')
-    void reply.header('set-cookie', `${cookie}=; Max-Age=0; ${cookieRules}`)
-    const refuse = (error: string) => sendBack(reply, flow, { error, iss: issuer })
+    keep(reply, loginCookie, '')
+    const { back, device: userCode, version } = flow
+    const refuse = (error: string) =>
+      back
+        ? sendBack(reply, back, { error, iss: issuer })
+        : page(reply, 403, `You are not let in (${error}). The program on the other device waits: try again.`)
     const { code } = query
     if (code === undefined) return refuse('access_denied')
     if (asking >= maxAsking) return refuse('temporarily_unavailable')
@@ -156,9 +153,9 @@ export function loginPages({
       const http = openHttpClient({ extraCa: github.caBundle === undefined ? [] : [github.caBundle] })
       const given = { code, verifier: flow.upstream.verifier, redirectUri: `${issuer}/callback` }
       const identity = await identify(github, given, { http, clientSecret })
-      const { upstream: _, ...begun } = flow
-      const answer = { iss: issuer, flow: begun, identity }
-      return sendBack(reply, flow, { code: await claims.sign('code', answer, codeSeconds), iss: issuer })
+      if (!back) return await device.approve(userCode!, { version, identity }, reply)
+      const answer = { iss: issuer, flow: { ...back, version }, identity }
+      return sendBack(reply, back, { code: await claims.sign('code', answer, codeSeconds), iss: issuer })
     } catch (error) {
       log.warn('login.refused', { provider: object.metadata.name, reason: (error as Error).message })
       return refuse('access_denied')
@@ -167,14 +164,14 @@ export function loginPages({
     }
   }
 
-  /** The ID token that a code stands for; undefined when it does not, or not for whoever asks. */
-  async function redeem({ object, issuer }: Brokered, form: Fields): Promise<string | undefined> {
+  /** Who has logged in for the program that has a code, unless that is another program. */
+  async function redeem({ object, issuer }: Brokered, form: Fields): Promise<Redeemed> {
     const { code = '', code_verifier: verifier = '', redirect_uri: redirectUri, client_id: clientID } = form
     const payload = await claims.open('code', issuer, code).catch(() => undefined)
-    if (!payload) return undefined
+    if (!payload) return { error: 'invalid_grant' }
     const { flow, identity } = payload as unknown as {
-      flow: Omit<Flow, 'upstream'>
-      identity: { id: string; username: string; groups: string[] }
+      flow: Return & Pick<Flow, 'version'>
+      identity: Identity
     }
     // SECURITY: who has the code has the token only if it was he who began (RFC 7636), and once.
     const fits =
@@ -182,19 +179,32 @@ export function loginPages({
       flow.redirectUri === redirectUri &&
       isSame(flow.challenge, challengeOf(verifier)) &&
       flow.version === versionOf(object)
-    if (!fits || !(await spent.spend(payload.jti!, payload.exp! * 1000))) return undefined
-    const { id, username, groups } = identity
+    if (!fits || !(await spent.spend(payload.jti!, payload.exp! * 1000))) return { error: 'invalid_grant' }
+    const { clientID: audience, nonce, version } = flow
+    return { granted: { identity, clientID: audience, nonce, version } }
+  }
+
+  function idToken(
+    { issuer }: Brokered,
+    { identity: { id, username, groups }, clientID, nonce, version }: Granted,
+  ): Promise<string> {
     const token = {
       iss: issuer,
       sub: id,
-      aud: flow.clientID,
-      ...(flow.nonce !== undefined && { nonce: flow.nonce }),
+      aud: clientID,
+      ...(nonce !== undefined && { nonce }),
       preferred_username: username,
       groups,
-      version: flow.version,
+      version,
     }
     return claims.sign('id', token, tokenSeconds)
   }
+
+  const grants: Readonly<Record<string, typeof redeem>> = {
+    authorization_code: redeem,
+    [deviceGrant]: device.redeem,
+  }
+  const unsupported: typeof redeem = async () => ({ error: 'unsupported_grant_type' })
 
   return async (app) => {
     const open = { config: { public: true } }
@@ -215,7 +225,8 @@ export function loginPages({
         token_endpoint: `${issuer}/token`,
         jwks_uri: `${issuer}/keys`,
         response_types_supported: ['code'],
-        grant_types_supported: ['authorization_code'],
+        device_authorization_endpoint: `${issuer}/device_authorization`,
+        grant_types_supported: Object.keys(grants),
         subject_types_supported: ['public'],
         id_token_signing_alg_values_supported: ['ES256'],
         scopes_supported: ['openid'],
@@ -234,27 +245,30 @@ export function loginPages({
     app.get<Named>(`${path}/callback`, open, ({ params, query, headers }, reply) => {
       const provider = brokered(params.name)
       if (!provider) return reply.callNotFound()
-      return goOn(provider, fieldsOf(query), cookieOf(headers.cookie), reply)
+      return goOn(provider, fieldsOf(query), cookieOf(headers.cookie, loginCookie), reply)
+    })
+    app.post<Named>(`${path}/device_authorization`, open, ({ params, body }, reply) => {
+      const provider = brokered(params.name)
+      return provider ? device.begin(provider, formOf(body), reply) : reply.callNotFound()
+    })
+    app.get<Named>(`${path}/device`, open, ({ params, query }, reply) =>
+      brokered(params.name) ? device.askForCode(fieldsOf(query), reply) : reply.callNotFound(),
+    )
+    app.post<Named>(`${path}/device`, open, ({ params, body, headers }, reply) => {
+      const provider = brokered(params.name)
+      if (!provider) return reply.callNotFound()
+      const code = device.readCode(formOf(body), cookieOf(headers.cookie, deviceCookie), reply)
+      return code === undefined ? reply : sendUpstream(provider, reply, { device: code })
     })
     app.post<Named>(`${path}/token`, open, async ({ params, body }, reply) => {
       const provider = brokered(params.name)
       if (!provider) return reply.callNotFound()
-      const form = body instanceof URLSearchParams ? fieldsOf(singleFields(body)) : {}
-      if (form['grant_type'] !== 'authorization_code')
-        return reply.code(400).send({ error: 'unsupported_grant_type' })
-      const token = await redeem(provider, form)
-      if (token === undefined) return reply.code(400).send({ error: 'invalid_grant' })
+      const form = formOf(body)
+      const redeemed = await (grants[form['grant_type'] ?? ''] ?? unsupported)(provider, form)
+      if ('error' in redeemed) return reply.code(400).send(redeemed)
+      const token = await idToken(provider, redeemed.granted)
       // The resource API takes the ID token; there is nothing else to have access to.
       return { access_token: token, token_type: 'Bearer', expires_in: tokenSeconds, id_token: token }
     })
   }
-}
-
-function singleFields(form: URLSearchParams): Record<string, unknown> {
-  return Object.fromEntries(
-    [...new Set(form.keys())].map((name) => [
-      name,
-      form.getAll(name).length === 1 ? form.get(name) : undefined,
-    ]),
-  )
 }

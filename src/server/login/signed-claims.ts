@@ -4,7 +4,12 @@ import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 
 // SECURITY: each kind says what it is, so that none passes for another.
-const kinds = { flow: 'tideway-login-flow', code: 'tideway-login-code', id: 'JWT' } as const
+const kinds = {
+  flow: 'tideway-login-flow',
+  code: 'tideway-login-code',
+  device: 'tideway-login-device',
+  id: 'JWT',
+} as const
 
 /** The keys of tokens for this server itself: never those that clouds trust. */
 export interface SigningKeys {

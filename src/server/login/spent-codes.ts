@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock'
 import type { Store } from '#server/store'
+import { forgetExpired } from './expiry.ts'
 
 const prefix = '/access/spent-codes/'
 
@@ -10,18 +11,9 @@ export interface SpentCodes {
 }
 
 export function openSpentCodes({ store, clock }: { store: Store; clock: Clock }): SpentCodes {
-  async function forgetExpired(): Promise<void> {
-    const { entries } = await store.list(prefix)
-    const expired = entries.filter(({ value }) => Number(Buffer.from(value).toString()) < clock.now())
-    if (expired.length === 0) return
-    await store.transaction(
-      [],
-      expired.map(({ key }) => ({ type: 'delete', key }) as const),
-    )
-  }
   return {
     async spend(id, expiresAt) {
-      await forgetExpired()
+      await forgetExpired(store, prefix, { at: clock.now(), expiryOf: Number })
       const key = prefix + id
       const value = Buffer.from(String(expiresAt))
       return (await store.transaction([{ key, modRevision: 0 }], [{ type: 'put', key, value }])).ok
