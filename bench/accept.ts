@@ -178,7 +178,7 @@ export async function measureAccept(): Promise<AcceptCosts> {
     const times = { accepted }
     seen.push(times)
     watch(socket, times)
-    intake.captured(socket, capture)
+    intake.captured(socket, capture, cookie)
   }).listen(0, '127.0.0.1')
   stack.defer(() => void listener.close())
   await once(listener, 'listening')

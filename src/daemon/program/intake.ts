@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { netnsCookie, peerCredentials, peerPidfd } from '#base/syscall'
+import { peerCredentials, peerPidfd } from '#base/syscall'
 import type { ClientConnection } from '#daemon/attestation'
 import type { Capture, ConnectionOrigin } from '#daemon/capture'
 import { parsePreamble, placeholderAddresses } from '#daemon/run'
@@ -46,11 +46,11 @@ const unmapped = (address: string) => (isMapped(address) ? address.slice('::ffff
  * The kernel's record of a connection. SECURITY: one without a record did not come by way of the kernel, and has
  * to be reset (security rule 4).
  */
-function takeOrigin(socket: Socket, capture: Capture): ConnectionOrigin | undefined {
+function takeOrigin(socket: Socket, capture: Capture, netnsCookie: bigint): ConnectionOrigin | undefined {
   const { remoteAddress, remotePort } = socket
   if (remoteAddress === undefined || remotePort === undefined) return undefined
   try {
-    return capture.takeOrigin(remoteAddress, remotePort, netnsCookie(descriptorOf(socket)))
+    return capture.takeOrigin(remoteAddress, remotePort, netnsCookie)
   } catch {
     return undefined
   }
@@ -66,8 +66,8 @@ export interface IntakeOptions {
 
 /** Gets connections of every kind ready for the data plane: who opened each, and where it was meant to go. */
 export interface Intake {
-  /** One that the kernel redirected to us. */
-  captured(socket: Socket, capture: Capture): void
+  /** One that the kernel redirected to us. `netnsCookie` is of the listener, whose namespace it shares. */
+  captured(socket: Socket, capture: Capture, netnsCookie: bigint): void
   /** One of a relay of `tideway run`, on the connect socket. */
   relayed(socket: Socket): Promise<void>
   /** One of a client of the explicit proxy. */
@@ -141,9 +141,9 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts }: Inta
     if (!taken) socket.destroy()
   }
   return {
-    captured(socket, capture) {
+    captured(socket, capture, netnsCookie) {
       socket.on('error', () => {})
-      const origin = takeOrigin(socket, capture)
+      const origin = takeOrigin(socket, capture, netnsCookie)
       if (origin) accept(socket, origin)
       else socket.resetAndDestroy()
     },

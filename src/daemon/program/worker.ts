@@ -3,11 +3,13 @@ import { createServer, type Socket } from 'node:net'
 import process from 'node:process'
 import { systemClock } from '#base/clock'
 import { openLog } from '#base/log'
+import { netnsCookie } from '#base/syscall'
 import { openAuditSpool } from '#daemon/audit-spool'
 import { openCapture, type Capture } from '#daemon/capture'
 import { openDataPlane, type DataPlane } from '#daemon/outbound'
 import { hardenProcess, openPeer, type Answers, type Peer } from '#daemon/processes'
 import { applyScopeUpdate, emptyScope } from '#model/scope'
+import { listenerDescriptor } from './doors.ts'
 import { openIdentifier, type WorkerIdentifier } from './identifier.ts'
 import { openIntake, type Intake } from './intake.ts'
 import { fromScopeMessage } from './scope-message.ts'
@@ -62,13 +64,17 @@ async function listenCaptured(capture: Capture, port: number, intake: Intake): P
     new Promise<boolean>((resolve, reject) => {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
         // Whoever comes before the first scope is refused, as if nobody were here.
-        if (scope) intake.captured(socket, capture)
+        if (scope) intake.captured(socket, capture, cookie)
         else socket.resetAndDestroy()
       })
+      let cookie = 0n
       server.once('error', (error: NodeJS.ErrnoException) =>
         error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT' ? resolve(false) : reject(error),
       )
-      server.listen({ host, port, reusePort: true, backlog: 4096 }, () => resolve(true))
+      server.listen({ host, port, reusePort: true, backlog: 4096 }, () => {
+        cookie = netnsCookie(listenerDescriptor(server))
+        resolve(true)
+      })
     })
   await listen('127.0.0.1')
   return { ipv6: await listen('::1') }

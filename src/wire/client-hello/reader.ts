@@ -47,7 +47,7 @@ export class Reader {
 
   /** What remains, a character for each byte. */
   text(): string {
-    return this.#data.latin1Slice(this.#take(this.remaining), this.#end)
+    return this.#data.toString('latin1', this.#take(this.remaining), this.#end)
   }
 
   #vector(length: number): Reader {
