@@ -46,7 +46,8 @@ const nothing: Comparison = { added: noFields, modified: noFields, removed: noFi
 
 /** What became of each field on the way from one value to another (typed/compare.go). */
 export function compare(before: unknown, after: unknown, structure: Structure): Comparison {
-  if (before === undefined && after === undefined) return nothing
+  // The very same, as all of an object is of which only the status changes.
+  if (before === after) return nothing
   const from = shapeOf(before ?? after, structure)
   const to = shapeOf(after ?? before, structure)
   const [old, young] = [

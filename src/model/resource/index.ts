@@ -58,6 +58,7 @@ export {
   type Kind,
   type Resource,
   type ResourceOf,
+  type StatusOf,
 } from './registry.ts'
 export { reasons, reportedTypes, type Needs, type Reason } from './reasons.ts'
 export type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts'
@@ -84,6 +85,7 @@ export {
   expectResource,
   parseResource,
   resourceWarnings,
+  statusErrors,
   subjectOf,
   unsupportedFields,
   withoutNulls,

@@ -1,12 +1,11 @@
 import type { EpochMs } from '#base/clock'
 import { stateColumn } from './kind.ts'
-import { kindNamed, type Kind, type Resource, type ResourceOf } from './registry.ts'
+import { kindNamed, type Kind, type Resource, type ResourceOf, type StatusOf } from './registry.ts'
 import { formatTime, withCondition, type CommonStatus, type Condition } from './status.ts'
 
 /** A condition as a judgement; times and generation are added when it is written. */
 export type Judgement = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
 
-type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 type StateOf<K extends Kind> = StatusOf<K> extends { state?: infer S } ? NonNullable<S> : never
 
 /** What a status should say. */

@@ -52,6 +52,7 @@ export interface ResourceKinds {
 
 export type Kind = keyof ResourceKinds
 export type ResourceOf<K extends Kind> = ResourceKinds[K]
+export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 export type Resource = ResourceKinds[Kind]
 
 const definitions: { readonly [K in Kind]: KindDefinition<K> } = {

@@ -1,5 +1,5 @@
 import { Compile, type Validator } from 'typebox/compile'
-import type { TSchema } from 'typebox'
+import { Type, type TSchema } from 'typebox'
 import {
   at,
   invalid,
@@ -162,6 +162,24 @@ export function parseResource(input: unknown): Parsed {
   ]
   if (ruleErrors.length > 0) return { ok: false, subject, errors: ruleErrors }
   return { ok: true, draft, definition }
+}
+
+const statusSchemas = new WeakMap<TSchema, TSchema>()
+
+/** As much of a kind's schema as is about the status. */
+function statusSchemaOf({ schema }: KindDefinition<Kind>): TSchema {
+  const { properties } = schema as unknown as { properties: Readonly<Record<string, TSchema>> }
+  const status = properties['status'] && { status: properties['status'] }
+  const found = statusSchemas.get(schema) ?? Type.Object({ ...status }, { additionalProperties: false })
+  statusSchemas.set(schema, found)
+  return found
+}
+
+/** What is wrong with a status, whatever the rest of its object is like. Null fields are for the caller to drop. */
+export function statusErrors(definition: KindDefinition<Kind>, status: unknown): readonly FieldError[] {
+  const schema = statusSchemaOf(definition)
+  const errors = schemaErrors(schema, { status })
+  return errors.length > 0 ? errors : duplicateItems({ status }, schema)
 }
 
 /** `Service.core.riptides.io "aws"`, as kubectl names an object. */

@@ -2,8 +2,8 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { CaptureLevel } from '#model/scope'
-import { formatTime, lookAtDaemon, unknownHealth } from '#model/resource'
-import type { Resources, StatusOf } from '#server/store'
+import { formatTime, lookAtDaemon, unknownHealth, type StatusOf } from '#model/resource'
+import type { Resources } from '#server/store'
 import type { Health, Hello } from '#wire/proto'
 import { daemonNamespace } from './daemons.ts'
 
@@ -60,16 +60,18 @@ export function openDaemonStatus({
     writing ??= write().finally(() => (writing = undefined))
   }
 
+  /** What comes up while the present status is being read is written with the rest. */
   async function write(): Promise<void> {
     while (Object.keys(pending).length > 0) {
-      const change = pending
-      pending = {}
+      let change: StatusOf<'Daemon'> = {}
       try {
-        await resources.updateStatus('Daemon', daemonNamespace, name, ({ status }) => ({
-          ...status,
-          ...change,
-        }))
+        await resources.updateStatus('Daemon', daemonNamespace, name, ({ status }) => {
+          change = { ...change, ...pending }
+          pending = {}
+          return { ...status, ...change }
+        })
       } catch (error) {
+        pending = {}
         // Deleted meanwhile: there is nothing left to keep.
         if (!isFault(error, 'RESOURCE_NOT_FOUND')) log.warn('daemon.status.failed', { daemon: name, error })
       }

@@ -3,8 +3,8 @@ import type { Clock } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
-import type { Kind, ResourceOf } from '#model/resource'
-import type { Resources, StatusOf } from '#server/store'
+import type { Kind, ResourceOf, StatusOf } from '#model/resource'
+import type { Resources } from '#server/store'
 
 /** Computes the next status of an object from the present one; the same one when there is nothing to write. */
 export type NextStatus<K extends Kind> = (current: ResourceOf<K>) => StatusOf<K>

@@ -20,7 +20,7 @@ export { openSqliteStore } from './sqlite-store.ts'
 export { openResourceCache } from './resource-cache.ts'
 export type { ResourceCache } from './resource-cache.ts'
 export { openResources } from './resources.ts'
-export type { ResourceEvent, Resources, StatusOf } from './resources.ts'
+export type { ResourceEvent, Resources } from './resources.ts'
 export { fieldConflictsOf, type FieldConflict } from './ownership.ts'
 export {
   contentFinalizer,

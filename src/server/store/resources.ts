@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '#base/clock'
 import { Secret } from '#base/secret'
-import type { Draft, JoinToken, Kind, Resource, ResourceOf } from '#model/resource'
+import type { Draft, JoinToken, Kind, Resource, ResourceOf, StatusOf } from '#model/resource'
 import { isBeingDeleted } from './deletion.ts'
 import { readAll, readPages } from './pages.ts'
 import type { Store, StoreEntry, StoreEvent } from './ports.ts'
@@ -47,8 +47,6 @@ export interface ScannedPage<K extends Kind = Kind> {
   /** Whether another page follows. */
   readonly more: boolean
 }
-
-export type StatusOf<K extends Kind> = NonNullable<ResourceOf<K>['status']>
 
 /**
  * The objects of the resource kinds; the namespace of those that lie in none is ''. Write-only fields (a join token,
@@ -122,7 +120,10 @@ export interface Resources {
     conditions?: DeleteOptions,
     options?: WriteOptions,
   ): Promise<ResourceOf<K>>
-  /** Changes after `fromRevision`, in order; ends on abort. @throws Fault STORE_REVISION_GONE, STORE_UNAVAILABLE */
+  /**
+   * Changes after `fromRevision`, in order; ends on abort. All who watch are given the same events, which must not be
+   * changed. @throws Fault STORE_REVISION_GONE, STORE_UNAVAILABLE
+   */
   watch<K extends Kind>(
     kind: K | 'all',
     options: {
@@ -156,13 +157,21 @@ export function openResources(
 ): Resources {
   const writes = openWrites(store, { clock, random, sealer, admissions })
 
-  function toEvent(event: StoreEvent): ResourceEvent {
+  function readEvent(event: StoreEvent): ResourceEvent {
     if (event.type === 'delete') {
       return { type: 'DELETED', object: decodeRecord(event.previous, event.revision).object }
     }
     const { object } = decodeRecord(event.entry)
     if (!event.previous) return { type: 'ADDED', object }
     return { type: 'MODIFIED', object, previous: decodeRecord(event.previous).object }
+  }
+
+  // A change is read once for all who watch it.
+  const read = new WeakMap<StoreEvent, ResourceEvent>()
+  function toEvent(event: StoreEvent): ResourceEvent {
+    const known = read.get(event) ?? readEvent(event)
+    read.set(event, known)
+    return known
   }
 
   const lean = (event: ResourceEvent): ResourceEvent => ({

@@ -8,8 +8,8 @@ import {
   formatSeconds,
   invalidResource,
   namespaceOf,
-  parseResource,
   resourceWarnings,
+  statusErrors,
   subjectOf,
   withFirstStatus,
   withoutNulls,
@@ -438,9 +438,8 @@ function withTokenOf(config: ResourceDraft, candidate: ResourceDraft): ResourceD
  * Looks at the status alone: an object that was valid when it was written may fail a rule of a newer version,
  * and its status must be able to say so.
  */
-function expectStatus(object: Resource): void {
-  const parsed = parseResource(object)
-  if (parsed.ok) return
-  const errors = parsed.errors.filter(({ field }) => /^status(?![^.[])/.test(field))
-  if (errors.length > 0) throw invalidResource(parsed.subject, errors)
+function expectStatus({ kind, metadata, status }: Resource & { status?: unknown }): void {
+  const definition = definitionOf(kind)
+  const errors = statusErrors(definition, status)
+  if (errors.length > 0) throw invalidResource(subjectOf(definition, metadata.name), errors)
 }
