@@ -20,6 +20,7 @@ import {
 interface GetOptions extends FileOptions {
   output?: string
   allNamespaces?: boolean
+  showManagedFields?: boolean
 }
 
 async function apply(cli: Cli, { filename, recursive, namespace, dryRun }: FileOptions): Promise<void> {
@@ -61,14 +62,15 @@ async function fetchSelected(
 
 async function get(cli: Cli, words: readonly string[], options: GetOptions): Promise<void> {
   const { objects, single, qualified } = await fetchSelected(cli, words, options)
-  const { output, allNamespaces } = options
+  const { output, allNamespaces, showManagedFields: managedFields } = options
   if (objects.length === 0 && (output === undefined || output === 'wide' || output === 'name')) {
     const where = allNamespaces ? '' : ` in ${options.namespace ?? defaultNamespace} namespace`
     cli.terminal.say(`No resources found${where}.`)
     return
   }
   const now = cli.clock.now()
-  cli.terminal.print(renderObjects(objects, { output, now, single, qualified, namespaced: allNamespaces }))
+  const form = { output, now, single, qualified, managedFields, namespaced: allNamespaces }
+  cli.terminal.print(renderObjects(objects, form))
 }
 
 async function describe(cli: Cli, words: readonly string[], options: GetOptions): Promise<void> {
@@ -143,6 +145,7 @@ export function ctlCommand(cli: Cli): Command {
   )
     .option('-o, --output <FORMAT>', 'wide, yaml, json, name or jsonpath=TEMPLATE')
     .option('-A, --all-namespaces', 'of every namespace')
+    .option('--show-managed-fields', 'in yaml and json: who owns which field')
     .action((kind: string | undefined, names: string[], options: GetOptions) =>
       get(cli, [kind ?? [], names].flat(), options),
     )

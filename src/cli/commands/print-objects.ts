@@ -33,16 +33,24 @@ export interface PrintOptions {
   readonly single: boolean
   /** Table rows carry kind/name, because several kinds were asked for. */
   readonly qualified: boolean
+  /** YAML and JSON show who owns which field. */
+  readonly managedFields?: boolean | undefined
   /** Table rows carry the namespace, because every one was asked for. */
   readonly namespaced?: boolean | undefined
 }
 
+function withoutManagedFields(object: Resource): object {
+  const { managedFields: _, ...metadata } = object.metadata
+  return { ...object, metadata }
+}
+
 /** Renders objects as `-o` says. @throws Fault SETTING_INVALID for an output format that there is not. */
 export function renderObjects(objects: readonly Resource[], options: PrintOptions): string {
-  const { output, single } = options
+  const { output, single, managedFields } = options
+  const shown = managedFields ? objects : objects.map(withoutManagedFields)
   const value = single
-    ? objects[0]
-    : { apiVersion: 'v1', kind: 'List', metadata: { resourceVersion: '' }, items: objects }
+    ? shown[0]
+    : { apiVersion: 'v1', kind: 'List', metadata: { resourceVersion: '' }, items: shown }
   if (output === undefined || output === 'wide') {
     const definitions = [...new Set(objects.map(definitionFor))]
     return definitions

@@ -42,7 +42,8 @@ interface Describable {
 
 /** An object for people: its name and STATE first, then everything it holds. */
 export function describeObject({ apiVersion, kind, metadata, spec, status, ...rest }: Describable): string {
-  const { name, namespace, labels, annotations, ...bookkeeping } = metadata
+  // Who owns which field is for machines, and longer than all the rest.
+  const { name, namespace, labels, annotations, managedFields: _, ...bookkeeping } = metadata
   const { state, message, updateAt, conditions, ...moreStatus } = (status ?? {}) as Record<string, unknown>
   const head: [string, unknown][] = [
     ['NAME', name],

@@ -16,9 +16,9 @@ export function columnsOf({ columns }: Pick<KindDefinition, 'columns'>): readonl
 }
 
 /** What an object says in a column; several values are joined by commas. */
-export function cellOf(object: Resource, { path, type, wide }: Column, now: EpochMs): string {
+export function cellOf(object: Resource, { path, type }: Column, now: EpochMs): string {
   const texts = textsAt(path, object)
-  // As a word, so that the columns of a line can be counted; at the end of it there is no need.
-  if (texts.length === 0) return wide ? '' : '<none>'
+  // As a word, so that the columns of a line can be counted.
+  if (texts.length === 0) return '<none>'
   return texts.map((text) => (type === 'date' ? formatInstant(Date.parse(text), now) : text)).join(',')
 }

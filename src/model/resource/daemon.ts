@@ -89,6 +89,13 @@ export const daemon = defineKind({
     { name: 'VERSION', path: '.status.version', type: 'string', description: 'Version of the program.' },
     { name: 'LAST SEEN', path: '.status.lastSeenAt', type: 'date', description: 'When last heard of.' },
     ageColumn,
+    // Not only in the wide form: empty on every production node, it must not be overlooked on others.
+    {
+      name: 'CONNECT-TO',
+      path: '.status.metadata[?(@.name=="dev:connect-to")].value',
+      type: 'string',
+      description: 'For development: hosts that this daemon dials elsewhere.',
+    },
     {
       name: 'GROUPS',
       path: '.spec.daemonGroups[*]',
@@ -97,13 +104,6 @@ export const daemon = defineKind({
       wide: true,
     },
     messageColumn,
-    // Last, for it is empty on every production node and must not be overlooked on others.
-    {
-      name: 'CONNECT-TO',
-      path: '.status.metadata[?(@.name=="dev:connect-to")].value',
-      type: 'string',
-      description: 'For development: hosts that this daemon dials elsewhere.',
-    },
   ],
   selectableFields: ['spec.workloadID', 'spec.claimerType', 'status.captureLevel', 'status.version'],
   check: ({ workloadID }) => checkWorkloadId('spec.workloadID', workloadID),

@@ -20,6 +20,23 @@ test('whoever knows no kind of ours sees by Ready and Stalled how an object is',
   assert.deepEqual(standard('FAILED'), ['Ready=False', 'Stalled=True'])
 })
 
+test('Ready gives the reason of what decides, and that of the state where nothing else does', () => {
+  const reasonOf = (message: string) => {
+    const conditions = [
+      { type: 'Delivered', status: 'Unknown', reason: 'NoDaemon', message: 'none is there' },
+    ] as const
+    const { conditions: all = [] } = nextStatus<'CredentialBinding'>(
+      binding,
+      { state: 'PENDING', message, conditions },
+      0,
+    )
+    return all.find(({ type }) => type === 'Ready')?.reason
+  }
+  assert.equal(reasonOf('none is there'), 'NoDaemon')
+  assert.equal(reasonOf('none is there; and more'), 'NoDaemon')
+  assert.equal(reasonOf('something else'), 'Pending')
+})
+
 test('a kind that says itself what Ready is has the last word', () => {
   const own = { type: 'Ready', status: 'False', reason: 'Disconnected', message: 'gone' } as const
   assert.deepEqual(standard('OK', [own]), ['Ready=False'])

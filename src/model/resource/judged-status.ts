@@ -23,16 +23,19 @@ const finalStates: ReadonlySet<string> = new Set(['FAILED', 'EXPIRED'])
 
 /**
  * The state for tools that know nothing of our kinds: `Ready` where all is well, and `Stalled` where nothing changes
- * unless somebody acts (kstatus, by which GitOps controllers judge).
+ * unless somebody acts (kstatus, by which GitOps controllers judge). Their reason is that of the condition that decides.
  */
 function standardConditions({ state, message, conditions }: DesiredStatus): Judgement[] {
+  const decisive = conditions.find((condition) => message.startsWith(condition.message))
+  const word: string = state
+  const reason = decisive?.reason ?? word.charAt(0) + word.slice(1).toLowerCase()
   const ready: Judgement = {
     type: 'Ready',
     status: goodStates.has(state) ? 'True' : 'False',
-    reason: state,
+    reason,
     message,
   }
-  const stalled: Judgement = { type: 'Stalled', status: 'True', reason: state, message }
+  const stalled: Judgement = { type: 'Stalled', status: 'True', reason, message }
   return [
     ...(conditions.some(({ type }) => type === 'Ready') ? [] : [ready]),
     ...(finalStates.has(state) ? [stalled] : []),

@@ -32,6 +32,12 @@ const insteadOf = ({ spec }: IdentityProvider): string =>
     ? 'give a ServiceAccount a token for development, or use an IdentityProvider of spec.oidc'
     : 'use spec.oidc with an OpenID provider that logs them in (Keycloak and Dex do so by Bitbucket), or spec.github'
 
+/** What is at the bottom of an error: libraries wrap what the network said in words that say less. */
+function rootOf(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error))
+  return error.cause instanceof Error ? rootOf(error.cause) : error
+}
+
 const elsewhere: Verdict = {
   state: 'FAILED',
   reason: 'NotRead',
@@ -70,7 +76,7 @@ export function openProviderStatus({
       const message = `ID tokens of ${issuer} are accepted; user names begin with ${JSON.stringify(usernamePrefix)}`
       return { state: 'AVAILABLE', reason: 'Discovered', message }
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
+      const why = rootOf(error).message
       const message =
         `the documents of ${issuer} cannot be used (${why}): check spec, and whether this server can reach it; ` +
         'its users can log in only for as long as its keys are remembered, ten minutes'

@@ -152,7 +152,8 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, ({ status }) => ({
       ...status,
       state: 'PENDING',
-      message: 'joined, not connected yet: this takes a few seconds by itself',
+      message:
+        'joined, not connected yet, which takes a few seconds; if it stays so look at its log on its node',
       updateAt: formatTime(clock.now()),
       version: request.version.slice(0, maxFactLength),
       metadata: [{ name: 'node:hostname', value: request.hostname.slice(0, maxFactLength) }],

@@ -83,7 +83,10 @@ export async function openTestServer({
   const listen = { host: '127.0.0.1', port: 0 }
   // Answers do not come by the clock of the test: they are there at once, or not at all.
   const pulse = { isThere: true }
-  const openPing = () => (answer: () => void) => void (pulse.isThere && answer())
+  const openPing = (session: unknown) => (answer: () => void) => {
+    if (session === undefined) throw new TypeError('there is no session to ask')
+    if (pulse.isThere) answer()
+  }
   const settings = { scopes: fake.scopes, listen, leaseSeconds: 900, openPing }
   const node = stack.use(await openNodeServer({ ...common, ...settings }))
   const stop = new AbortController()

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type ServerHttp2Session } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
-import { openPulse, paceFor, type Ping } from './pulse.ts'
+import { openPulse, paceFor, pingOf, type Ping } from './pulse.ts'
 
 function openBed({ daemons = 1, ping }: { daemons?: number; ping?: Ping } = {}) {
   const clock = openTestClock()
@@ -70,3 +73,22 @@ test('many daemons are asked less often, so that all of them cost no more', () =
   assert.deepEqual(paceFor(500), { everyMs: 1_000, silentAfterMs: 3_000 })
   assert.deepEqual(paceFor(1_000), { everyMs: 2_000, silentAfterMs: 5_000 })
 })
+
+test('a client of HTTP/2 answers by itself, and one that has gone is not asked', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  const client = connect(`http://127.0.0.1:${await portOf(server)}`)
+  const [session] = (await once(server, 'session')) as [ServerHttp2Session]
+  const ping = pingOf(session)
+  await new Promise<void>((resolve) => ping(resolve))
+  const closed = once(session, 'close')
+  client.destroy()
+  await closed
+  ping(() => assert.fail('nobody is there'))
+  pingOf(undefined)(() => assert.fail('nobody was there'))
+  server.close()
+})
+
+async function portOf(server: ReturnType<typeof createServer>): Promise<number> {
+  if (!server.listening) await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}

@@ -22,8 +22,9 @@ export function newsOf({ type, object, previous }: ResourceEvent, at: EpochMs): 
   const before = (previous?.status ?? {}) as CommonStatus
   if (type !== 'MODIFIED' || state === undefined) return undefined
   if (state === before.state && message === before.message) return undefined
-  const cause = conditions.find(({ status }) => status === 'False')
-  const reason = cause?.reason || state.charAt(0).toUpperCase() + state.slice(1).toLowerCase()
+  // Of the same moment: a Daemon's state and its conditions are written by different hands.
+  const ready = conditions.find((condition) => condition.type === 'Ready' && condition.message === message)
+  const reason = ready?.reason || state.charAt(0).toUpperCase() + state.slice(1).toLowerCase()
   const { apiVersion, kind, metadata } = object
   const { name, uid, resourceVersion } = metadata
   const namespace = namespaceOf(object)

@@ -199,6 +199,8 @@ test('a changed role drops the old credential at once', async (context) => {
   const source = (await server.get('credentialsources', 'aws')) as unknown as { spec: { aws: object } }
   await server.call('PUT', `${namespacePath}/credentialsources/aws`, {
     ...source,
+    // Whatever its version is: its state may just have been written.
+    metadata: { name: 'aws' },
     spec: { aws: { ...source.spec.aws, roleArn: 'arn:aws:iam::123456789012:role/other' } },
   })
   await daemon.until(({ credentials }) => credentials.size === 0)
@@ -261,7 +263,7 @@ const refusals: [title: string, mode: StsMode, state: string, message: RegExp][]
       anHourAgo(),
     ),
     'FAILED',
-    /clock of this server is 3[56]\d\d s ahead of the cloud's/,
+    /clock of this server is \d{4} s ahead of the cloud's/,
   ],
   ['role not found', stsError(404, 'NoSuchEntity', 'no such role'), 'FAILED', /my-role was not found/],
   ['throttling', stsError(400, 'Throttling', 'Rate exceeded'), 'PENDING', /is limiting our requests/],
