@@ -72,9 +72,9 @@ export interface Reconciler {
 }
 
 /** States are true within a second: how long those wait in which many daemons have a part. */
-const wideMs = 100
+const wideMs = 200
 /** And how long a daemon may take to put an update into effect before its state tells of it. */
-const syncingMs = 500
+const syncingMs = 800
 
 // Timers take no more than 24.8 days.
 const maxWaitMs = 24 * 3_600_000

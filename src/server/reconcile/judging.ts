@@ -5,7 +5,7 @@ import { isBeingDeleted } from '#server/store'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
-import { nextStatus, type DesiredStatus } from './desired-status.ts'
+import { nextStatus, type DesiredStatus, type Judgement } from './desired-status.ts'
 import { judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import type { StatusWriter } from './status-writer.ts'
@@ -60,6 +60,13 @@ export interface Judging {
   judgeSome(world: World): boolean
 }
 
+/**
+ * Daemons that are newly said to wait for an update, in a second. When a whole group waits, most are done before
+ * their turn comes, and a thousand writes that say so would keep them waiting.
+ */
+const waitingPerSecond = 50
+const waitingAgainMs = 250
+
 // Between two of these, everything else of the server gets its turn.
 const sliceMs = 8
 
@@ -67,6 +74,7 @@ const missing = {
   state: 'DISCONNECTED',
   message: `not connected since its server has gone: ${lookAtDaemon}`,
 } as const
+const isWaiting = ({ type, status }: Judgement) => type === 'InSync' && status === 'Unknown'
 export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
 
 export function openJudging({
@@ -85,20 +93,29 @@ export function openJudging({
   /** When they are due, by monotonic time. */
   const postponed = new Map<ObjectKey, number>()
   let dueAt = Infinity
+  let second = { endsAt: -Infinity, left: 0 }
+
+  function mayTellOfWaiting(): boolean {
+    const now = clock.monotonic()
+    if (now >= second.endsAt) second = { endsAt: now + 1000, left: waitingPerSecond }
+    return second.left-- > 0
+  }
 
   function judgeOne(key: ObjectKey, world: World): void {
     const [kind, place] = key.split(' ') as [Kind, string]
     const [namespace, name] = place.split('/') as [string, string]
     const object = cache.get(kind, namespace, name)
-    if (object?.kind === 'Daemon') setDaemon(object, world)
+    if (object?.kind === 'Daemon') setDaemon(key, object, world)
     else if (object && !isBeingDeleted(object)) {
       const desired = judgeObject(object, world)
       if (desired) writer.set(object, (current) => nextStatus(current, desired, world.at))
     }
   }
 
-  function setDaemon(daemon: Daemon, world: World): void {
+  function setDaemon(key: ObjectKey, daemon: Daemon, world: World): void {
     const conditions = judgeDaemon(daemon, world)
+    const isNewlyWaiting = conditions.some(isWaiting) && !daemon.status?.conditions?.some(isWaiting)
+    if (isNewlyWaiting && !mayTellOfWaiting()) return postpone([key], waitingAgainMs)
     const missed = isMissed(daemon)
     writer.set<'Daemon'>(daemon, (current) => {
       const { state = 'PENDING', message = '' } = current.status ?? {}
@@ -110,17 +127,19 @@ export function openJudging({
     })
   }
 
+  function postpone(keys: Iterable<ObjectKey>, ms: number): void {
+    const at = clock.monotonic() + ms
+    for (const key of keys) {
+      if (!postponed.has(key)) postponed.set(key, at)
+      dueAt = Math.min(dueAt, postponed.get(key)!)
+    }
+  }
+
   return {
     add(keys) {
       for (const key of keys) waiting.add(key)
     },
-    postpone(keys, ms) {
-      const at = clock.monotonic() + ms
-      for (const key of keys) {
-        if (!postponed.has(key)) postponed.set(key, at)
-        dueAt = Math.min(dueAt, postponed.get(key)!)
-      }
-    },
+    postpone,
     dueInMs: () => Math.max(0, dueAt - clock.monotonic()),
     judgeSome(world) {
       const now = clock.monotonic()

@@ -202,3 +202,33 @@ test('what a daemon says and does not repeat is over', async () => {
   assert.deepEqual(scopes.streams()[0]!.conditions, [])
   stop.abort()
 })
+
+test('a group of daemons is told in turns: each is, and nothing that was withdrawn before its turn', async () => {
+  const changes = openChanges()
+  const scopes = openScopes({ changes })
+  const everywhere = [...guide().slice(1), identity('a', 'app/a', inGroup('all'))]
+  const credential = credentialNamed('ASIA1')
+  scopes.publish(planOf(), () => undefined)
+  const streams = Array.from({ length: 50 }, (_, index) => {
+    const { updates } = follow(scopes, daemonNamed(`d${index}`, { groups: ['all'] }))
+    return updates
+  })
+  for (const updates of streams) await next(updates)
+  const granted = streams.map(next)
+  scopes.publish(planOf(...everywhere), () => credential)
+  // Whoever asks about all meanwhile changes nothing of it.
+  assert.deepEqual(
+    scopes.streamsAt('group all').map(({ synchronised }) => synchronised),
+    streams.map(() => false),
+  )
+  for (const update of await Promise.all(granted)) {
+    assert.deepEqual([update.upsert.bindings.length, update.upsert.credentials.length], [1, 1])
+  }
+  const withdrawn = streams.map(next)
+  scopes.publish(planOf(), () => credential)
+  scopes.publish(planOf(...everywhere), () => undefined)
+  for (const update of await Promise.all(withdrawn)) {
+    assert.deepEqual(update.upsert.credentials, [])
+    assert.deepEqual(update.remove.credentials, [key])
+  }
+})

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { openBell, type Bell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
@@ -70,6 +71,9 @@ interface Following {
   readonly replaced: AbortController
 }
 
+/** Streams that are brought up to date in one turn of the event loop; acknowledgements have theirs in between. */
+const streamsAtOnce = 16
+
 const nothing = { identities: [], services: [], bindings: [], credentials: [] }
 const noDelta: Delta = { upsert: nothing, remove: nothing }
 
@@ -85,12 +89,33 @@ export function openScopes({
   const at = openMultimap<Place, Following>()
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
+  /** Those of which it has yet to be found out what they should have now. */
+  const stale = new Set<Following>()
+  let isRefreshing = false
 
-  function want(stream: Following, { plan, credentialOf }: NonNullable<typeof current>): void {
+  /**
+   * Finds out what the daemon should have by now.
+   * SECURITY: to be called before anything is sent, so that nothing goes out that was withdrawn meanwhile.
+   */
+  function refresh(stream: Following): void {
+    if (!stale.delete(stream) || !current) return
+    const { plan, credentialOf } = current
     const wanted = scopeFor(plan, stream.daemon, credentialOf)
     const delta = deltaBetween(stream.sent, wanted)
     stream.wanted = delta ? wanted : stream.sent
     stream.unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
+    if (delta) stream.bell.ring()
+  }
+
+  /** What changes again before its turn comes, as with the credential of a new binding, is sent once. */
+  async function refreshAll(): Promise<void> {
+    if (isRefreshing) return
+    isRefreshing = true
+    while (stale.size > 0) {
+      for (const stream of stale.values().take(streamsAtOnce)) refresh(stream)
+      await nextTurn()
+    }
+    isRefreshing = false
   }
 
   /** Notes the update as sent, and from which revision what it brings counts. */
@@ -119,18 +144,27 @@ export function openScopes({
   }
 
   function describe(stream: Following): LocalStream {
-    const { daemon, wanted, unsent, revision, acknowledged, error } = stream
+    const { daemon, acknowledged, error } = stream
+    const isUnsent = ({ name }: ScopedBinding) => {
+      refresh(stream)
+      return stream.unsent?.bindings.has(name) === true
+    }
     const effectOfScoped = (binding: ScopedBinding): Effect => {
       if (!satisfiesCapture(daemon.captureLevel, binding.minimumCapture)) return { state: 'WITHHELD' }
-      const isUnsent = unsent?.bindings.has(binding.name) === true
-      if (!isUnsent && effectiveFrom(stream, binding) <= acknowledged) return { state: 'OK' }
+      if (effectiveFrom(stream, binding) <= acknowledged && !isUnsent(binding)) return { state: 'OK' }
       return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
     }
     return {
       daemon,
-      wanted,
+      get wanted() {
+        refresh(stream)
+        return stream.wanted
+      },
       conditions: stream.conditions,
-      synchronised: unsent === undefined && acknowledged === revision && revision > 0,
+      get synchronised() {
+        refresh(stream)
+        return stream.unsent === undefined && acknowledged === stream.revision && acknowledged > 0
+      },
       error,
       effectOfScoped,
       effectOf: ({ scoped }) => effectOfScoped(scoped),
@@ -151,6 +185,7 @@ export function openScopes({
   function leave(stream: Following): void {
     const { daemon } = stream
     if (following.get(daemon.name) === stream) following.delete(daemon.name)
+    stale.delete(stream)
     for (const place of placesOf(daemon)) at.delete(place, stream)
     metrics.gauge('daemons_connected', following.size)
     changes.presence(daemon.name, placesOf(daemon))
@@ -179,10 +214,12 @@ export function openScopes({
     try {
       if (!current) await firstPlan.after(0, signal)
       if (!current || signal.aborted) return
-      want(stream, current)
+      stale.add(stream)
+      refresh(stream)
       yield send(stream, stream.unsent?.delta ?? noDelta, true)
       while (!signal.aborted) {
         const heard = stream.bell.rings
+        refresh(stream)
         if (stream.unsent) yield send(stream, stream.unsent.delta, false)
         else await stream.bell.after(heard, signal)
       }
@@ -218,17 +255,17 @@ export function openScopes({
       changes.daemon(daemonName)
     },
     boundHosts(daemonName) {
-      const services = [...(following.get(daemonName)?.wanted.services.values() ?? [])]
+      const stream = following.get(daemonName)
+      if (stream) refresh(stream)
+      const services = [...(stream?.wanted.services.values() ?? [])]
       return [...new Set(services.flatMap(({ addresses }) => addresses.map(({ host }) => host)))]
     },
     publish(plan, credentialOf, where = 'all') {
       current = { plan, credentialOf }
       firstPlan.ring()
       const touched = where === 'all' ? following.values() : [...where].flatMap((place) => [...at.get(place)])
-      for (const stream of new Set(touched)) {
-        want(stream, current)
-        stream.bell.ring()
-      }
+      for (const stream of touched) stale.add(stream)
+      void refreshAll()
     },
     streams: () => [...following.values()].map(describe),
     stream(daemonName) {

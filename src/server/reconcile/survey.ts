@@ -112,25 +112,28 @@ export function openSurvey({
     }
   }
 
+  const isWidePlace = (place: Place) => daemons.at(place).size > maxDaemonsJudgedAtOnce
+
   /** How far a binding is on its daemons has changed. */
   function noteEffect({ name, spiffeId }: Pick<ScopedBinding, 'name' | 'spiffeId'>): void {
     const identities = plan.bindingsOf.get(spiffeId)?.find(({ scoped }) => scoped.name === name)?.identities
-    const isWide = identities?.some((identity) => daemons.at(placeOf(identity)).size > maxDaemonsJudgedAtOnce)
+    const isWide = identities?.some((identity) => isWidePlace(placeOf(identity)))
     ;(isWide ? unhurried : objects).add(keyNamed('CredentialBinding', name))
   }
 
   /** A daemon came to, or left, a place: identities show it, and bindings where they are in effect. */
   function notePlace(place: Place): void {
+    const concerned = isWidePlace(place) ? unhurried : objects
     for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
-      objects.add(keyNamed('WorkloadIdentity', scoped.name))
+      concerned.add(keyNamed('WorkloadIdentity', scoped.name))
       for (const binding of plan.bindingsOf.get(scoped.spiffeId) ?? []) {
-        objects.add(keyNamed('CredentialBinding', binding.scoped.name))
+        concerned.add(keyNamed('CredentialBinding', binding.scoped.name))
       }
     }
   }
 
   function noteDaemon(name: string): void {
-    objects.add(keyNamed('Daemon', name))
+    unhurried.add(keyNamed('Daemon', name))
     for (const subject of reports.replace(name, streamOf(name)?.conditions ?? [])) {
       const slash = subject.indexOf('/')
       const kind = kindInLowerCase.get(subject.slice(0, slash))
@@ -146,7 +149,8 @@ export function openSurvey({
     credentialOf,
     absorb(events) {
       for (const { type, object } of events) {
-        objects.add(keyOf(object))
+        // Its own server writes what a daemon says, several times as it connects; what is judged waits for the last.
+        ;(object.kind === 'Daemon' ? unhurried : objects).add(keyOf(object))
         // SECURITY: a deletion takes effect at once, whatever finalizers keep the object for.
         const living = type !== 'DELETED' && !isBeingDeleted(object)
         if (living) planner.set(object)
