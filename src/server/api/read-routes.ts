@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { Readable } from 'node:stream'
 import { jittered, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
@@ -6,6 +7,7 @@ import type { Resource } from '#model/resource'
 import type { Resources } from '#server/store'
 import type { ServedKind } from './events-view.ts'
 import { listPart } from './list.ts'
+import { encodedAtOnce, listBody } from './list-body.ts'
 import { listOptionsFrom } from './list-options.ts'
 import {
   collectionPaths,
@@ -17,7 +19,7 @@ import {
 } from './resource-request.ts'
 import { statusOf } from './status.ts'
 import { representationFor } from './table.ts'
-import { watchEvents } from './watch-events.ts'
+import { encodeEvent, watchEvents } from './watch-events.ts'
 import { sendLines } from './watch.ts'
 
 // As Kubernetes' API servers do: clients come back, and not all at once.
@@ -45,7 +47,15 @@ export function readRoutes(
     const form = representation(request, definition)
     if (!options.watch) {
       const { objects, metadata } = await listPart(resources, definition, namespace, options)
-      return form.list(objects, metadata)
+      if (objects.length <= encodedAtOnce) {
+        return form.list(
+          objects.map((object) => form.item(object)),
+          metadata,
+        )
+      }
+      return reply
+        .type('application/json; charset=utf-8')
+        .send(Readable.from(listBody(form, objects, metadata)))
     }
     const { timeoutSeconds = jittered(longestWatchSeconds, 0.5, random) } = options
     const seconds = Math.min(timeoutSeconds, longestWatchSeconds)
@@ -64,6 +74,7 @@ export function readRoutes(
           expiry,
           signal,
         }),
+      encode: encodeEvent,
       onError: (error) => ({ type: 'ERROR', object: statusOf(error) }),
     })
     return reply

@@ -15,8 +15,12 @@ export interface ListMeta {
 
 /** How objects are answered with: whole, as rows of a table, or as their metadata alone. */
 export interface Representation {
+  /** Of the same object the same: many watches are told of it. */
   object(object: Resource): object
-  list(objects: readonly Resource[], metadata: ListMeta): object
+  /** An object as one of a list. */
+  item(object: Resource): object
+  /** The items are the last that it says. */
+  list(items: readonly object[], metadata: ListMeta): object
   /** The object of a bookmark. */
   mark(metadata: Mark): object
 }
@@ -34,11 +38,25 @@ interface Context {
 
 type Metadata = Pick<Resource, 'metadata'>
 
+const made = new WeakMap<Resource, Map<string, { readonly at: number; readonly object: object }>>()
+
+/** What `make` makes of an object in one form, once, or once in each unit of time that `at` counts. */
+function sharedForm(form: string, object: Resource, make: () => object, at = 0): object {
+  const forms = made.get(object) ?? new Map<string, { at: number; object: object }>()
+  made.set(object, forms)
+  const known = forms.get(form)
+  if (known?.at === at) return known.object
+  const fresh = make()
+  forms.set(form, { at, object: fresh })
+  return fresh
+}
+
 const asStored = (object: Resource): object => object
 
 const whole = ({ kind, apiVersion, present = asStored }: ServedKind): Representation => ({
-  object: present,
-  list: (objects, metadata) => ({ kind: `${kind}List`, apiVersion, metadata, items: objects.map(present) }),
+  object: (object) => sharedForm(`whole ${apiVersion}`, object, () => present(object)),
+  item: present,
+  list: (items, metadata) => ({ kind: `${kind}List`, apiVersion, metadata, items }),
   mark: (metadata) => ({ kind, apiVersion, metadata: { ...metadata, creationTimestamp: null } }),
 })
 
@@ -49,13 +67,9 @@ const partialObject = (apiVersion: string, { metadata }: Metadata) => ({
 })
 
 const partial = (apiVersion: string): Representation => ({
-  object: (object) => partialObject(apiVersion, object),
-  list: (objects, metadata) => ({
-    kind: 'PartialObjectMetadataList',
-    apiVersion,
-    metadata,
-    items: objects.map((object) => partialObject(apiVersion, object)),
-  }),
+  object: (object) => sharedForm(`partial ${apiVersion}`, object, () => partialObject(apiVersion, object)),
+  item: (object) => partialObject(apiVersion, object),
+  list: (items, metadata) => ({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items }),
   mark: (metadata) => ({
     kind: 'PartialObjectMetadata',
     apiVersion,
@@ -82,18 +96,25 @@ function table(apiVersion: string, definition: ServedKind, { query, clock }: Con
   const includeObject = single(query, 'includeObject') ?? 'Metadata'
   const rowObject = rowObjects[includeObject]
   if (!rowObject) throw badRequest('includeObject must be None, Metadata or Object')
-  const show = (objects: readonly Resource[], metadata: ListMeta | Mark) => ({
+  const show = (rows: readonly object[], metadata: ListMeta | Mark) => ({
     kind: 'Table',
     apiVersion,
     metadata,
     columnDefinitions: columns.map(definitionOfColumn),
-    rows: objects.map((object) => ({
-      cells: columns.map((column) => cellOf(object, column, clock.now())),
-      ...rowObject(apiVersion, object, definition.present ?? asStored),
-    })),
+    rows,
+  })
+  const row = (object: Resource) => ({
+    cells: columns.map((column) => cellOf(object, column, clock.now())),
+    ...rowObject(apiVersion, object, definition.present ?? asStored),
   })
   return {
-    object: (object) => show([object], { resourceVersion: object.metadata.resourceVersion }),
+    object(object) {
+      const { resourceVersion } = object.metadata
+      const seconds = Math.floor(clock.now() / 1000)
+      const form = `table ${apiVersion} ${includeObject} ${definition.apiVersion}`
+      return sharedForm(form, object, () => show([row(object)], { resourceVersion }), seconds)
+    },
+    item: row,
     list: show,
     mark: (metadata) => show([], metadata),
   }

@@ -8,7 +8,7 @@ import { listOptionsFrom } from './list-options.ts'
 import { service } from './test-objects.ts'
 import { testSealer } from './test-server.ts'
 import { representationFor } from './table.ts'
-import { watchEvents } from './watch-events.ts'
+import { encodeEvent, watchEvents } from './watch-events.ts'
 
 interface Shown {
   readonly type: string
@@ -152,5 +152,25 @@ test('a watch from a version that is no longer known fails, one from a version t
   }
   for (const resourceVersion of ['1', '9999']) {
     await assert.rejects(place.watch({ resourceVersion }).next(), { code: 'STORE_REVISION_GONE' })
+  }
+})
+
+test('what many watches are told of is made and encoded once in each form, a table anew for other ages', async () => {
+  await using place = openPlace()
+  const { clock, resources, write } = place
+  await resources.create(write('a'))
+  await resources.update(write('a', { app: 'x' }))
+  const as = (form: string) => `application/json;as=${form};g=meta.k8s.io;v=v1`
+  for (const [accept, staysTheSame] of [
+    ['application/json', true],
+    [as('PartialObjectMetadata'), true],
+    [as('Table'), false],
+  ] as const) {
+    const told = async () => (await place.watch({ resourceVersion: '1' }, accept).next())!
+    const first = await told()
+    assert.equal((await told()).object, first.object)
+    assert.equal(encodeEvent(first), JSON.stringify(first))
+    await clock.advance(1_000)
+    assert.equal((await told()).object === first.object, staysTheSame)
   }
 })

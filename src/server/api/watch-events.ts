@@ -55,6 +55,20 @@ async function* withTicks<T>(
   }
 }
 
+interface WatchEvent {
+  readonly type: string
+  readonly object: object
+}
+
+const encoded = new WeakMap<object, string>()
+
+/** An event as JSON; the object of many watches is encoded once. */
+export function encodeEvent({ type, object }: WatchEvent): string {
+  const text = encoded.get(object) ?? JSON.stringify(object)
+  encoded.set(object, text)
+  return `{"type":"${type}","object":${text}}`
+}
+
 /**
  * The events of a watch as Kubernetes has them: first what there is, when that is asked for, then every change. With
  * bookmarks it says every minute, and when its time is over, from where a later watch can go on.
@@ -80,7 +94,7 @@ export async function* watchEvents(
     expiry: AbortSignal
     signal: AbortSignal
   },
-): AsyncGenerator<{ readonly type: string; readonly object: object }> {
+): AsyncGenerator<WatchEvent> {
   const matches = (object: Resource) => selection.matches(object)
   const bookmark = (resourceVersion: string, annotations?: Readonly<Record<string, string>>) => ({
     type: 'BOOKMARK',

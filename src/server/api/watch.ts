@@ -8,18 +8,20 @@ import { statusOf } from './status.ts'
  * Answers with one line of JSON for each item, as they come, until the client goes, `signal` aborts or the items
  * end, or the right to them does. A failure after the first byte is `onError`'s line. The client's reading sets the pace.
  */
-export async function sendLines(
+export async function sendLines<Line extends object>(
   request: FastifyRequest,
   reply: FastifyReply,
   {
     contentType,
     lines,
+    encode = JSON.stringify,
     onError,
     signal,
     log,
   }: {
     contentType: string
-    lines: (signal: AbortSignal) => AsyncIterable<object>
+    lines: (signal: AbortSignal) => AsyncIterable<Line>
+    encode?: (line: Line) => string
     onError: (error: unknown) => object
     signal: AbortSignal
     log: Log
@@ -32,7 +34,7 @@ export async function sendLines(
   const either = AbortSignal.any(ends)
   async function* text(): AsyncGenerator<string> {
     try {
-      for await (const line of lines(either)) yield `${JSON.stringify(line)}\n`
+      for await (const line of lines(either)) yield `${encode(line)}\n`
     } catch (error) {
       const { code } = statusOf(error)
       log[code >= 500 ? 'error' : 'debug']('api.stream.failed', { url: request.routeOptions.url, error })
