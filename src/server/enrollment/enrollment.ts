@@ -8,7 +8,7 @@ import { parseSpiffeId, parseWorkloadId, splitSpiffeId, type WorkloadId } from '
 import { parseCertificateRequest } from '#model/pki'
 import { definitionOf, formatTime, type Daemon, type JoinToken } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
-import type { Resources, Store } from '#server/store'
+import type { ResourceCache, Resources, Store } from '#server/store'
 import type { JoinRequest, RecoverRequest, SvidResponseSchema } from '#wire/proto'
 import {
   daemonNameOf,
@@ -33,6 +33,7 @@ const auditedRefusals = { perMinute: 60, burst: 100 }
 export interface EnrollmentOptions extends SvidIssuer {
   readonly store: Store
   readonly resources: Resources
+  readonly cache: Pick<ResourceCache, 'ofWorkload'>
   readonly audit: Pick<AuditTrail, 'change'>
   readonly clock: Clock
   readonly log: Log
@@ -49,7 +50,7 @@ export interface DaemonEnrollment {
 const refuse = (reason: string, cause?: unknown) => new Fault('JOIN_REFUSED', reason, { cause })
 
 export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
-  const { store, resources, audit, clock, log, trustDomain } = options
+  const { store, resources, cache, audit, clock, log, trustDomain } = options
   const nodeKeys = openNodeKeys(store)
   const refusals = openRateLimit({ clock, ...auditedRefusals })
 
@@ -105,15 +106,13 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     }
   }
 
-  async function expectUnclaimed(workloadId: WorkloadId): Promise<void> {
+  function expectUnclaimed(workloadId: WorkloadId): void {
     if (workloadId === serverWorkloadId) throw refuse(`${workloadId} is the server's own ID`)
-    const { items } = await resources.list('Daemon')
-    if (items.some(({ spec }) => spec.workloadID === workloadId)) {
+    if (cache.ofWorkload('Daemon', workloadId).length > 0) {
       throw refuse(`${workloadId} belongs to a daemon that has joined already`)
     }
     // SECURITY: a workload with a daemon's ID would hold certificates that pass for the daemon's.
-    const identities = await resources.list('WorkloadIdentity')
-    if (identities.items.some(({ spec }) => spec.workloadID === workloadId)) {
+    if (cache.ofWorkload('WorkloadIdentity', workloadId).length > 0) {
       throw refuse(`${workloadId} is the ID of a workload`)
     }
   }
@@ -145,7 +144,7 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
       ...(await verifiedGroups(token.metadata.namespace)),
     ])
     const workloadId = parseWorkloadId(token.spec.workloadID ?? generatedIdPrefix + randomUUID())
-    await expectUnclaimed(workloadId)
+    expectUnclaimed(workloadId)
     await consume(token)
     const daemon = await createDaemon(workloadId, [...groups].sort())
     await nodeKeys.record(daemon, publicKey)

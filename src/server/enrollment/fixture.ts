@@ -20,7 +20,7 @@ import type { ScopeUpdate } from '#model/scope'
 import { openCertificateAuthority } from '#server/issuer'
 import { openCustody, openSealer } from '#server/keys'
 import type { FollowingDaemon, ReportedCondition, Scopes } from '#server/reconcile'
-import { openMemoryStore, openResources } from '#server/store'
+import { openMemoryStore, openResourceCache, openResources } from '#server/store'
 import { Enrollment, Node, type SvidResponse } from '#wire/proto'
 import { enrollmentPlugin, openNodeServer } from './index.ts'
 
@@ -98,7 +98,8 @@ export async function openTestServer({
     await running
   })
   const app = fastify()
-  await app.register(enrollmentPlugin({ ...common, nodeEndpoint: node.nodeEndpoint }))
+  const cache = stack.use(await openResourceCache(resources))
+  await app.register(enrollmentPlugin({ ...common, cache, nodeEndpoint: node.nodeEndpoint }))
   await app.listen(listen)
   stack.defer(() => app.close())
   const { port } = app.server.address() as AddressInfo

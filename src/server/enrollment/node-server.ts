@@ -1,7 +1,7 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { createSecureServer, type Http2ServerRequest, type Http2Session } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
@@ -14,6 +14,7 @@ import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
 import { daemonNamespace, openNodeKeys, serverWorkloadId } from './daemons.ts'
+import { openHandshakes } from './handshakes.ts'
 import { nodeService, peerCertificate, peerPing, type NodeContext } from './node-service.ts'
 import { pingOf, type Ping } from './pulse.ts'
 import { openStreams } from './streams.ts'
@@ -83,7 +84,6 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     handshakeTimeout: handshakeTimeoutMs,
     settings: { maxConcurrentStreams: 32 },
   })
-  server.maxConnections = maxConnections
   server.on('session', (session) => {
     sessions.add(session)
     session.on('error', () => {})
@@ -93,9 +93,13 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   server.on('tlsClientError', (error, socket) => {
     log.info('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
   })
-  server.listen(listen.port, listen.host)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const handshakes = openHandshakes({ begin: (socket) => server.emit('connection', socket), clock })
+  server.on('secureConnection', (socket: TLSSocket) => handshakes.end(socket))
+  const listener = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => handshakes.enter(socket))
+  listener.maxConnections = maxConnections
+  listener.listen(listen.port, listen.host)
+  await once(listener, 'listening')
+  const { port } = listener.address() as AddressInfo
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
   const service = nodeService({ ...options, nodeEndpoint, streams, nodeKeys })
@@ -177,8 +181,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     run: ({ signal }) => runTogether(signal, [watchDaemons, keepSvid]),
     async [Symbol.asyncDispose]() {
       streams.cutAll(new ConnectError('the server stops', Code.Unavailable))
-      const closed = once(server, 'close')
-      server.close()
+      const closed = once(listener, 'close')
+      listener.close()
+      handshakes.close()
       for (const session of sessions) session.destroy()
       await closed
       await streams.idle()

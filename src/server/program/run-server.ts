@@ -187,7 +187,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
       plugins: [
         ...control.plugins,
         issuerRoutes(issuer),
-        enrollmentPlugin({ ...daemons, nodeEndpoint: node.nodeEndpoint }),
+        enrollmentPlugin({ ...daemons, cache, nodeEndpoint: node.nodeEndpoint }),
         rotateRoute(reconciler, audit),
         backupRoute(store, { audit, clock }),
       ],

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { test } from 'node:test'
+import { openTestClock } from '#base/clock'
+import { openHandshakes } from './handshakes.ts'
+
+/** A listener with room for two handshakes, and clients of it. */
+async function openPlace() {
+  await using stack = new AsyncDisposableStack()
+  const clock = openTestClock()
+  const begun: Socket[] = []
+  const handshakes = openHandshakes({ begin: (socket) => void begun.push(socket), clock, atOnce: 2 })
+  const listener = createServer({ pauseOnConnect: true }, (socket) => handshakes.enter(socket))
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address() as AddressInfo
+  stack.defer(async () => {
+    const closed = once(listener, 'close')
+    listener.close()
+    handshakes.close()
+    for (const socket of begun) socket.destroy()
+    await closed
+  })
+  const kept = stack.move()
+  return {
+    clock,
+    begun,
+    handshakes,
+    async arrive(): Promise<Socket> {
+      const entered = once(listener, 'connection')
+      const client = connect(port, '127.0.0.1')
+      client.on('error', () => {})
+      await entered
+      return client
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+test('so many handshakes go on at a time, and the others begin in turn as these end', async () => {
+  await using place = await openPlace()
+  const { begun, handshakes } = place
+  const clients: Socket[] = []
+  for (let count = 0; count < 4; count++) clients.push(await place.arrive())
+  const ports = () => begun.map(({ remotePort }) => remotePort)
+  assert.deepEqual(
+    ports(),
+    clients.slice(0, 2).map(({ localPort }) => localPort),
+  )
+  handshakes.end(begun[1]!)
+  handshakes.end(begun[1]!)
+  assert.equal(begun.length, 3)
+  const [first] = begun
+  first!.destroy()
+  await once(first!, 'close')
+  assert.deepEqual(
+    ports(),
+    clients.map(({ localPort }) => localPort),
+  )
+})
+
+test('whoever stalls keeps others waiting for a quarter of a second', async () => {
+  await using place = await openPlace()
+  for (let count = 0; count < 3; count++) await place.arrive()
+  await place.clock.advance(249)
+  assert.equal(place.begun.length, 2)
+  await place.clock.advance(1)
+  assert.equal(place.begun.length, 3)
+})
+
+test('nothing is begun for whoever waited so long that it has given up', async () => {
+  await using place = await openPlace()
+  const { clock, begun } = place
+  // Each turn of stalled handshakes lasts a quarter of a second: the last of these would have its own after ten.
+  const clients: Socket[] = []
+  for (let count = 0; count < 84; count++) clients.push(await place.arrive())
+  const last = clients.at(-1)!
+  const ended = once(last.resume(), 'close')
+  for (let turn = 0; turn < 42; turn++) await clock.advance(250)
+  await ended
+  assert.ok(begun.length > 60 && begun.every(({ remotePort }) => remotePort !== last.localPort))
+})
