@@ -28,8 +28,15 @@ test('a line says who did what to what, and which fields it changed', () => {
     'T corp:ada (oidc:corp, corp:dev) update Service/aws in team (spec.labels.app, spec.external) ok',
   )
   assert.equal(
-    auditLine({ ...change, actor: 'hub:eve', provider: 'github:hub', groups: ['hub:acme'], as: 'corp:ada' }),
-    'T hub:eve (github:hub, hub:acme) as corp:ada update Service/aws ok',
+    auditLine({
+      ...change,
+      by: 'kubectl-edit',
+      actor: 'hub:eve',
+      provider: 'github:hub',
+      groups: ['hub:acme'],
+      as: 'corp:ada',
+    }),
+    'T hub:eve (github:hub, hub:acme) as corp:ada by kubectl-edit update Service/aws ok',
   )
   assert.equal(
     auditLine({ ...change, actor: 'x', namespace: 'riptides-system', outcome: 'refused', message: 'why' }),

@@ -17,11 +17,12 @@ export function auditLine(record: AuditRecord): string {
   const node = 'node' in record && record.node !== undefined ? ` on ${record.node}` : ''
   switch (record.type) {
     case 'change': {
-      const { at, verb, object, outcome, namespace, changed, message } = record
+      const { at, by, verb, object, outcome, namespace, changed, message } = record
       const place = namespace === undefined || namespace === defaultNamespace ? '' : ` in ${namespace}`
       const what = changed === undefined || changed.length === 0 ? '' : ` (${changed.join(', ')})`
       const detail = message === undefined ? '' : `: ${message}`
-      return `${at} ${whoDid(record)} ${verb} ${object}${place}${what} ${outcome}${detail}`
+      const program = by === undefined ? '' : ` by ${by}`
+      return `${at} ${whoDid(record)}${program} ${verb} ${object}${place}${what} ${outcome}${detail}`
     }
     case 'request.start': {
       const { spiffeId, pid, executable, method, host, path, decision, credentialId, reason } = record

@@ -58,7 +58,7 @@ describe('what operators do', () => {
   test('audit shows what was done, newest last, and as it was written', async () => {
     await run('ctl apply -f -', serviceManifest('audited'))
     const text = await run('audit --limit 1')
-    assert.match(text.stdout, /^20\S+Z system:admin create Service\/audited ok\n$/)
+    assert.match(text.stdout, /^20\S+Z system:admin by tideway-ctl create Service\/audited ok\n$/)
     const json = JSON.parse((await run('audit --limit 1 -o json')).stdout) as { object: string }
     assert.equal(json.object, 'Service/audited')
     assert.equal((await run('audit --limit many')).code, 2)

@@ -5,6 +5,9 @@ import { Fault } from '#base/errors'
 
 type Fetch = typeof globalThis.fetch
 
+/** What servers know the command line by: whose the fields are that it writes, and who wrote in the audit trail. */
+const program = 'tideway-ctl'
+
 const remedies: Readonly<Record<string, string>> = {
   ECONNREFUSED: "is the server running? 'tideway context current' shows which one is asked",
   ENOTFOUND: 'the host name cannot be resolved',
@@ -43,7 +46,7 @@ export function openFetch({
     const { method = 'GET', body } = init
     const signals = [whole, init.signal].filter((signal) => signal != null)
     const signal = signals.length > 0 ? AbortSignal.any(signals) : undefined
-    const headers = Object.fromEntries(new Headers(init.headers))
+    const headers = { 'user-agent': program, ...Object.fromEntries(new Headers(init.headers)) }
     return await new Promise<Response>((resolve, reject) => {
       const outgoing = request(url, { agent, method, headers, ...(signal && { signal }) }, (incoming) => {
         const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>

@@ -58,7 +58,9 @@ export interface ChangeRecord {
   readonly as?: string
   /** How the actor was known: `bootstrap`, `service-account`, `oidc:NAME`. */
   readonly provider?: string
-  /** `create`, `update`, `delete`, `exchange`, `rotate`, `join`, ... */
+  /** Field manager or program by which the actor wrote, such as `kubectl-edit`. */
+  readonly by?: string
+  /** `create`, `update`, `patch`, `apply`, `delete`, `exchange`, `rotate`, `join`, ... */
   readonly verb: string
   /** `kind/name`. */
   readonly object: string

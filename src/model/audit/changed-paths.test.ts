@@ -26,6 +26,14 @@ test('paths of what differs, without values and without what the server keeps', 
   assert.deepEqual(changedPaths(before, structuredClone(before)), [])
 })
 
+test('of a map that came or went, each field', () => {
+  const bare = { metadata: { name: 'a' }, spec: { empty: {} } }
+  const more = { metadata: { name: 'a', labels: { a: '1', b: '2' } }, spec: { deep: { one: [1] } } }
+  const paths = ['metadata.labels.a', 'metadata.labels.b', 'spec.empty', 'spec.deep.one']
+  assert.deepEqual(changedPaths(bare, more).toSorted(), paths.toSorted())
+  assert.deepEqual(changedPaths(more, bare).toSorted(), paths.toSorted())
+})
+
 test('no more than 32', () => {
   const many = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`k${index}`, index]))
   const paths = changedPaths({}, many)

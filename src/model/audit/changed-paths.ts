@@ -11,7 +11,7 @@ const bookkeeping = new Set([
   'metadata.uid',
 ])
 
-const isMap = (value: unknown): value is Record<string, unknown> =>
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function join(path: string, key: string): string {
@@ -21,10 +21,12 @@ function join(path: string, key: string): string {
 
 function* differences(before: unknown, after: unknown, path: string): Generator<string> {
   if (Object.is(before, after) || bookkeeping.has(path)) return
-  if (isMap(before) && isMap(after)) {
-    for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-      yield* differences(before[key], after[key], join(path, key))
-    }
+  const [left, right] = [before ?? {}, after ?? {}]
+  if (isMap(left) && isMap(right)) {
+    const keys = new Set([...Object.keys(left), ...Object.keys(right)])
+    for (const key of keys) yield* differences(left[key], right[key], join(path, key))
+    // One that came or went, and has no fields.
+    if (keys.size === 0 && !(isMap(before) && isMap(after))) yield path
   } else if (Array.isArray(before) && Array.isArray(after) && before.length === after.length) {
     for (const [index, item] of before.entries()) yield* differences(item, after[index], `${path}[${index}]`)
   } else yield path
@@ -32,7 +34,8 @@ function* differences(before: unknown, after: unknown, path: string): Generator<
 
 /**
  * Where two versions of an object differ, such as `spec.addresses[0].port`: paths and never values, for these may
- * be nobody else's business. A list that became longer or shorter is one path. Ends with `...` beyond 32.
+ * be nobody else's business. A list that became longer or shorter is one path; of a map that came or went, each of its
+ * fields is. Ends with `...` beyond 32.
  */
 export function changedPaths(before: object, after: object): readonly string[] {
   const paths: string[] = []

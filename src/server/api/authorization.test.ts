@@ -100,14 +100,16 @@ describe('a request is served to whom a role allows it', () => {
       namespace: home,
       object: 'Service/aws',
     }
+    const by = 'unknown'
     const records = changes(await hall.auditTrail()).filter(({ actor }) => actor === who.actor)
     const [created, updated, deleted] = records.map((record) => {
       const { type: _, id: __, at: ___, ...rest } = record
       return rest
     })
-    assert.deepEqual(created, { ...who, verb: 'create', outcome: 'ok' })
+    assert.deepEqual(created, { ...who, by, verb: 'create', outcome: 'ok' })
     assert.deepEqual(updated, {
       ...who,
+      by,
       verb: 'update',
       changed: ['spec.labels.app', 'spec.labels.team'],
       outcome: 'ok',

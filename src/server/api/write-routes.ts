@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Fault, isFault } from '#base/errors'
 import { forbiddenMessage } from '#model/access'
-import { changedPaths } from '#model/audit'
+import { changedPaths, type ChangeRecord } from '#model/audit'
 import {
   kindNamed,
   namespaceOf,
@@ -13,7 +13,7 @@ import {
 } from '#model/resource'
 import { auditedActor, type Access } from '#server/access'
 import type { AuditTrail } from '#server/audit'
-import type { Resources, Review } from '#server/store'
+import type { Resources, Review, WriteOptions } from '#server/store'
 import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
 import { patchFrom } from './patch-body.ts'
@@ -27,9 +27,6 @@ import {
 import { selectionFrom } from './selectors.ts'
 import { badRequest, methodNotAllowed, statusOf } from './status.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
-
-/** A dry run that went well changed nothing: of those that did not, the trail tells as of any attempt. */
-const isRehearsal = ({ query }: ResourceRequest) => query['dryRun'] !== undefined
 
 /** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these for left out. */
 function withoutEmpty(metadata: ResourceDraft['metadata']): ResourceDraft['metadata'] {
@@ -65,12 +62,16 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   } as ResourceDraft
 }
 
-/** Which fields an update changes; of what is never given back only that it does. */
-function changedBy(review: Review | undefined): { changed?: readonly string[] } {
-  if (review?.operation !== 'update' || !review.previous) return {}
-  const { object, previous, concealed } = review
+/** What a write did: which fields an update changed, and of what is never given back only that it did. */
+function done(review: Review | undefined): Pick<ChangeRecord, 'changed' | 'message'> & { verb?: string } {
+  if (!review) return { message: 'nothing changed' }
+  const { operation, object, previous, concealed } = review
+  // By server-side apply, too.
+  if (operation === 'create') return { verb: operation }
+  if (operation === 'delete' || !previous) return {}
   const hidden = object.kind === 'Secret' ? 'data' : 'spec.token'
-  return { changed: [...changedPaths(previous, object), ...(concealed ? [hidden] : [])] }
+  const changed = [...changedPaths(previous, object), ...(concealed ? [hidden] : [])]
+  return changed.length > 0 ? { changed } : { message: 'only who owns which field changed' }
 }
 
 /** Create, update, patch and delete on the resource paths of Kubernetes for every kind. */
@@ -81,14 +82,17 @@ export function writeRoutes(
   /** Runs a write and records who asked for what, and how it ended. */
   async function audited<T extends Resource>(
     request: ResourceRequest,
-    verb: string,
-    definition: KindDefinition<Kind>,
-    name: string,
+    { verb, kind, name, options }: { verb: string; kind: Kind; name: string; options: WriteOptions },
     write: () => Promise<T>,
   ): Promise<T> {
-    const object = `${definition.kind}/${name}`
+    const object = `${kind}/${name}`
     const { namespace } = request.params
-    const who = { ...auditedActor(request.principal!), ...(namespace !== undefined && { namespace }) }
+    const { fieldManager: by, dryRun } = options
+    const who = {
+      ...auditedActor(request.principal!),
+      ...(by !== undefined && { by }),
+      ...(namespace !== undefined && { namespace }),
+    }
     let written: T
     try {
       written = await write()
@@ -98,14 +102,10 @@ export function writeRoutes(
       await audit.change({ ...who, verb, object, outcome, ...(message !== undefined && { message }) })
       throw error
     }
-    if (isRehearsal(request)) return written
-    await audit.change({
-      ...who,
-      verb,
-      object: `${definition.kind}/${written.metadata.name}`,
-      ...changedBy(request.review),
-      outcome: 'ok',
-    })
+    // A dry run that went well changed nothing: of those that did not, the trail tells as of any attempt.
+    if (dryRun) return written
+    const named = `${kind}/${written.metadata.name}`
+    await audit.change({ ...who, verb, object: named, ...done(request.review), outcome: 'ok' })
     return written
   }
 
@@ -122,9 +122,8 @@ export function writeRoutes(
     const draft = draftFrom(request, definition)
     const options = writeOptionsFrom(request, reply)
     const name = draft.metadata.name ?? draft.metadata.generateName ?? ''
-    const object = await audited(request, 'create', definition, name, () =>
-      resources.create(draft as Draft<Resource>, options),
-    )
+    const attempt = { verb: 'create', kind: definition.kind, name, options }
+    const object = await audited(request, attempt, () => resources.create(draft as Draft<Resource>, options))
     return reply.code(201).send(object)
   }
 
@@ -132,9 +131,9 @@ export function writeRoutes(
     const definition = writtenKindOf(request.params)
     const draft = draftFrom(request, definition)
     const options = optionsOf(request, reply, definition)
-    return audited(request, verbOf(request, 'update'), definition, request.params.name!, () =>
-      resources.update(draft as Draft<Resource>, options),
-    )
+    const name = request.params.name!
+    const attempt = { verb: verbOf(request, 'update'), kind: definition.kind, name, options }
+    return audited(request, attempt, () => resources.update(draft as Draft<Resource>, options))
   }
 
   const patch = async (request: ResourceRequest, reply: FastifyReply) => {
@@ -142,7 +141,8 @@ export function writeRoutes(
     const { namespace = '', name } = request.params
     const options = optionsOf(request, reply, definition)
     const wanted = patchFrom(request, definition)
-    return audited(request, verbOf(request, 'patch'), definition, name!, async () => {
+    const verb = verbOf(request, wanted.type === 'apply' ? 'apply' : 'patch')
+    return audited(request, { verb, kind: definition.kind, name: name!, options }, async () => {
       if (wanted.type !== 'apply') return resources.patch(definition.kind, namespace, name!, wanted, options)
       const { object, created } = await resources.apply(configFrom(request, definition), {
         ...options,
@@ -169,12 +169,10 @@ export function writeRoutes(
     const definition = writtenKindOf(request.params)
     const { namespace = '', name } = request.params
     const { dryRun, ...conditions } = deleteOptionsFrom(request)
-    const options = writeOptionsFrom(request, reply)
-    const object = await audited(request, 'delete', definition, name!, () =>
-      resources.delete(definition.kind, namespace, name!, conditions, {
-        ...options,
-        dryRun: dryRun || options.dryRun === true,
-      }),
+    const { kind } = definition
+    const options = withDryRun(writeOptionsFrom(request, reply), dryRun)
+    const object = await audited(request, { verb: 'delete', kind, name: name!, options }, () =>
+      resources.delete(kind, namespace, name!, conditions, options),
     )
     const { metadata } = object
     // While finalizers keep it, the object is the answer, as in Kubernetes.
@@ -193,19 +191,13 @@ export function writeRoutes(
     const { kind, apiVersion } = definition
     const selection = selectionFrom(request.query, definition)
     const { dryRun, propagationPolicy } = deleteOptionsFrom(request)
-    const options = writeOptionsFrom(request, reply)
+    const options = withDryRun(writeOptionsFrom(request, reply), dryRun)
     const { items, resourceVersion } = await resources.list(kind, request.params.namespace)
     const deleted: Resource[] = []
     for (const object of items.filter((object) => selection.matches(object))) {
       const { name, uid } = object.metadata
-      const removed = await audited(request, 'delete', definition, name, () =>
-        resources.delete(
-          kind,
-          namespaceOf(object),
-          name,
-          { uid, propagationPolicy },
-          { ...options, dryRun: dryRun || options.dryRun === true },
-        ),
+      const removed = await audited(request, { verb: 'delete', kind, name, options }, () =>
+        resources.delete(kind, namespaceOf(object), name, { uid, propagationPolicy }, options),
       ).catch((error: unknown) => {
         // Gone meanwhile, or another of its name.
         if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) return undefined
@@ -237,6 +229,10 @@ export function writeRoutes(
     app.patch(path, { onRequest }, patch as never)
   }
 }
+
+/** A deletion says in its body, too, that it is a dry run. */
+const withDryRun = (options: WriteOptions, dryRun: boolean): WriteOptions =>
+  dryRun ? { ...options, dryRun } : options
 
 const isStatusPath = ({ routeOptions }: ResourceRequest) => routeOptions.url!.endsWith('/status')
 
