@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { core, rbac } from './test-objects.ts'
-import { openTestServer, type Answer, type TestServer } from './test-server.ts'
+import { openTestServer, whileTimePasses, type Answer, type TestServer } from './test-server.ts'
 
 const home = 'riptides-system'
 const written = `/api/v1/namespaces/${home}/events`
@@ -73,7 +73,8 @@ test('they are listed, selected, printed and watched there', async () => {
   const table = json(await server.ask('GET', `${read}?includeObject=Object`, { headers }))
   assert.ok(table.rows[0].cells.includes('NoBinding'))
   assert.equal(table.rows[0].object.note, 'no binding selects it')
-  const watched = await server.ask('GET', `${read}?watch=true&timeoutSeconds=1&resourceVersion=0`)
+  const path = `${read}?watch=true&timeoutSeconds=1&resourceVersion=0`
+  const watched = await whileTimePasses(server, server.ask('GET', path))
   const seen = watched.body
     .trim()
     .split('\n')

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Draft, Service } from '#model/resource'
 import { continueToken } from './list-options.ts'
 import { core, drafts, service } from './test-objects.ts'
-import { openTestServer, type TestServer } from './test-server.ts'
+import { openTestServer, whileTimePasses, type TestServer } from './test-server.ts'
 
 const services = `/apis/${core}/namespaces/riptides-system/services`
 const tableType = 'application/json;as=Table;v=v1;g=meta.k8s.io'
@@ -167,7 +167,8 @@ test('a list is of the version that is asked for, or says that it cannot be', as
 test('a watch lasts as long as it was asked to, and says where to go on', async () => {
   await using server = await openTestServer()
   await server.client.create(named('a'))
-  const { body } = await server.ask('GET', `${services}?watch=true&allowWatchBookmarks=true&timeoutSeconds=1`)
+  const path = `${services}?watch=true&allowWatchBookmarks=true&timeoutSeconds=1`
+  const { body } = await whileTimePasses(server, server.ask('GET', path))
   const events = body
     .trim()
     .split('\n')

@@ -59,7 +59,9 @@ export function readRoutes(
     }
     const { timeoutSeconds = jittered(longestWatchSeconds, 0.5, random) } = options
     const seconds = Math.min(timeoutSeconds, longestWatchSeconds)
-    const expiry = AbortSignal.timeout(Math.round(seconds * 1000))
+    // Not a signal that times out by itself: that stays in memory until it does, long after its watch has ended.
+    const expiry = new AbortController()
+    const cancel = clock.after(Math.round(seconds * 1000), () => expiry.abort(), { unref: true })
     await sendLines(request, reply, {
       contentType: 'application/json',
       signal,
@@ -71,12 +73,12 @@ export function readRoutes(
           options,
           representation: form,
           clock,
-          expiry,
+          expiry: expiry.signal,
           signal,
         }),
       encode: encodeEvent,
       onError: (error) => ({ type: 'ERROR', object: statusOf(error) }),
-    })
+    }).finally(cancel)
     return reply
   }
 

@@ -88,6 +88,23 @@ export interface TestServer extends AsyncDisposable {
   auditTrail(): Promise<readonly AuditRecord[]>
 }
 
+/** Lets the time of a server go on until something has come of it. */
+export async function whileTimePasses<T>(
+  { clock }: Pick<TestServer, 'clock'>,
+  awaited: Promise<T>,
+): Promise<T> {
+  let settled = false
+  const settle = () => {
+    settled = true
+  }
+  awaited.then(settle, settle)
+  while (!settled) {
+    await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(10)
+  }
+  return await awaited
+}
+
 /** The API over real HTTPS on a free port of loopback, on SQLite or memory. */
 export async function openTestServer(
   options: { kind?: 'memory' | 'sqlite' } & Partial<Pick<ApiOptions, 'plugins'>> = {},
