@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ConnectError } from '@connectrpc/connect'
-import { backoffMs, type Clock } from '#base/clock'
+import { backoffMs, jittered, type Clock } from '#base/clock'
 import { Fault, toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { CaptureLevel, ScopeUpdate } from '#model/scope'
@@ -53,6 +53,8 @@ const reportIntervalMs = 5_000
 const newsIntervalMs = 250
 /** The server renews the lease every three seconds: after this long it hangs, or what leads to it. */
 const silenceLimitMs = 12_000
+/** A server that restarts loses all its daemons at once: they come back spread over this time. */
+const spreadMs = 1_000
 const retry = { baseMs: 200, maxMs: 15_000 }
 
 async function reportHealth(
@@ -174,7 +176,7 @@ export async function runStream(
     }
     if (heard) onConnected(false)
     failures = heard ? 0 : failures + 1
-    const pause = backoffMs(failures, { ...retry, random })
+    const pause = heard ? jittered(spreadMs, 1, random) : backoffMs(failures, { ...retry, random })
     await clock.sleep(pause, { signal }).catch(() => {})
   }
 }

@@ -70,6 +70,7 @@ function follow(
   { server, clock, run }: { server: FakeControlPlane; clock: TestClock; run: (service: Service) => void },
   node: Node,
   lease: Lease,
+  random = () => 0,
 ) {
   const applied: number[] = []
   const refused = { count: 0 }
@@ -90,7 +91,7 @@ function follow(
       report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: board.conditions }),
       clock,
       log: silentLog,
-      random: () => 0,
+      random,
       signal,
     }),
   )
@@ -204,12 +205,20 @@ test('what is new is reported within a quarter of a second, and once; the rest e
   assert.deepEqual(said(), ['', 'One,Two', 'One,Two'])
 })
 
-test('a lost connection is taken up again, with back-off', async (t) => {
+test('a lost connection is taken up again, within a second that many daemons share out among them', async (t) => {
   const setting = await openSetting(t)
   const { server, clock } = setting
   const node = await openNode(setting.settings)
-  follow(setting, node, openLease(clock))
-  await server.until(() => server.calls.streams === 1)
+  const pauses: number[] = []
+  const watched = {
+    ...clock,
+    sleep: (ms: number, options?: Parameters<TestClock['sleep']>[1]) => {
+      pauses.push(ms)
+      return clock.sleep(ms, options)
+    },
+  }
+  follow({ ...setting, clock: watched }, node, openLease(clock), () => 0.25)
+  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
   server.dropConnections()
   const again = server.until(() => server.calls.streams === 2)
   // Whichever sleeps now, the report or the pause: both are over after five seconds.
@@ -218,6 +227,7 @@ test('a lost connection is taken up again, with back-off', async (t) => {
     await clock.advance(200)
   }
   await again
+  assert.ok(pauses.includes(750))
 })
 
 test('a server that has fallen silent is given up and asked again', async (t) => {
