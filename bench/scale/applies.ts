@@ -3,7 +3,7 @@ import { systemClock } from '#base/clock'
 import type { Member } from './fleet.ts'
 import type { Bed } from './measure.ts'
 import { binding, daemonOf, everywhere, identityId, serviceName, sharedId, unbound } from './objects.ts'
-import { loopDelayMs } from './server.ts'
+import { loopDelayMs, shareOf, type Share } from './server.ts'
 
 const patienceMs = 60_000
 
@@ -22,7 +22,15 @@ interface Timing {
   readonly ok: number
   /** From its deletion until no daemon has it. */
   readonly revoked: number
+  /** Until it was acknowledged: CPU of each, and how long each was ready and had no core. */
+  readonly server: Share
+  readonly daemons: Share
 }
+
+const since = (from: Share, to: Share): Share => ({
+  cpuMs: to.cpuMs - from.cpuMs,
+  waitedMs: to.waitedMs - from.waitedMs,
+})
 
 /** Follows the states of all bindings. */
 function followStates({ server, signal }: Bed) {
@@ -65,18 +73,24 @@ async function applyOne(
 ): Promise<Timing> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
   const key = `cloud spiffe://scale.test/${workloadId}`
-  const since = systemClock.monotonic()
-  const passed = () => systemClock.monotonic() - since
+  const started = systemClock.monotonic()
+  const passed = () => systemClock.monotonic() - started
+  const before = [shareOf(server.pid), shareOf(process.pid)] as const
   const acknowledged = fleet
     .until(({ scope }) => scope.bindings.has(name) && scope.credentials.has(key), concerned, patience)
-    .then(passed)
+    .then(
+      () =>
+        [passed(), since(before[0], shareOf(server.pid)), since(before[1], shareOf(process.pid))] as const,
+    )
   const ok = states.untilOk(name, patience).then(passed)
   const applied = server.client.apply(binding(name, workloadId, app), { signal })
   const timing = await Promise.all([acknowledged, ok, applied])
   const deletedAt = systemClock.monotonic()
   const revoked = fleet.until(({ scope }) => !scope.bindings.has(name), concerned, patience)
   await Promise.all([server.client.delete('CredentialBinding', name, { signal }), revoked])
-  return { acknowledged: timing[0], ok: timing[1], revoked: systemClock.monotonic() - deletedAt }
+  const [[ms, ofServer, ofDaemons], okMs] = timing
+  const revokedMs = systemClock.monotonic() - deletedAt
+  return { acknowledged: ms, ok: okMs, revoked: revokedMs, server: ofServer, daemons: ofDaemons }
 }
 
 export function percentile(numbers: readonly number[], share: number): number {
@@ -104,6 +118,15 @@ async function measure(bed: Bed, what: string, applies: readonly Apply[], limitM
       const times = timings.map((timing) => timing[moment])
       results.set(`${what}: ${moment}, ${name}, ms`, percentile(times, share))
     }
+  }
+  for (const party of ['server', 'daemons'] as const) {
+    const median = (part: keyof Share) =>
+      percentile(
+        timings.map((timing) => timing[party][part]),
+        0.5,
+      )
+    results.set(`${what}: until acknowledged, CPU of the ${party}, p50, ms`, median('cpuMs'))
+    results.set(`${what}: until acknowledged, ${party} without a core, p50, ms`, median('waitedMs'))
   }
   results.set(`${what}: server CPU for apply and delete, ms`, (after.cpuMs - before.cpuMs) / timings.length)
   results.set(`${what}: event-loop delay p99, ms`, loopDelayMs(before, after, 0.99))

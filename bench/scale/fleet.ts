@@ -26,6 +26,8 @@ export interface Fleet extends AsyncDisposable {
   readonly members: readonly Member[]
   /** Opens all streams at once. */
   connect(): void
+  /** From here on `synced` means: since now. */
+  forget(): void
   /** Resolves when `holds` is true of every member in `among`; rejects on abort. */
   until(holds: (member: Member) => boolean, among: readonly Member[], signal: AbortSignal): Promise<void>
 }
@@ -52,6 +54,7 @@ export async function joinFleet(
     })
   })
 
+  const report = { daemonHealth: 'ok', captureHealth: 'ok', conditions: [] }
   const stop = new AbortController()
   const running: Promise<void>[] = []
   const looks = new Set<(member: Member) => void>()
@@ -80,14 +83,15 @@ export async function joinFleet(
         const putIntoEffect = async () => {
           await keeper.untilFit()
           if (scope === newest) member.scope = scope
-          member.synced = true
+          // Of an older stream nothing counts any more.
+          member.synced ||= update.reset
           for (const look of looks) look(member)
         }
         return { ready: putIntoEffect() }
       },
       onRefused: () => {},
       onConnected: () => {},
-      report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: [] }),
+      report: () => report,
       signal: stop.signal,
     })
     running.push(stream, keeper.run({ signal: stop.signal }), node.run({ signal: stop.signal }))
@@ -97,6 +101,9 @@ export async function joinFleet(
     members: members.map(({ member }) => member),
     connect() {
       for (const each of members) connect(each)
+    },
+    forget() {
+      for (const { member } of members) member.synced = false
     },
     async until(holds, among, signal) {
       const missing = new Set(among.filter((member) => !holds(member)))

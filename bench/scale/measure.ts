@@ -129,6 +129,22 @@ async function syncAll(bed: Bed): Promise<void> {
   results.set('event-loop delay p99 meanwhile, ms', loopDelayMs(before, after, 0.99))
 }
 
+/** A server that restarts, with all daemons back at once. */
+async function reconnectAll(bed: Bed): Promise<void> {
+  const { server, fleet, results, signal, say } = bed
+  fleet.forget()
+  await server.restart()
+  say('restarted; all daemons come back')
+  const ready = await server.read()
+  await fleet.until(({ synced }) => synced, fleet.members, signal)
+  const synced = await server.read()
+  results.set('restart: from ready until all daemons are in sync, s', (synced.atMs - ready.atMs) / 1000)
+  results.set('restart: server CPU for it, s', (synced.cpuMs - ready.cpuMs) / 1000)
+  results.set('restart: server without a core meanwhile, s', (synced.waitedMs - ready.waitedMs) / 1000)
+  results.set('restart: longest event-loop delay, at most, ms', loopDelayMs(ready, synced, 1))
+  await settle(bed)
+}
+
 async function rest({ server, effort, results, signal }: Bed): Promise<void> {
   const before = await server.read()
   await systemClock.sleep(effort.restSeconds * 1000, { signal })
@@ -212,4 +228,6 @@ export async function measureFleet(
   await measureApplies(bed)
   say('watching')
   await watchEvents(bed)
+  say('restarting')
+  await reconnectAll(bed)
 }

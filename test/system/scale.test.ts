@@ -26,6 +26,7 @@ test('the bench of many daemons measures everything, in its small form', async (
       assert.equal(results['applies, all daemons'], 2)
       assert.ok(results['full sync of all daemons, s']! > 0)
       assert.ok(results['server CPU at rest, % of a core']! > 0)
+      assert.ok(results['restart: from ready until all daemons are in sync, s']! > 0)
       assert.notEqual(results['server CPU for each watch event, us'], undefined)
     }
   } finally {
