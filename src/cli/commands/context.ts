@@ -18,7 +18,7 @@ import {
 } from '#cli/context'
 import { formatTable } from '#cli/output'
 import type { Cli } from './cli.ts'
-import { login, printCredential } from './login.ts'
+import { login, logout, printCredential } from './login.ts'
 
 interface AddOptions {
   url: string
@@ -99,6 +99,10 @@ export function contextCommand(cli: Cli): Command {
       const { token: _, ...place } = selectContext(contextFilePath(env), name)
       await login(cli, place, options)
     })
+  command
+    .command('logout [NAME]')
+    .description('Forget the login of a context, and end it at the identity provider')
+    .action((name: string | undefined) => logout(cli, selectContext(contextFilePath(env), name)))
   command
     .command('kubeconfig [NAME]')
     .description(

@@ -139,6 +139,42 @@ roleRef: { kind: ClusterRole, name: viewer }
     assert.match(over.stderr, /refused the login: invalid_grant\nhint: log in again: 'tideway context login'/)
   })
 
+  test('from the first login to the last: adds, reads, is refreshed, logs out, and in again', async () => {
+    const { loginFile, run, runAndBrowse } = person('kim')
+    provider.life.idToken = 1
+    assert.equal((await runAndBrowse(add())).code, 0)
+    provider.life.idToken = 3600
+    const before = JSON.parse(await readFile(loginFile, 'utf8')) as { idToken: string }
+    const read = await run(['ctl', 'get', 'services'])
+    assert.equal(read.code, 0, read.stderr)
+    const login = JSON.parse(await readFile(loginFile, 'utf8')) as { idToken: string; refreshToken: string }
+    assert.notEqual(login.idToken, before.idToken, 'it had expired')
+
+    const out = await run(['context', 'logout'])
+    assert.deepEqual(out, {
+      code: 0,
+      stdout: '',
+      stderr: 'logged out of context "work"; its last token holds until it expires\n',
+    })
+    await assert.rejects(stat(loginFile))
+    const refused = await run(['ctl', 'get', 'services'])
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /nobody is logged in to context "work"\nhint: tideway context login work/)
+    assert.match((await run(['context', 'logout'])).stderr, /context "work": nobody is logged in to it/)
+
+    // Whoever has kept a copy of the login cannot refresh it any more.
+    await writeFile(loginFile, JSON.stringify({ ...login, idToken: before.idToken }), { mode: 0o600 })
+    assert.match((await run(['ctl', 'get', 'services'])).stderr, /refused the login: invalid_grant/)
+    assert.equal((await runAndBrowse(['context', 'login'])).code, 0)
+    assert.equal((await run(['ctl', 'get', 'services'])).code, 0)
+  })
+
+  test('a context with a token has no login to end', async () => {
+    const { code, stderr } = await bed.run(['context', 'logout'])
+    assert.equal(code, 1)
+    assert.match(stderr, /it has a token, not a login\nhint: tideway context remove default/)
+  })
+
   test('the credential plugin answers in the version that it is asked in', async () => {
     const { run } = person('ada')
     for (const version of ['v1', 'v1beta1']) {

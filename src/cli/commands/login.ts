@@ -2,13 +2,17 @@ import { spawn } from 'node:child_process'
 import {
   bearerToken,
   contextFilePath,
+  endLogin,
   fetchLoginClient,
+  loadLogin,
   loginByBrowser,
   loginByDevice,
+  removeLogin,
   saveContext,
   saveLogin,
   type Context,
 } from '#cli/context'
+import { Fault } from '#base/errors'
 import { formatSeconds } from '#model/resource'
 import type { Cli } from './cli.ts'
 
@@ -36,6 +40,23 @@ export async function login(cli: Cli, context: Omit<Context, 'token'>, { device 
   saveLogin(file, name, given)
   saveContext(file, { name, server, ...(caPem !== undefined && { caPem }) }, { makeCurrent: true })
   terminal.say(`logged in at ${client.provider}`)
+}
+
+/** Logs out of a context, which stays: its login is forgotten here, and ended where it was given. */
+export async function logout({ terminal, env, signal }: Cli, { name, token }: Context): Promise<void> {
+  const file = contextFilePath(env)
+  const known = loadLogin(file, name)
+  if (!known) {
+    const why = token === undefined ? 'nobody is logged in to it' : 'it has a token, not a login'
+    throw new Fault('API_UNAUTHENTICATED', `context ${JSON.stringify(name)}: ${why}`, {
+      ...(token !== undefined && { hint: `tideway context remove ${name} forgets the token` }),
+    })
+  }
+  removeLogin(file, name)
+  // SECURITY: forgotten here first: a provider that is out of reach keeps nobody logged in on this machine.
+  const ended = await endLogin(known, signal)
+  const left = ended ? 'its last token' : 'what was given out'
+  terminal.say(`logged out of context "${name}"; ${left} holds until it expires`)
 }
 
 /**

@@ -15,6 +15,6 @@ export {
 export type { ContextFile } from './context-file.ts'
 export { openFetch } from './fetch.ts'
 export { execUser, kubeconfigOf, type Context, type Kubeconfig } from './kubeconfig.ts'
-export { saveLogin, type Login } from './login-file.ts'
-export { fetchLoginClient, loginByBrowser, loginByDevice, type LoginSurroundings } from './login.ts'
+export { loadLogin, removeLogin, saveLogin, type Login } from './login-file.ts'
+export { endLogin, fetchLoginClient, loginByBrowser, loginByDevice, type LoginSurroundings } from './login.ts'
 export { fetchServerCa } from './server-ca.ts'

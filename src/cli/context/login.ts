@@ -16,6 +16,7 @@ import {
   randomPKCECodeVerifier,
   randomState,
   refreshTokenGrant,
+  tokenRevocation,
   type Configuration,
   type TokenEndpointResponse,
 } from 'openid-client'
@@ -191,5 +192,23 @@ export async function refreshLogin(login: Login, signal: AbortSignal): Promise<L
     signal.throwIfAborted()
     const { message } = refused(login.issuer, error)
     throw new Fault('API_UNAUTHENTICATED', message, { ...again, cause: error })
+  }
+}
+
+/**
+ * Ends a login where it was given, so that nobody can refresh it. Says whether that was so: not every issuer lets
+ * programs do it (RFC 7009).
+ * @throws Fault API_UNAUTHENTICATED when the issuer does not answer as it should
+ */
+export async function endLogin(login: Login, signal: AbortSignal): Promise<boolean> {
+  if (login.refreshToken === undefined) return false
+  try {
+    const configuration = await configurationOf(login, signal)
+    if (configuration.serverMetadata().revocation_endpoint === undefined) return false
+    await tokenRevocation(configuration, login.refreshToken, { token_type_hint: 'refresh_token' })
+    return true
+  } catch (error) {
+    signal.throwIfAborted()
+    throw refused(login.issuer, error)
   }
 }

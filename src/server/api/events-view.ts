@@ -66,6 +66,8 @@ export const eventsView: ServedKind = {
   ...stored,
   group: 'events.k8s.io',
   apiVersion: 'events.k8s.io/v1',
+  // Or kubectl warns, at each use of the short name, that it could mean this too.
+  shortNames: [],
   schema,
   selectableFields: [
     'regarding.apiVersion',

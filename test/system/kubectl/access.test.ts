@@ -94,6 +94,20 @@ describe('kubectl 1.20 and who may do what', () => {
     )
   })
 
+  test('requests as somebody else may do what he may', async () => {
+    await accountConfig('other', 'viewer')
+    const as = (...args: string[]) => run(bed.contexts, ...args, `--as=system:serviceaccount:${home}:other`)
+    while ((await as('auth', 'can-i', 'list', 'services.core.riptides.io')).stdout !== 'yes\n');
+    assert.equal((await as('auth', 'can-i', 'delete', 'services.core.riptides.io')).stdout, 'no\n')
+    assert.match(
+      (await as('get', 'secrets')).stderr,
+      /User "system:serviceaccount:riptides-system:other" cannot/,
+    )
+    const viewer = await accountConfig('ordinary', 'viewer')
+    const refused = await run(viewer, 'get', 'services.core.riptides.io', '--as=system:admin')
+    assert.match(refused.stderr, /ordinary" cannot impersonate resource "users"/)
+  })
+
   test('roles and bindings are made by kubectl, and nobody gives more than he has', async () => {
     const admin = await accountConfig('boss', 'admin')
     await mustRun(bed.contexts, 'get', 'clusterroles,clusterrolebindings')

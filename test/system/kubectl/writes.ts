@@ -255,5 +255,7 @@ export function testWrites(name: string, install: () => Promise<string>): void {
       events = await read('get', 'events')
     assert.match(events, /Normal +NoBinding +Service +sts/)
     assert.match(await read('describe', target, 'sts'), /Events:[^]*NoBinding/)
+    assert.match(await read('get', 'events.events.k8s.io'), /NoBinding +Service +sts/)
+    assert.match(await read('explain', 'events', '--api-version=events.k8s.io/v1'), /regarding/)
   })
 }
