@@ -91,7 +91,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     requestTimeout: 60_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 253, ignoreTrailingSlash: true },
+    routerOptions: { maxParamLength: 253 },
   })
 
   app.decorateRequest('principal', undefined)

@@ -96,5 +96,6 @@ test('a method that a path does not have, and a kind that there is not, are said
     body: 'x',
   })
   assert.equal(unknown.status, 404)
-  assert.equal((await server.ask('GET', `${services}/`)).status, 200, 'a slash at the end means nothing')
+  const nameless = await server.ask('DELETE', `${services}/`)
+  assert.equal(nameless.status, 404, 'a deletion whose name came out empty is not one of all objects')
 })
