@@ -233,7 +233,12 @@ function openBed() {
       case 'failure': {
         const key = pick(survey.plan.targets.keys())
         if (key === undefined) break
-        const failure = { kind: 'denied', reason: 'SubjectRefused', message: 'because', needsOperator: true } as const
+        const failure = {
+          kind: 'denied',
+          reason: 'SubjectRefused',
+          message: 'because',
+          needsOperator: true,
+        } as const
         if (step.which % 2 === 0) failures.delete(key)
         else failures.set(key, failure)
         changes.credential(key)

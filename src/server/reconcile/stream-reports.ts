@@ -1,8 +1,7 @@
 import { backoffMs, type Clock } from '#base/clock'
-import { isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import { runtimePrefix, type Store, type StoreOperation } from '#server/store'
+import { followEntries, runtimePrefix, type Store, type StoreOperation } from '#server/store'
 import type { Changes } from './changes.ts'
 import { placesOf } from './plan.ts'
 import type { ScopeStreams, Stream } from './scopes.ts'
@@ -118,11 +117,8 @@ export function openStreamReports({
   }
 
   async function listen(signal: AbortSignal): Promise<void> {
-    const { entries, revision: afterRevision } = await store.list(prefix)
-    for (const key of others.keys()) forget(key)
-    for (const { key, value, createRevision } of entries)
-      hear(key, Buffer.from(value).toString(), createRevision)
-    for await (const events of store.watch(prefix, { afterRevision, signal })) {
+    for await (const { all, events } of followEntries(store, prefix, { signal })) {
+      if (all) for (const key of others.keys()) forget(key)
       for (const event of events) {
         if (event.type === 'delete') forget(event.key)
         else hear(event.entry.key, Buffer.from(event.entry.value).toString(), event.entry.createRevision)
@@ -135,7 +131,6 @@ export function openStreamReports({
       try {
         await listen(signal)
       } catch (error) {
-        if (isFault(error, 'STORE_REVISION_GONE')) continue
         log.warn('reports.not-followed', { error })
         await clock.sleep(backoffMs(attempt, retry), { signal, unref: true }).catch(() => {})
       }
