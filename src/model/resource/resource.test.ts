@@ -176,6 +176,23 @@ const refusals: readonly [Kind, unknown, string][] = [
 ]
 
 for (const [kind, spec, message] of refusals) {
+  test('an object with any number of unknown fields is refused, whatever else is wrong with it', () => {
+    for (const count of [1, 8, 9, 1_000]) {
+      const unknown = Object.fromEntries(Array.from({ length: count }, (_, index) => [`x/${index}`, 1]))
+      const spec = { addresses: [{ address: 'a.example' }], external: 'yes', ...unknown }
+      const metadata = { name: 'a', namespace: 'riptides-system' }
+      const parsed = parseResource({
+        apiVersion: 'core.riptides.io/v1alpha1',
+        kind: 'Service',
+        metadata,
+        spec,
+      })
+      assert.ok(!parsed.ok)
+      const named = parsed.errors.filter(({ field }) => field === 'spec.x/0' || field === 'spec[x/0]')
+      assert.equal(named.length, 1, JSON.stringify(parsed.errors.slice(0, 3)))
+    }
+  })
+
   test(`${kind} ${JSON.stringify([spec]).slice(1, 90)} is refused`, () => {
     const errors = errorsOf(kind, spec)
     assert.equal(errors.length, 1, errors.join('\n'))

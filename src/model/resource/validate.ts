@@ -82,10 +82,9 @@ function toFieldErrors(value: unknown, schema: TSchema, error: SchemaError): Fie
       return (params as { requiredProperties: string[] }).requiredProperties.map((name) =>
         required(at(field, name)),
       )
-    case 'additionalProperties':
-      return (params as { additionalProperties: string[] }).additionalProperties.map((name) =>
-        unknownField(at(field, name)),
-      )
+    // What is said of a field where none is allowed.
+    case 'boolean':
+      return [unknownField(field)]
     case 'enum':
       return [notSupported(field, actual, (params as { allowedValues: unknown[] }).allowedValues)]
     case 'const':
@@ -116,12 +115,14 @@ function schemaErrors(schema: TSchema, value: unknown): FieldError[] {
   const unions = errors
     .filter(({ keyword }) => keyword === 'anyOf')
     .map(({ schemaPath }) => `${schemaPath}/anyOf/`)
-  return errors
+  const found = errors
     .filter(
       ({ keyword, schemaPath }) =>
-        keyword !== 'boolean' && !unions.some((union) => schemaPath.startsWith(union)),
+        keyword !== 'additionalProperties' && !unions.some((union) => schemaPath.startsWith(union)),
     )
     .flatMap((error) => toFieldErrors(value, schema, error))
+  // SECURITY: the library tells the first few errors only: none that is left of them does not mean that all is well.
+  return found.length > 0 ? found : [malformed('', 'not of the form that is expected')]
 }
 
 /** A valid object, not yet stored: fields that only the server sets may be absent. */
