@@ -16,7 +16,7 @@ const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 function join(path: string, key: string): string {
   if (!/^[A-Za-z_][\w-]*$/.test(key)) return `${path}[${key.slice(0, 128)}]`
-  return path === '' ? key : `${path}.${key}`
+  return path === '' ? key.slice(0, 128) : `${path}.${key.slice(0, 128)}`
 }
 
 function* differences(before: unknown, after: unknown, path: string): Generator<string> {

@@ -85,6 +85,20 @@ for (const [name, { method, path, contentType }, body, status] of bodies) {
   })
 }
 
+test('an object that is wrong in 20,000 places, with names as long as they like, is refused and recorded', async () => {
+  const unknown = Object.fromEntries([
+    ['field'.repeat(20_000), 1],
+    ...Array.from({ length: 20_000 }, (_, index) => [`${'field'.repeat(8)}${index}`, 1]),
+  ]) as Record<string, number>
+  const wrong = service('wrong')
+  const body = { ...wrong, spec: { ...wrong.spec, ...unknown } }
+  const answer = await server.ask('POST', services, { body })
+  assert.equal(answer.status, 422, answer.body.slice(0, 300))
+  assert.ok(answer.body.length < 500_000, `${answer.body.length}`)
+  const record = (await server.auditTrail()).findLast(({ type }) => type === 'change')
+  assert.partialDeepStrictEqual(record, { verb: 'create', object: 'Service/wrong', outcome: 'refused' })
+})
+
 const manyKeys = (count: number) => Array.from({ length: count }, (_, index) => `key${index}: x`).join('\n')
 const documents: [name: string, text: string, status: number][] = [
   ['of 60,000 keys', manyKeys(60_000), 413],

@@ -159,6 +159,22 @@ test('a record that is too large is refused and harms no other', async (context)
   assert.deepEqual(await idsOf(trail, 10), ['a'])
 })
 
+test('a change of which a client wrote the name and the message is kept, cut', async (context) => {
+  await using trail = await openTrail(await newDirectory(context))
+  const long = 'x'.repeat(1_000_000)
+  const range = { limit: 1, follow: false, signal: new AbortController().signal }
+  await trail.change({
+    actor: 'a',
+    verb: 'create',
+    object: `Service/${long}`,
+    outcome: 'refused',
+    message: long,
+  })
+  const [record] = await Array.fromAsync(trail.read(range))
+  assert.ok(record?.type === 'change' && record.object.startsWith('Service/x'))
+  assert.ok(JSON.stringify(record).length < 4_000)
+})
+
 test('a closed trail refuses', async (context) => {
   const trail = await openTrail(await newDirectory(context))
   await trail[Symbol.asyncDispose]()

@@ -19,6 +19,8 @@ import {
 } from './segments.ts'
 
 const maxLineBytes = 64 * 1024
+const maxObjectLength = 600
+const maxMessageLength = 2_000
 const maxPendingBytes = 16 * 1024 * 1024
 
 export interface AuditTrailOptions {
@@ -134,8 +136,18 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 
   return {
     append,
-    change: (record) =>
-      append([{ type: 'change', id: randomUUID(), at: new Date(clock.now()).toISOString(), ...record }]),
+    // Names and messages may hold what a client wrote: cut, so that no length of them keeps a record out.
+    change: ({ object, message, ...record }) =>
+      append([
+        {
+          type: 'change',
+          id: randomUUID(),
+          at: new Date(clock.now()).toISOString(),
+          ...record,
+          object: object.slice(0, maxObjectLength),
+          ...(message !== undefined && { message: message.slice(0, maxMessageLength) }),
+        },
+      ]),
     read: ({ signal, ...range }) =>
       readSegments(segments, committed, { ...range, signal: AbortSignal.any([signal, closed.signal]) }),
     async [Symbol.asyncDispose]() {
