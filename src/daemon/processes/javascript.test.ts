@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { startChild } from './index.ts'
 import { javascriptOf } from './javascript.ts'
 
@@ -47,4 +48,24 @@ test('a program of TypeScript runs as JavaScript: its process never loads what s
   assert.deepEqual(message, { part: 'whole', stripped: false })
   await once(child, 'exit')
   rmSync(folder, { recursive: true })
+})
+
+test('nor does the main process that is started as the launcher does, to give its children their modules', () => {
+  const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+  const preload = path('../../../bin/without-types.js')
+  const script = `const { javascriptOf } = await import(${JSON.stringify(path('javascript.ts'))})
+    await import(${JSON.stringify(path('../program/index.ts'))})
+    const worker = javascriptOf(new URL(${JSON.stringify(new URL('../program/worker.ts', import.meta.url).href)}))
+    const stripped = process.moduleLoadList.some((name) => name.includes('amaro'))
+    console.log(JSON.stringify({ stripped, serves: worker.size > 50 }))`
+  const run = [
+    '--disable-warning=ExperimentalWarning',
+    '--import',
+    preload,
+    '--input-type=module',
+    '-e',
+    script,
+  ]
+  const { stdout, stderr } = spawnSync(process.execPath, run, { encoding: 'utf8' })
+  assert.deepEqual(JSON.parse(stdout || '{}'), { stripped: false, serves: true }, stderr)
 })

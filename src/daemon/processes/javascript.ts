@@ -6,7 +6,10 @@ import { fileURLToPath } from 'node:url'
 export type Sources = ReadonlyMap<string, string>
 
 const tree = new URL('../../', import.meta.url)
-const known = new Map<string, string>()
+/** With those that this process was itself started with (bin/without-types.js). */
+const known = new Map<string, string>(
+  Reflect.get(globalThis, Symbol.for('tideway.sources')) as Sources | undefined,
+)
 
 /** What a module of ours imports from us: its own folder by path, others by their face. */
 function importsOf(url: string, source: string): string[] {

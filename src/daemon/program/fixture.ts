@@ -132,7 +132,10 @@ export async function startDaemon(
     ...(drop ? prefix : []),
     process.execPath,
     '--disable-warning=ExperimentalWarning',
-    '--max-semi-space-size=2', // as the launcher does
+    // As the launcher does.
+    '--max-semi-space-size=2',
+    '--import',
+    join(repository, 'bin/without-types.js'),
     join(repository, 'bin/tidewayd.ts'),
     `--server=${server.url.href}`,
     `--ca-hash=${server.caHash}`,
