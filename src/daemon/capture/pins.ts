@@ -74,6 +74,12 @@ export function pinOver(fd: number, path: string, owner: { uid: number; gid: num
   renameSync(fresh, path)
 }
 
+function otherLayout(path: string): Fault {
+  return new Fault('CAPTURE_UNAVAILABLE', `${path} has another layout`, {
+    hint: 'release the capture of the other version first: tideway capture release',
+  })
+}
+
 /**
  * Opens a pinned map.
  * @throws Fault CAPTURE_UNAVAILABLE when it is not there or another version pinned it with another layout;
@@ -83,16 +89,14 @@ export function openMap(pinDirectory: string, name: MapName, valueBytes?: number
   const wanted = mapShapes[name]
   const path = mapPath(pinDirectory, name)
   const fd = openPinned(path)
+  if (fd === undefined && name !== 'config' && existsSync(mapPath(pinDirectory, 'config')))
+    throw otherLayout(path)
   if (fd === undefined) {
     throw new Fault('CAPTURE_UNAVAILABLE', `nothing is attached: ${path} is missing`, {
       hint: 'the daemon attaches when it is started as root',
     })
   }
   const { key, value } = mapShape(fd)
-  if (key !== wanted.key || value !== wanted.value) {
-    throw new Fault('CAPTURE_UNAVAILABLE', `${path} has another layout`, {
-      hint: 'release the capture of the other version first: tideway capture release',
-    })
-  }
+  if (key !== wanted.key || value !== wanted.value) throw otherLayout(path)
   return new BpfMap(fd, { key, value: valueBytes ?? value })
 }
