@@ -4,9 +4,13 @@ import {
   emptyScope,
   satisfiesCapture,
   type Scope,
+  type ScopedBinding,
   type ScopedCredential,
+  type ScopedIdentity,
+  type ScopedService,
   type ScopeUpdate,
 } from '#model/scope'
+import type { SpiffeId } from '#model/identity'
 import type { Credential } from '#model/credential'
 import { placesOf, type PlannedIdentity, type Plan } from './plan.ts'
 import type { FollowingDaemon } from './ports.ts'
@@ -28,22 +32,29 @@ export function scopeFor(
   daemon: FollowingDaemon,
   credentialOf: (key: string) => Credential | undefined,
 ): Scope {
-  const identities = placesOf(daemon).flatMap((place) => [...(plan.identitiesAt.get(place) ?? [])])
-  if (identities.length === 0) return emptyScope
-  const spiffeIds = new Set(identities.map(({ scoped }) => scoped.spiffeId))
-  const bindings = [...spiffeIds].flatMap((spiffeId) => plan.bindingsOf.get(spiffeId) ?? [])
+  const identities = new Map<string, ScopedIdentity>()
+  const spiffeIds = new Set<SpiffeId>()
+  for (const place of placesOf(daemon)) {
+    for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
+      identities.set(scoped.name, scoped)
+      spiffeIds.add(scoped.spiffeId)
+    }
+  }
+  if (identities.size === 0) return emptyScope
+  const services = new Map<string, ScopedService>()
+  const bindings = new Map<string, ScopedBinding>()
   const credentials = new Map<string, ScopedCredential>()
-  for (const { key, scoped } of bindings) {
-    const credential = credentialOf(key)
-    if (!credential || !satisfiesCapture(daemon.captureLevel, scoped.minimumCapture)) continue
-    credentials.set(key, { spiffeId: scoped.spiffeId, sourceName: scoped.sourceName, credential })
+  for (const spiffeId of spiffeIds) {
+    for (const binding of plan.bindingsOf.get(spiffeId) ?? []) {
+      const { key, scoped } = binding
+      bindings.set(scoped.name, scoped)
+      for (const service of binding.services) services.set(service.name, service)
+      const credential = credentialOf(key)
+      if (!credential || !satisfiesCapture(daemon.captureLevel, scoped.minimumCapture)) continue
+      credentials.set(key, { spiffeId, sourceName: scoped.sourceName, credential })
+    }
   }
-  return {
-    identities: new Map(identities.map(({ scoped }) => [scoped.name, scoped])),
-    services: new Map(bindings.flatMap(({ services }) => services).map((service) => [service.name, service])),
-    bindings: new Map(bindings.map(({ scoped }) => [scoped.name, scoped])),
-    credentials,
-  }
+  return { identities, services, bindings, credentials }
 }
 
 export type Delta = Pick<ScopeUpdate, 'upsert' | 'remove'>
@@ -58,14 +69,15 @@ function changed<T>(
   after: ReadonlyMap<string, T>,
   same: (a: T, b: T) => boolean = isDeepStrictEqual,
 ): { upsert: T[]; remove: string[] } {
-  const upsert = [...after].filter(([key, item]) => {
+  const upsert: T[] = []
+  const remove: string[] = []
+  // For each daemon of a group at each change: no lists on the way.
+  for (const [key, item] of after) {
     const known = before.get(key)
-    return known !== item && (known === undefined || !same(known, item))
-  })
-  return {
-    upsert: upsert.map(([, item]) => item),
-    remove: [...before.keys()].filter((key) => !after.has(key)),
+    if (known !== item && (known === undefined || !same(known, item))) upsert.push(item)
   }
+  for (const key of before.keys()) if (!after.has(key)) remove.push(key)
+  return { upsert, remove }
 }
 
 /** What turns `before` into `after`; undefined when nothing does. */
