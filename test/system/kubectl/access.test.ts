@@ -104,7 +104,7 @@ describe('kubectl 1.20 and who may do what', () => {
       /User "system:serviceaccount:riptides-system:other" cannot/,
     )
     const viewer = await accountConfig('ordinary', 'viewer')
-    const refused = await run(viewer, 'get', 'services.core.riptides.io', '--as=system:admin')
+    const refused = await run(viewer, 'get', '--raw', '/version', '--as=system:admin')
     assert.match(refused.stderr, /ordinary" cannot impersonate resource "users"/)
   })
 
