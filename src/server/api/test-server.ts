@@ -93,15 +93,10 @@ export async function whileTimePasses<T>(
   { clock }: Pick<TestServer, 'clock'>,
   awaited: Promise<T>,
 ): Promise<T> {
-  let settled = false
-  const settle = () => {
-    settled = true
-  }
-  awaited.then(settle, settle)
-  while (!settled) {
-    await new Promise((resolve) => setImmediate(resolve))
-    await clock.advance(10)
-  }
+  const running = Symbol('running')
+  const settled = awaited.catch(() => {})
+  const turn = () => new Promise<typeof running>((resolve) => setImmediate(resolve, running))
+  while ((await Promise.race([settled, turn()])) === running) await clock.advance(10)
   return await awaited
 }
 
