@@ -101,7 +101,7 @@ export async function tellStory(
   narrator.expect(again.status === 200, 'applied again, it works again')
 
   narrator.step('Who did what')
-  const audit = await stack.cli(['audit', '--limit', '400'])
+  const audit = await stack.cli(['audit', '--limit', '10000'])
   narrator.showCommand('tideway audit', digest(audit.stdout))
   narrator.expect(/injected/.test(audit.stdout), 'every signed request has its audit record')
 }
