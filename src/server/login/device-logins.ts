@@ -13,6 +13,7 @@ const letters = 'BCDFGHJKLMNPQRSTVWXZ'
  * the same code. Of 20^12 no one gets that of somebody else by beginning as many as a server can answer.
  */
 const codeLength = 12
+const isCode = new RegExp(`^[${letters}]{${codeLength}}$`)
 
 /** Somebody who has logged in for a program on another device. */
 interface Approval {
@@ -38,8 +39,7 @@ export function newUserCode(): string {
 /** A code as a person entered it, in the one spelling; undefined when it cannot be one. */
 export function readUserCode(text: string): string | undefined {
   const code = text.toUpperCase().replaceAll(/[^A-Z]/g, '')
-  const known = code.length === codeLength && [...code].every((letter) => letters.includes(letter))
-  return known ? code.replaceAll(/.{4}(?=.)/g, '$&-') : undefined
+  return isCode.test(code) ? code.replaceAll(/.{4}(?=.)/g, '$&-') : undefined
 }
 
 /** What a code is known by where others may read. */
