@@ -179,3 +179,14 @@ test('a watch lasts as long as it was asked to, and says where to go on', async 
   )
   assert.deepEqual(Object.keys(events[1].object.metadata), ['resourceVersion', 'creationTimestamp'])
 })
+
+test('a long list without a limit is whole, and of the same type as a short one', async () => {
+  await using server = await openTestServer()
+  const ask = () => server.ask('GET', services)
+  const short = await ask()
+  const names = Array.from({ length: 300 }, (_, index) => `s${String(index).padStart(3, '0')}`)
+  for (const name of names) await server.resources.create(named(name))
+  const long = await ask()
+  assert.equal(long.headers['content-type'], short.headers['content-type'])
+  assert.deepEqual(namesOf(JSON.parse(long.body)), names)
+})
