@@ -21,7 +21,11 @@ function issuer(lifeMs = 24 * hour): LeafIssuer {
     commonName: 'intermediate',
     authority: { pathLength: 0 },
   })
-  return { key: keys.privateKey, chain: [intermediate, certificate] }
+  return {
+    key: keys.privateKey,
+    chain: [intermediate, certificate],
+    hosts: ['*.example', '*.s3.amazonaws.com', '127.0.0.1'],
+  }
 }
 
 /** A server that terminates as the host that each ClientHello names. */
@@ -139,6 +143,20 @@ test('contexts are kept per host, minted anew for a new issuer, and bounded', ()
   assert.equal(leaves.contextFor('a.example'), first)
   leaves.setIssuer(issuer())
   assert.notEqual(leaves.contextFor('a.example'), first)
+})
+
+test('a host that its issuer may not issue for waits for one that may', async () => {
+  const leaves = openLeaves({ clock: systemClock, random: randomBytes })
+  const { signal } = new AbortController()
+  const narrow = issuer()
+  leaves.setIssuer({ ...narrow, hosts: ['a.example', '*.b.example'] })
+  assert.ok(leaves.contextFor('x.b.example'))
+  for (const host of ['b.example', 'x.y.b.example', 'c.example', '127.0.0.1'])
+    assert.equal(leaves.contextFor(host), undefined, host)
+  const waiting = leaves.untilContext('c.example', signal)
+  leaves.setIssuer(narrow)
+  assert.ok(await waiting)
+  assert.equal(await leaves.untilContext('d.test', AbortSignal.abort()), undefined)
 })
 
 test('a leaf is replaced at half of its life and never outlives its issuer', async () => {

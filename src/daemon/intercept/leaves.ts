@@ -1,6 +1,7 @@
 import { constants, generateKeyPairSync, hkdfSync, type KeyObject, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, EpochMs } from '#base/clock'
+import { openBell } from '#base/lifecycle'
 import { Secret } from '#base/secret'
 import { certificatesToPem, mintLeaf, parseCertificate } from '#model/pki'
 
@@ -8,14 +9,18 @@ import { certificatesToPem, mintLeaf, parseCertificate } from '#model/pki'
 export interface LeafIssuer {
   readonly key: KeyObject
   readonly chain: readonly X509Certificate[]
+  /** What it may issue for; `*.` stands for one label. */
+  readonly hosts: readonly string[]
 }
 
 /** The TLS server contexts of intercepted hosts. */
 export interface Leaves {
   /** Replaces the issuer; what was minted before is forgotten. */
   setIssuer(issuer: LeafIssuer): void
-  /** The context that serves as `host`; undefined while there is no issuer or its certificate has expired. */
+  /** The context that serves as `host`; undefined while no issuer may issue for it, or its certificate has expired. */
   contextFor(host: string): SecureContext | undefined
+  /** As `contextFor`, but waits for one: a host may be bound a moment before its issuer is there. */
+  untilContext(host: string, signal: AbortSignal): Promise<SecureContext | undefined>
 }
 
 interface Entry {
@@ -51,11 +56,18 @@ export function openLeaves({
   const keyPem = Secret.of(privateKey.export({ type: 'pkcs8', format: 'pem' }))
   const contexts = new Map<string, Entry>()
   let issuer:
-    | (LeafIssuer & { readonly certificate: X509Certificate; readonly ticketSecret: Secret })
+    | {
+        readonly key: KeyObject
+        readonly chain: readonly X509Certificate[]
+        readonly certificate: X509Certificate
+        readonly hosts: ReadonlySet<string>
+        readonly ticketSecret: Secret
+      }
     | undefined
+  const issued = openBell()
 
   function mint(host: string, now: EpochMs): Entry | undefined {
-    if (!issuer) return undefined
+    if (!issuer?.hosts.has(host) && !issuer?.hosts.has(`*${host.slice(host.indexOf('.'))}`)) return undefined
     const notAfter = Math.min(now + leafLifeMs, issuer.certificate.validToDate.getTime())
     if (notAfter <= now) return undefined
     const leaf = mintLeaf({
@@ -80,26 +92,34 @@ export function openLeaves({
     return { context, staleAt: now + (notAfter - now) / 2 }
   }
 
+  function contextFor(host: string): SecureContext | undefined {
+    const now = clock.now()
+    const known = contexts.get(host)
+    contexts.delete(host)
+    const entry = known && now < known.staleAt ? known : mint(host, now)
+    if (!entry) return undefined
+    contexts.set(host, entry)
+    if (contexts.size > maxHosts) contexts.delete(contexts.keys().next().value!)
+    return entry.context
+  }
+
   return {
-    setIssuer(next) {
-      const [certificate] = next.chain
+    setIssuer({ key, chain, hosts }) {
+      const [certificate] = chain
       if (!certificate) throw new TypeError('a leaf issuer needs its certificate')
-      issuer = {
-        ...next,
-        certificate,
-        ticketSecret: Secret.of(next.key.export({ type: 'pkcs8', format: 'der' })),
-      }
+      const ticketSecret = Secret.of(key.export({ type: 'pkcs8', format: 'der' }))
+      issuer = { key, chain, certificate, hosts: new Set(hosts), ticketSecret }
       contexts.clear()
+      issued.ring()
     },
-    contextFor(host) {
-      const now = clock.now()
-      const known = contexts.get(host)
-      contexts.delete(host)
-      const entry = known && now < known.staleAt ? known : mint(host, now)
-      if (!entry) return undefined
-      contexts.set(host, entry)
-      if (contexts.size > maxHosts) contexts.delete(contexts.keys().next().value!)
-      return entry.context
+    contextFor,
+    async untilContext(host, signal) {
+      for (;;) {
+        const { rings } = issued
+        const context = contextFor(host)
+        if (context || signal.aborted) return context
+        await issued.after(rings, signal)
+      }
     },
   }
 }

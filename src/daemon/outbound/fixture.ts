@@ -24,6 +24,7 @@ import {
   type DataPlane,
   type DataPlaneOptions,
   type Identifier,
+  type LeafAuthority,
 } from './index.ts'
 
 /** What the tests of the data plane share: certificates, upstreams on loopback, a plane, and a scope. */
@@ -238,6 +239,8 @@ export interface Bed extends AsyncDisposable {
   readonly upstreamCa: Signer
   /** What clients of intercepted connections trust. */
   readonly interceptCaPem: string
+  /** Which the plane has from the beginning. */
+  readonly leafAuthority: LeafAuthority
   /** Connections to this port are accepted as going to `destination`. */
   listen(destination: ConnectionOrigin['destination'], rest?: Partial<ConnectionOrigin>): Promise<Listener>
 }
@@ -273,9 +276,20 @@ export function openBed(
       identifier,
     }),
   )
-  plane.setLeafAuthority({ key: keys.privateKey, chain: [intermediate, root.certificate] })
+  const leafAuthority: LeafAuthority = {
+    key: keys.privateKey,
+    chain: [intermediate, root.certificate],
+    hosts: [
+      '*.us-east-1.amazonaws.com',
+      '*.mrap.accesspoint.s3-global.amazonaws.com',
+      '*.example.com',
+      '127.0.0.1',
+    ],
+  }
+  plane.setLeafAuthority(leafAuthority)
   return {
     plane,
+    leafAuthority,
     audit,
     identifier,
     upstreamCa,

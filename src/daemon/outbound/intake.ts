@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import { TLSSocket, type SecureContext } from 'node:tls'
 import { isFault, toFault } from '#base/errors'
 import type { ConnectionOrigin } from '#daemon/capture'
 import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/intercept'
@@ -213,19 +213,24 @@ export class Intake {
     this.#plane.conditions.raise(subject, 'ProtocolSupported', 'NoHttp', told)
   }
 
+  /** The certificate of a host that was bound a moment ago is on its way: the handshake waits while it has time. */
+  async #untilContext(socket: Socket, host: string): Promise<SecureContext | undefined> {
+    const gone = new AbortController()
+    const onClose = () => gone.abort()
+    socket.once('close', onClose)
+    if (socket.destroyed) onClose()
+    const context = await this.#leaves.untilContext(host, gone.signal)
+    socket.off('close', onClose)
+    if (context) return context
+    const told = `there is no valid intercept certificate for ${host}`
+    this.#plane.conditions.raise('daemon', 'InterceptReady', 'NoIntermediate', told)
+    return undefined
+  }
+
   async #terminate({ socket }: Connection, route: Route): Promise<Socket | undefined> {
     const { conditions } = this.#plane
-    const context = this.#leaves.contextFor(route.host)
-    if (!context) {
-      conditions.raise(
-        'daemon',
-        'InterceptReady',
-        'NoIntermediate',
-        'there is no valid intercept certificate',
-      )
-      socket.resetAndDestroy()
-      return undefined
-    }
+    const context = this.#leaves.contextFor(route.host) ?? (await this.#untilContext(socket, route.host))
+    if (!context) return undefined
     conditions.clear('daemon', 'InterceptReady')
     const subject = `workloadidentity/${route.identity.name}`
     try {

@@ -22,6 +22,8 @@ export interface LeafAuthority {
   readonly key: KeyObject
   /** The intermediate first, then its root. */
   readonly chain: readonly X509Certificate[]
+  /** The bound hosts. */
+  readonly hosts: readonly string[]
 }
 
 /** Where audit records go, each a line of JSON. */

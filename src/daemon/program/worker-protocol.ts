@@ -41,6 +41,13 @@ export type JudgeRequest = {
   readonly fresh: boolean
 }
 
+/** The CA that mints leaves, and for which hosts it may. */
+export interface LeafAuthorityMessage {
+  readonly keyDer: Uint8Array
+  readonly chainDer: readonly Uint8Array[]
+  readonly hosts: readonly string[]
+}
+
 /** What workers answer to the main process. */
 export type WorkerProtocol = {
   configure: { request: WorkerConfiguration; response: void }
@@ -48,7 +55,7 @@ export type WorkerProtocol = {
   listen: { request: Record<string, never>; response: { ipv6: boolean } }
   /** A change of the scope, and a heartbeat. */
   apply: { request: { update: ScopeMessage; generation: number; leaseMs: number }; response: { cut: number } }
-  setAuthority: { request: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] }; response: void }
+  setAuthority: { request: LeafAuthorityMessage; response: void }
   /** Says that the main process lives, and for how long credentials may still be used. */
   heartbeat: { request: { leaseMs: number }; response: DataPlaneStats }
 }

@@ -131,10 +131,11 @@ const answers: Answers<WorkerProtocol> = {
     identifier.setPolicy(scope, generation)
     return plane.apply(scope)
   },
-  setAuthority({ keyDer, chainDer }) {
+  setAuthority({ keyDer, chainDer, hosts }) {
     serving!.plane.setLeafAuthority({
       key: createPrivateKey({ key: Buffer.from(keyDer), format: 'der', type: 'pkcs8' }),
       chain: chainDer.map((der) => new X509Certificate(der)),
+      hosts,
     })
   },
   heartbeat({ leaseMs }) {

@@ -13,6 +13,7 @@ import {
   silenceLimitMs,
   workerHeartbeatMs,
   type Handover,
+  type LeafAuthorityMessage,
   type MainProtocol,
   type WorkerConfiguration,
   type WorkerProtocol,
@@ -21,6 +22,7 @@ import {
 export interface LeafAuthorityMaterial {
   readonly key: KeyObject
   readonly chain: readonly X509Certificate[]
+  readonly hosts: readonly string[]
 }
 
 export interface WorkerPool extends AsyncDisposable {
@@ -99,7 +101,7 @@ export function openWorkerPool({
   }))
   const stop = new AbortController()
   let current: { scope: Scope; generation: number } | undefined
-  let authority: { keyDer: Uint8Array; chainDer: readonly Uint8Array[] } | undefined
+  let authority: LeafAuthorityMessage | undefined
   let ipv6 = false
   let next = 0
   const waiting = new Set<() => void>()
@@ -227,10 +229,11 @@ export function openWorkerPool({
       const grants = Object.values(update.upsert).some((items) => items.length > 0)
       if (grants) await untilServing()
     },
-    async setAuthority({ key, chain }) {
+    async setAuthority({ key, chain, hosts }) {
       const given = {
         keyDer: key.export({ type: 'pkcs8', format: 'der' }),
         chainDer: chain.map(({ raw }) => raw),
+        hosts,
       }
       authority = given
       await tellReady((peer) => peer.call('setAuthority', given, { timeoutMs: silenceLimitMs }))

@@ -12,6 +12,8 @@ export interface Intermediate {
   readonly key: KeyObject
   /** The intermediate first, its root last. */
   readonly chain: readonly X509Certificate[]
+  /** What it is constrained to. */
+  readonly hosts: readonly string[]
 }
 
 const retry = { baseMs: 500, maxMs: 30_000 }
@@ -68,7 +70,7 @@ export function openIntermediateKeeper({
       const response = await connection.client.issueIntermediate({ csrDer, hosts: [...hosts] })
       const chain = response.chainDer.map(parseCertificate)
       const notAfter = Number(response.notAfterEpochMs)
-      await onIssued({ key, chain })
+      await onIssued({ key, chain, hosts })
       issuedFor = hosts
       renewAt = clock.now() + (notAfter - clock.now()) / 2
       issued.abort()
