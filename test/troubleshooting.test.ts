@@ -116,7 +116,10 @@ const reproductions: Readonly<Record<string, Reproduction>> = {
     t.after(() => daemon.close())
     const { credentialbindings, ...others } = guideResources(bed.sts, daemonId)
     await server.apply({ credentialbindings })
-    assert.match(await says(server, 'credentialbindings', 'binding', /not found/), /^PENDING: .*my-app\/workload/)
+    assert.match(
+      await says(server, 'credentialbindings', 'binding', /not found/),
+      /^PENDING: .*my-app\/workload/,
+    )
     await server.apply(others)
     return await says(server, 'credentialbindings', 'binding', /^in effect/)
   },

@@ -84,9 +84,7 @@ test('a full disk: writes are refused with the reason, reads and watches go on, 
     await assert.rejects(store.transaction([], [put('/b/more', 50_000)]), refused)
     assert.equal(await store.count('/b/'), acknowledged)
     // What /readyz asks is the least that can be written: there may be room for some of that left.
-    while (
-      (await Promise.allSettled([store.transaction([], [put('/small', 1)])]))[0].status === 'fulfilled'
-    );
+    while ((await Promise.allSettled([store.transaction([], [put('/small', 1)])]))[0].status === 'fulfilled');
     const clock = openTestClock()
     const check = openStoreCheck({ store, clock })
     assert.match((await check())!, /there is no room left on the disk/)

@@ -181,7 +181,7 @@ async function openWaiting(bound: (app: FastifyInstance) => void) {
     app,
     waiting,
     /** Resolves with the status; the request itself is aborted by `signal`. */
-    async ask(user: string, { path = '/', bytes = 0, signal = new AbortController().signal } = {}) {
+    ask: async (user: string, { path = '/', bytes = 0, signal = new AbortController().signal } = {}) => {
       const method = bytes > 0 ? 'POST' : 'GET'
       const headers = { user, 'content-type': 'text/plain', ...(bytes > 0 && { 'content-length': bytes }) }
       const sent = request({ port, host: '127.0.0.1', path, method, headers, agent: false, signal })
@@ -190,7 +190,7 @@ async function openWaiting(bound: (app: FastifyInstance) => void) {
       answer.resume()
       return { status: answer.statusCode, retryAfter: answer.headers['retry-after'] }
     },
-    async untilWaiting(count: number) {
+    untilWaiting: async (count: number) => {
       while (waiting.length < count) await new Promise((resolve) => setImmediate(resolve))
     },
   }

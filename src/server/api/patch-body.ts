@@ -55,7 +55,7 @@ export function patchParsers(app: FastifyInstance): void {
   app.addContentTypeParser([json, merge, strategic], { parseAs: 'string' }, parseJson)
   app.addContentTypeParser([apply, 'application/yaml'], { parseAs: 'string' }, (request, body, done) => {
     // What kubectl sends as YAML is JSON.
-    parseJson(request, body as string, (error, value: unknown) => {
+    void parseJson(request, body as string, (error, value: unknown) => {
       if (!error) return done(null, value)
       try {
         done(null, readYaml(body as string))
