@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { isFault } from '#base/errors'
 import { resolveSettings } from '#base/settings'
+import type { AuditRecord } from '#model/audit'
 import { credentialId } from '#model/credential'
 import { stsError, type StsMode } from './fake-sts.ts'
 import { guideResources, namespacePath, openFakeDaemon, openTestBed, spiffeId } from './fixture.ts'
@@ -39,7 +40,19 @@ test('source and binding become AVAILABLE and OK, and the daemon gets exactly wh
   )
 
   const audit = await readFile(join(bed.dataDir, 'audit', '0000000001.jsonl'), 'utf8')
-  assert.match(audit, /"verb":"exchange","object":"CredentialSource\/aws","outcome":"ok"/)
+  const records = audit
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as AuditRecord)
+  assert.ok(
+    records.some(
+      (record) =>
+        record.type === 'change' &&
+        record.verb === 'exchange' &&
+        record.object === 'CredentialSource/aws' &&
+        record.outcome === 'ok',
+    ),
+  )
 })
 
 test('a binding that comes first says what is missing, step by step, and heals', async (context) => {
