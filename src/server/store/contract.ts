@@ -36,9 +36,9 @@ async function take(store: Store, prefix: string, afterRevision: number, count: 
  * take as many.
  */
 export function testStore(name: string, open: (options: { keepRevisions: number }) => Promise<Store>): void {
-  const check = (behaviour: string, body: (store: Store) => Promise<void>): void => {
+  const check = (behaviour: string, body: (store: Store) => Promise<void>, keepRevisions = 20): void => {
     void test(`${name}: ${behaviour}`, async () => {
-      await using store = await open({ keepRevisions: 20 })
+      await using store = await open({ keepRevisions })
       await body(store)
     })
   }
@@ -176,7 +176,7 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     assert.deepEqual(await take(store, '/w/', 2, 1), ['-/w/a@3(2)'])
   })
 
-  check('sends changes as they happen, none missing or doubled, to every watch', async (store) => {
+  const sendsAll = async (store: Store) => {
     const watches = [take(store, '/w/', 0, 200), take(store, '/w/', 0, 200)]
     for (let batch = 0; batch < 20; batch++) {
       await Promise.all(
@@ -189,7 +189,9 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
         Array.from({ length: 200 }, (_, index) => index + 1),
       )
     }
-  })
+  }
+  // All are kept: a store may follow what others write only after it has begun to write itself.
+  check('sends changes as they happen, none missing or doubled, to every watch', sendsAll, 200)
 
   check('never splits the changes of one transaction', async (store) => {
     const operations = Array.from({ length: 1500 }, (_, index) => put(`/w/${index}`, 'x'))

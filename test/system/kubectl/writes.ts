@@ -205,7 +205,9 @@ export function testWrites(name: string, install: () => Promise<string>): void {
     await read('patch', target, 'orphan', '--type=merge', '-p', '{"metadata":{"ownerReferences":null}}')
     const waiting = run('wait', `${target}/child`, '--for=delete', '--timeout=60s')
     assert.match(await read('delete', target, 'sts', '--cascade=foreground'), /deleted/)
-    assert.equal((await waiting).code, 0)
+    const { code, stderr } = await waiting
+    // kubectl 1.20 complains of what is gone before it begins to wait.
+    assert.ok(code === 0 || stderr.includes('"child" not found'), stderr)
     assert.equal((await run('get', target, 'sts')).code, 1)
     assert.ok(await get(target, 'orphan'))
     await read('label', target, 'orphan', 'gone=1')
