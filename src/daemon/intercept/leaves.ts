@@ -4,6 +4,7 @@ import type { Clock, EpochMs } from '#base/clock'
 import { openBell } from '#base/lifecycle'
 import { Secret } from '#base/secret'
 import { certificatesToPem, mintLeaf, parseCertificate } from '#model/pki'
+import { wildcardOf } from '#model/policy'
 
 /** Key and certificates with which leaves are signed: the intermediate first, then its root. */
 export interface LeafIssuer {
@@ -67,7 +68,7 @@ export function openLeaves({
   const issued = openBell()
 
   function mint(host: string, now: EpochMs): Entry | undefined {
-    if (!issuer?.hosts.has(host) && !issuer?.hosts.has(`*${host.slice(host.indexOf('.'))}`)) return undefined
+    if (!issuer?.hosts.has(host) && !issuer?.hosts.has(wildcardOf(host))) return undefined
     const notAfter = Math.min(now + leafLifeMs, issuer.certificate.validToDate.getTime())
     if (notAfter <= now) return undefined
     const leaf = mintLeaf({

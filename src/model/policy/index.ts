@@ -3,5 +3,5 @@
  * each answer afterwards takes constant time. It does not say who connected (`#model/selectors`), resolves no
  * name, and does not judge whether a credential is still valid.
  */
-export { openPolicy } from './policy.ts'
+export { openPolicy, wildcardOf } from './policy.ts'
 export type { Decision, Grant, Policy, Query } from './policy.ts'

@@ -89,7 +89,7 @@ function compile(scope: Scope): Map<SpiffeId, Reach> {
 }
 
 /** `*.` stands for exactly one label, so one look-up finds every wildcard that covers a host. */
-function wildcardOf(host: string): string {
+export function wildcardOf(host: string): string {
   return `*${host.slice(Math.max(0, host.indexOf('.')))}`
 }
 

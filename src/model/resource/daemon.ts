@@ -58,9 +58,10 @@ const daemonStatus = statusOf(['PENDING', 'OK', 'FAILED', 'DISCONNECTED'], {
 export type DaemonSpec = Static<typeof daemonSpec>
 export type Daemon = ObjectOf<'Daemon', DaemonSpec, Static<typeof daemonStatus>>
 
+/** What to do where a daemon does not do as it should. */
+export const seeItsLog = 'look at its log on its node (journalctl -u tideway-daemon)'
 /** What to do about a daemon that is not there. */
-export const lookAtDaemon =
-  'look at its log on its node (journalctl -u tideway-daemon), or delete this Daemon if the node is gone for good'
+export const lookAtDaemon = `${seeItsLog}, or delete this Daemon if the node is gone for good`
 
 /** The health of a daemon that is not there: nobody knows. */
 export function unknownHealth(

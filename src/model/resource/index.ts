@@ -17,6 +17,7 @@ export {
 } from './credential-source.ts'
 export {
   lookAtDaemon,
+  seeItsLog,
   unknownHealth,
   verifierMethodOf,
   type Daemon,

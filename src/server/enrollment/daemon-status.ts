@@ -2,7 +2,7 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { CaptureLevel } from '#model/scope'
-import { formatTime, lookAtDaemon, unknownHealth, type StatusOf } from '#model/resource'
+import { formatTime, lookAtDaemon, seeItsLog, unknownHealth, type StatusOf } from '#model/resource'
 import type { Resources } from '#server/store'
 import type { Health, Hello } from '#wire/proto'
 import { daemonNamespace } from './daemons.ts'
@@ -13,7 +13,6 @@ import { daemonNamespace } from './daemons.ts'
  */
 const quietWriteMs = (daemons: number) => Math.min(120_000, Math.max(10_000, daemons * 120))
 const worksOn = 'it works on until its offline lease ends'
-const lookAtLog = 'look at its log on its node (journalctl -u tideway-daemon)'
 const maxFacts = 100
 const maxTextLength = 1024
 
@@ -97,7 +96,7 @@ export function openDaemonStatus({
       const sound = daemonHealth === 'ok'
       present = {
         state: sound ? 'OK' : 'FAILED',
-        message: sound ? 'connected' : `${text(daemonHealth)}: ${lookAtLog}`,
+        message: sound ? 'connected' : `${text(daemonHealth)}: ${seeItsLog}`,
         health: {
           daemonHealth: text(daemonHealth),
           driverHealth: text(captureHealth),

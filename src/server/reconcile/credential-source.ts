@@ -3,6 +3,7 @@ import { stsEndpoint, type ExchangeState, type Probe } from '#server/exchange'
 import {
   enumerate,
   judge,
+  notImplemented,
   reportedOn,
   unsupportedIn,
   type DesiredStatus,
@@ -19,7 +20,7 @@ export function judgeCredentialSource(
   const unsupported = unsupportedIn(object)
   if (!aws) {
     const message = `this version obtains no credentials of type ${sourceType(object.spec)}: use spec.aws, or delete it`
-    const conditions = [judge('Unsupported', 'True', 'NotImplemented', message)]
+    const conditions = [notImplemented(message)]
     return { state: 'FAILED', message, conditions }
   }
   const { origin } = stsEndpoint(aws)

@@ -1,5 +1,6 @@
 import {
   reportedTypes,
+  seeItsLog,
   unsupportedFields,
   type Condition,
   type Judgement,
@@ -9,10 +10,7 @@ import {
 } from '#model/resource'
 import type { Reports } from './reports.ts'
 
-export { nextStatus, type DesiredStatus, type Judgement } from '#model/resource'
-
-/** What to do where a daemon does not do as it should. */
-export const seeItsLog = 'look at its log on its node (journalctl -u tideway-daemon)'
+export { nextStatus, seeItsLog, type DesiredStatus, type Judgement } from '#model/resource'
 
 export function judge(type: string, status: Condition['status'], reason: Reason, message: string): Judgement {
   return { type, status, reason, message }
@@ -23,7 +21,11 @@ export function unsupportedIn(object: ResourceOf<Kind>): Judgement[] {
   const fields = unsupportedFields(object)
   if (fields.length === 0) return []
   const message = `this version does not act on ${enumerate(fields)}: leave that out, or the object never reads as good`
-  return [judge('Unsupported', 'True', 'NotImplemented', message)]
+  return [notImplemented(message)]
+}
+
+export function notImplemented(message: string): Judgement {
+  return judge('Unsupported', 'True', 'NotImplemented', message)
 }
 
 /** What daemons say of an object, with what to do about it. */

@@ -1,5 +1,5 @@
 import { verifierMethodOf, type Verifier } from '#model/resource'
-import { judge, unsupportedIn, type DesiredStatus } from './desired-status.ts'
+import { notImplemented, unsupportedIn, type DesiredStatus } from './desired-status.ts'
 
 export function judgeVerifier(object: Verifier): DesiredStatus<'Verifier'> {
   const method = verifierMethodOf(object)
@@ -7,10 +7,7 @@ export function judgeVerifier(object: Verifier): DesiredStatus<'Verifier'> {
     method === 'joinToken'
       ? unsupportedIn(object)
       : [
-          judge(
-            'Unsupported',
-            'True',
-            'NotImplemented',
+          notImplemented(
             `daemons cannot join by ${method} in this version: use spec.joinToken, or delete this Verifier`,
           ),
         ]
