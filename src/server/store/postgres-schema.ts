@@ -10,7 +10,11 @@ const migrationLock = 0x54647779
  * wait. `place` names the database.
  * @throws Fault STORE_CORRUPT when it is of a newer version
  */
-export async function migratePostgres({ connect, describe }: Postgres, place: string): Promise<void> {
+export async function migratePostgres(
+  { connect, describe }: Pick<Postgres, 'connect' | 'describe'>,
+  place: string,
+  migrations: readonly string[] = postgresMigrations,
+): Promise<void> {
   const client = await connect()
   try {
     await client.query('BEGIN')
@@ -18,11 +22,11 @@ export async function migratePostgres({ connect, describe }: Postgres, place: st
     await client.query('CREATE TABLE IF NOT EXISTS tideway_schema (version int NOT NULL)')
     const { rows } = await client.query<{ version: number }>('SELECT version FROM tideway_schema')
     const version = rows[0]?.version ?? 0
-    checkSchemaVersion(place, version, postgresMigrations)
-    if (version < postgresMigrations.length) {
-      for (const migration of postgresMigrations.slice(version)) await client.query(migration)
+    checkSchemaVersion(place, version, migrations)
+    if (version < migrations.length) {
+      for (const migration of migrations.slice(version)) await client.query(migration)
       await client.query('DELETE FROM tideway_schema')
-      await client.query('INSERT INTO tideway_schema VALUES ($1)', [postgresMigrations.length])
+      await client.query('INSERT INTO tideway_schema VALUES ($1)', [migrations.length])
     }
     await client.query('COMMIT')
   } catch (error) {

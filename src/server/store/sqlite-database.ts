@@ -4,7 +4,6 @@ import { Fault, isFault } from '#base/errors'
 import type { Changes } from './change-feed.ts'
 import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
 import { keyRange } from './key-range.ts'
-import { checkSchemaVersion, sqliteMigrations } from './migrations.ts'
 import {
   historyGap,
   type StoreCompare,
@@ -14,9 +13,7 @@ import {
   type StoreOperation,
   type StoreRange,
 } from './ports.ts'
-
-/** 'Tdwy': marks a file as ours, so that no other program's database is migrated by mistake. */
-const applicationId = 0x54647779
+import { migrateSqlite } from './sqlite-schema.ts'
 
 export type Request =
   | { readonly type: 'get'; readonly key: StoreKey }
@@ -95,32 +92,6 @@ function restrictFile(path: string): void {
   chmodSync(path, 0o600)
 }
 
-function pragma(database: DatabaseSync, name: string): number {
-  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
-}
-
-function prepareFile(database: DatabaseSync, path: string): void {
-  // Exclusive: a second server on the same file fails here and not at its first write.
-  database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0')
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT')
-  const version = pragma(database, 'user_version')
-  const application = pragma(database, 'application_id')
-  const empty = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined
-  if (application !== applicationId && !(application === 0 && empty)) {
-    throw new Fault('STORE_CORRUPT', `${path} is a database of another program`)
-  }
-  checkSchemaVersion(path, version, sqliteMigrations)
-  const [check] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
-  if (check?.quick_check !== 'ok')
-    throw new Fault('STORE_CORRUPT', `${path} is damaged: ${check?.quick_check}`)
-  for (const [index, migration] of sqliteMigrations.slice(version).entries()) {
-    database.exec(
-      `BEGIN IMMEDIATE; ${migration}; PRAGMA user_version = ${version + index + 1}; ` +
-        `PRAGMA application_id = ${applicationId}; COMMIT`,
-    )
-  }
-}
-
 /**
  * Opens the file, creating it (mode 0600) and bringing its schema up to date. Changes of the newest
  * `keepRevisions` revisions at least are kept for watches.
@@ -141,7 +112,7 @@ export function openSqliteDatabase({
     throw describeFailure(path, error)
   }
   try {
-    prepareFile(database, path)
+    migrateSqlite(database, path)
   } catch (error) {
     database.close()
     throw describeFailure(path, error)

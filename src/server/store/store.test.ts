@@ -7,6 +7,8 @@ import { after, test } from 'node:test'
 import { testStore } from './contract.ts'
 import { testCrashes } from './crash-contract.ts'
 import { openMemoryStore } from './memory-store.ts'
+import { testMigrations } from './migration-contract.ts'
+import { migrateSqlite } from './sqlite-schema.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tideway-store-'))
@@ -88,7 +90,11 @@ test('sqlite: a file of a newer version is refused with the remedy, and left as 
   const database = new DatabaseSync(path)
   database.exec('PRAGMA user_version = 999')
   database.close()
-  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT', message: /newer version.*999/ })
+  await assert.rejects(openSqliteStore({ path }), {
+    code: 'STORE_CORRUPT',
+    message: /newer version.*999/,
+    hint: /start the newer version again, or restore a backup/,
+  })
 })
 
 test("sqlite: another program's database is refused", async () => {
@@ -109,4 +115,22 @@ test('sqlite: a folder that cannot be made is a clear error', async () => {
 testCrashes('sqlite', 20, async () => {
   const path = newPath()
   return { place: { path }, open: () => openSqliteStore({ path }) }
+})
+
+testMigrations('sqlite', async () => {
+  const path = join(folder, `${files++}.db`)
+  function using<T>(work: (database: DatabaseSync) => T): T {
+    const database = new DatabaseSync(path)
+    try {
+      return work(database)
+    } finally {
+      database.close()
+    }
+  }
+  return {
+    place: { path },
+    shared: false,
+    migrate: async (migrations) => using((database) => migrateSqlite(database, path, migrations)),
+    query: async (statement) => using((database) => database.prepare(statement).all()),
+  }
 })

@@ -5,6 +5,10 @@ import { silentLog } from '#base/log'
 import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
 import { testStore } from '../../../src/server/store/contract.ts'
 import { testCrashes } from '../../../src/server/store/crash-contract.ts'
+import { testBackups } from '../../../src/server/program/backup-contract.ts'
+import { testMigrations } from '../../../src/server/store/migration-contract.ts'
+import { openPostgres } from '../../../src/server/store/postgres-connection.ts'
+import { migratePostgres } from '../../../src/server/store/postgres-schema.ts'
 import { historyGap } from '../../../src/server/store/ports.ts'
 import { openCluster, type Cluster } from './cluster.ts'
 
@@ -19,6 +23,20 @@ testCrashes('postgres', 20, async () => {
   const target = await cluster.createDatabase()
   return { place: { target }, open: () => openPostgresStore({ target }) }
 })
+
+testMigrations('postgres', async () => {
+  const target = await cluster.createDatabase()
+  return {
+    place: { target },
+    shared: true,
+    async migrate(migrations) {
+      await using postgres = await openPostgres({ target })
+      await migratePostgres(postgres, target.database, migrations)
+    },
+    query: (statement) => cluster.query(target.database, statement),
+  }
+})
+testBackups('postgres', async () => openPostgresStore({ target: await cluster.createDatabase() }))
 
 const put = (key: string, text = 'x') => ({ type: 'put', key, value: Buffer.from(text) }) as const
 
@@ -192,6 +210,7 @@ describe('opening', () => {
     await assert.rejects(openPostgresStore({ target }), {
       code: 'STORE_CORRUPT',
       message: /newer version.*999/,
+      hint: /start the newer version again, or restore a backup/,
     })
     assert.deepEqual(await cluster.query(target.database, 'SELECT version FROM tideway_schema'), [
       { version: 999 },
