@@ -57,7 +57,7 @@ export interface FakeControlPlane extends AsyncDisposable {
   readonly shipped: readonly string[]
   /** Hosts of each intermediate that was asked for. */
   readonly intermediates: readonly (readonly string[])[]
-  readonly calls: { join: number; recover: number; renew: number; streams: number }
+  readonly calls: { join: number; recover: number; renew: number; streams: number; connections: number }
   /** Changed by tests at will. */
   readonly behaviour: {
     refusing: boolean
@@ -102,7 +102,7 @@ export async function openFakeControlPlane(): Promise<FakeControlPlane> {
   const reports: NodeReport[] = []
   const shipped: string[] = []
   const intermediates: string[][] = []
-  const calls = { join: 0, recover: 0, renew: 0, streams: 0 }
+  const calls = { join: 0, recover: 0, renew: 0, streams: 0, connections: 0 }
   const behaviour = { refusing: false, offlineLeaseSeconds: 900, svidLifeMs: 3_600_000, failingAudit: false }
   const watchers = new Set<() => void>()
   const changed = () => watchers.forEach((look) => look())
@@ -215,6 +215,7 @@ export async function openFakeControlPlane(): Promise<FakeControlPlane> {
   )
   const sessions = new Set<Http2Session>()
   nodeServer.on('session', (session) => {
+    calls.connections++
     sessions.add(session)
     session.on('error', () => {})
     session.once('close', () => sessions.delete(session))

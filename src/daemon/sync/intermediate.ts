@@ -64,10 +64,9 @@ export function openIntermediateKeeper({
   const issue = async () => {
     const hosts = wanted
     const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const connection = node.connect()
     try {
       const csrDer = createCertificateRequest(key)
-      const response = await connection.client.issueIntermediate({ csrDer, hosts: [...hosts] })
+      const response = await node.connection().client.issueIntermediate({ csrDer, hosts: [...hosts] })
       const chain = response.chainDer.map(parseCertificate)
       const notAfter = Number(response.notAfterEpochMs)
       await onIssued({ key, chain, hosts })
@@ -78,8 +77,6 @@ export function openIntermediateKeeper({
       log.info('intermediate.issued', { hosts: hosts.length, notAfter: new Date(notAfter).toISOString() })
     } catch (error) {
       throw error instanceof ConnectError ? callFault(error, 'issuing the intermediate') : toFault(error)
-    } finally {
-      connection.close()
     }
   }
   return {

@@ -12,7 +12,7 @@ import { callFault, joinServer, recordOf, recoverSvid } from './enrollment.ts'
 import { fetchPinnedAuthority } from './first-contact.ts'
 import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
 
-/** A connection to the daemon port under the SVID of the moment. */
+/** A connection to the daemon port; it opens with the first call, and again with the next one after it was lost. */
 export interface NodeConnection {
   readonly client: Client<typeof NodeService>
   /** Drops the connection and what runs on it. */
@@ -25,8 +25,11 @@ export interface Node {
   readonly daemonName: string
   /** Root of the intercept CA: it goes into the trust bundle of workloads. */
   readonly interceptRoot: X509Certificate
-  /** Connects as this node; the server must prove its own SPIFFE ID. */
-  connect(): NodeConnection
+  /**
+   * The connection that all calls under the SVID of the moment share, for a handshake costs the server more than
+   * most calls; the server must prove its own SPIFFE ID. What runs under an earlier SVID goes on where it is.
+   */
+  connection(): NodeConnection
   /** Gets a new SVID by proof of the key when the present one has expired. @throws Fault */
   ensureSvid(): Promise<void>
   /** Renews the SVID at half of its life, until abort. */
@@ -90,8 +93,7 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
     record = next
     log.info('svid.renewed', { notAfter: next.svid[0]!.validTo })
   }
-  const connect = (): NodeConnection => {
-    const { nodeEndpoint, svid, bundle, serverSpiffeId } = record
+  const open = ({ nodeEndpoint, svid, bundle, serverSpiffeId }: NodeRecord): NodeConnection => {
     const url = `https://${nodeEndpoint}`
     const session = new Http2SessionManager(
       url,
@@ -115,28 +117,33 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
     })
     return { client: createClient(NodeService, transport), close: () => session.abort() }
   }
-  const hasExpired = () => record.svid[0]!.validToDate.getTime() <= clock.now()
-  const ensureSvid = async () => {
-    if (hasExpired()) await adopt(await recoverSvid(record, key, clock.now()))
+  let shared: { readonly record: NodeRecord; readonly connection: NodeConnection } | undefined
+  const connection = (): NodeConnection => {
+    if (shared?.record !== record) shared = { record, connection: open(record) }
+    return shared.connection
   }
-  const renew = async () => {
-    if (hasExpired()) return await ensureSvid()
-    const connection = connect()
+  const hasExpired = () => record.svid[0]!.validToDate.getTime() <= clock.now()
+  const askForRenewal = async () => {
     try {
-      const response = await connection.client.renewSvid({ csrDer: createCertificateRequest(key) })
+      const response = await connection().client.renewSvid({ csrDer: createCertificateRequest(key) })
       await adopt(recordOf(response, record, key))
     } catch (error) {
       throw error instanceof ConnectError ? callFault(error, 'renewing the SVID') : toFault(error)
-    } finally {
-      connection.close()
     }
   }
+  const recover = async () => await adopt(await recoverSvid(record, key, clock.now()))
+  let underWay: Promise<void> | undefined
+  // One at a time: the stream and the renewal may find the SVID expired at the same moment.
+  const renew = () =>
+    (underWay ??= (hasExpired() ? recover() : askForRenewal()).finally(() => (underWay = undefined)))
   return {
     spiffeId: record.spiffeId,
     daemonName: record.daemonName,
     interceptRoot: record.interceptRoot,
-    connect,
-    ensureSvid,
+    connection,
+    async ensureSvid() {
+      if (hasExpired()) await renew()
+    },
     async run({ signal }) {
       let failures = 0
       while (!signal.aborted) {

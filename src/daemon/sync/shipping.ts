@@ -27,12 +27,11 @@ export async function runShipping({
   signal: AbortSignal
 }): Promise<void> {
   let failures = 0
-  let connection = node.connect()
   while (!signal.aborted) {
     try {
       const batch = await reader.next(batchBytes)
       if (batch) {
-        await connection.client.shipAudit({ recordsJsonl: batch.lines }, { signal })
+        await node.connection().client.shipAudit({ recordsJsonl: batch.lines }, { signal })
         batch.commit()
         failures = 0
         if (batch.more) continue
@@ -40,11 +39,9 @@ export async function runShipping({
     } catch (error) {
       if (signal.aborted) break
       if (failures++ === 0) log.warn('audit.shipping-failed', { error: toFault(error).message })
-      connection.close()
-      connection = node.connect() // with the SVID of the moment
     }
     const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : gatherMs
     await clock.sleep(pause, { signal }).catch(() => {})
   }
-  connection.close()
+  node.connection().close()
 }

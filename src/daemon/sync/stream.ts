@@ -136,7 +136,9 @@ async function follow(
       }
     }
   } catch (error) {
-    throw silent.signal.aborted ? silent.signal.reason : error
+    if (!silent.signal.aborted) throw error
+    connection.close() // all calls on it hang, and the next would too
+    throw silent.signal.reason
   } finally {
     ended.abort()
     await Promise.all([reporting, watching])
@@ -157,7 +159,7 @@ export async function runStream(
     let heard = false
     try {
       await node.ensureSvid()
-      connection = node.connect()
+      connection = node.connection()
       await follow(connection, options, signal, () => {
         if (!heard) onConnected(true)
         heard = true
@@ -172,7 +174,8 @@ export async function runStream(
         onRefused()
       }
     } finally {
-      connection?.close()
+      // Under an SVID that was renewed meanwhile nobody else uses it any more.
+      if (signal.aborted || connection !== node.connection()) connection?.close()
     }
     if (heard) onConnected(false)
     failures = heard ? 0 : failures + 1

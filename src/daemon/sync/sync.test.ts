@@ -305,6 +305,32 @@ test('the intermediate follows the bound hosts', async (t) => {
   assert.equal(issued[1]!.chain[1]!.raw.compare(node.interceptRoot.raw), 0)
 })
 
+test('all calls share one connection, and open another when the SVID is a new one', async (t) => {
+  const setting = await openSetting(t)
+  const { server, settings, clock, run } = setting
+  const node = await openNode(settings)
+  follow(setting, node, openLease(clock))
+  await server.until(() => server.reports.length > 0)
+  const keeper = openIntermediateKeeper({
+    node,
+    onIssued: async () => {},
+    clock,
+    log: silentLog,
+    random: () => 0,
+  })
+  run((options) => keeper.run(options))
+  keeper.setHosts(['a.example.org'])
+  await keeper.untilFit()
+  assert.deepEqual([server.intermediates.length, server.calls.connections], [1, 1])
+
+  await clock.advance(3_700_000)
+  await node.ensureSvid()
+  const before = server.calls.connections
+  await node.connection().client.shipAudit({ recordsJsonl: new Uint8Array() })
+  await node.connection().client.shipAudit({ recordsJsonl: new Uint8Array() })
+  assert.equal(server.calls.connections, before + 1)
+})
+
 test('bound hosts are those that bindings reach, once each', () => {
   const services = new Map([
     ['s3', { name: 's3', addresses: [{ host: 's3.example.org' }, { host: 'b.s3.example.org', port: 443 }] }],
