@@ -1,10 +1,12 @@
-// A disk without room under the SQLite store: a small file system in memory.
+// A disk without room under the SQLite store and its backups: a small file system in memory.
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { createInterface } from 'node:readline'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { silentLog, type Log } from '#base/log'
 import { unshare } from '#base/syscall'
 import { backupLines } from '#model/backup'
@@ -13,6 +15,27 @@ import { openTestClock } from '#base/clock'
 import { openStoreCheck } from '../../src/server/program/store-check.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tideway-full-'))
+const ballast = path.join(folder, 'ballast')
+
+before(() => {
+  // A mount namespace of this thread's own, and of what it starts: the mounts go with the process.
+  unshare('mount')
+  execFileSync('mount', ['--make-rprivate', '/'])
+})
+beforeEach(() => {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m,mode=0700', 'tideway-test', folder])
+})
+afterEach(() => {
+  execFileSync('umount', [folder])
+})
+after(() => rmSync(folder, { recursive: true }))
+
+/** Takes all the room there is but so much. */
+function leaveRoom(bytes: number): void {
+  const { bavail, bsize } = statfsSync(folder)
+  writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - bytes)))
+}
+
 const put = (key: string, bytes: number) => ({ type: 'put', key, value: Buffer.alloc(bytes, key) }) as const
 
 const tideway = path.resolve(import.meta.dirname, '../../bin/tideway')
@@ -29,9 +52,7 @@ function expectRestoredWhole(): void {
   writeFileSync(backup, [...backupLines(header, entries)].join(''))
   const data = path.join(folder, 'restored')
   const restore = () => spawnSync(tideway, ['restore', backup, '--data-dir', data], { encoding: 'utf8' })
-  const ballast = path.join(folder, 'ballast')
-  const { bavail, bsize } = statfsSync(folder)
-  writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - 300_000)))
+  leaveRoom(300_000)
   const refused = restore()
   assert.notEqual(refused.status, 0)
   assert.match(refused.stderr, /there is no room left on the disk/)
@@ -39,18 +60,11 @@ function expectRestoredWhole(): void {
   const { status, stderr } = restore()
   assert.equal(status, 0, stderr)
   assert.match(stderr, /^10 entries/m)
-  for (const made of [elsewhere, data]) rmSync(made, { recursive: true })
+  rmSync(elsewhere, { recursive: true })
+  rmSync(data, { recursive: true })
 }
 
-test('a full disk: writes are refused with the reason, reads and watches go on, and so does all once there is room', async (context) => {
-  // A mount namespace of this thread's own, and of what it starts: the mount goes with the process.
-  unshare('mount')
-  execFileSync('mount', ['--make-rprivate', '/'])
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m,mode=0700', 'tideway-test', folder])
-  context.after(() => {
-    execFileSync('umount', [folder])
-    rmSync(folder, { recursive: true })
-  })
+test('a full disk: writes are refused with the reason, reads and watches go on, and so does all once there is room', async () => {
   expectRestoredWhole()
   const said: string[] = []
   const log: Log = {
@@ -59,7 +73,6 @@ test('a full disk: writes are refused with the reason, reads and watches go on, 
     info: (event) => void said.push(event),
   }
   const file = path.join(folder, 'store', 'tideway.db')
-  const ballast = path.join(folder, 'ballast')
   let acknowledged = 0
   {
     await using store = await openSqliteStore({ path: file, keepRevisions: 5, log })
@@ -106,4 +119,67 @@ test('a full disk: writes are refused with the reason, reads and watches go on, 
   const { entries } = await store.list('/b/')
   assert.equal(entries.length, acknowledged)
   for (const { value } of entries) assert.equal(value.length, 50_000)
+})
+
+test('a backup for which there is no room, on the disk of the store itself, leaves the earlier one and the server as they were', async () => {
+  await using stack = new AsyncDisposableStack()
+  const elsewhere = mkdtempSync(path.join(tmpdir(), 'tideway-contexts-'))
+  stack.defer(() => rmSync(elsewhere, { recursive: true }))
+  const env = { ...process.env, TIDEWAY_CONTEXTS: path.join(elsewhere, 'contexts.yaml') }
+  const data = path.join(folder, 'server')
+  const any = ['listen', 'node-listen', 'health-listen'].map((name) => `--${name}=127.0.0.1:0`)
+  const server = spawn(tideway, ['server', `--data-dir=${data}`, '--trust-domain=example.org', ...any], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const ended = once(server, 'exit')
+  stack.defer(async () => {
+    server.kill()
+    await ended
+  })
+  const said = createInterface(server.stderr)
+  await new Promise<void>((resolve, reject) => {
+    said.on('line', (line) => line.includes('answers at') && resolve())
+    said.on('close', () => reject(new Error('the server has ended')))
+  })
+
+  const run = (args: readonly string[], input = '') =>
+    new Promise<{ failed: boolean; stdout: string; stderr: string }>((resolve) => {
+      const child = execFile(tideway, args, { env }, (error, stdout, stderr) =>
+        resolve({ failed: error !== null, stdout, stderr }),
+      )
+      child.stdin!.end(input)
+    })
+  async function succeed(args: readonly string[], input?: string): Promise<string> {
+    const { failed, stdout, stderr } = await run(args, input)
+    assert.ok(!failed, stderr)
+    return stdout
+  }
+  const secret = (name: string, bytes: number) =>
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name },
+      stringData: { key: 'x'.repeat(bytes) },
+    })
+  await succeed(['ctl', 'apply', '-f', '-'], secret('small', 10))
+  const file = path.join(folder, 'backup')
+  await succeed(['backup', file])
+  const earlier = readFileSync(file)
+  await succeed(['ctl', 'apply', '-f', '-'], secret('large', 500_000))
+
+  leaveRoom(300_000)
+  const present = readdirSync(folder)
+  for (const name of ['backup', 'another']) {
+    const { failed, stderr } = await run(['backup', path.join(folder, name)])
+    assert.ok(failed)
+    assert.match(stderr, /no space left on device.*no backup was made/s)
+    assert.deepEqual(readdirSync(folder), present, 'nothing that looks like a backup')
+  }
+  assert.deepEqual(readFileSync(file), earlier)
+  await succeed(['ctl', 'apply', '-f', '-'], secret('later', 10))
+  assert.match(await succeed(['ctl', 'get', 'secrets']), /^later /m)
+  rmSync(ballast)
+  await succeed(['backup', file])
+  assert.ok(readFileSync(file).length > earlier.length + 500_000)
 })

@@ -81,10 +81,11 @@ test('a store that holds something is left as it is, unless its loss is allowed'
   assert.equal((await restore(folder, '--replace')).code, 0)
 })
 
-test('the store of a server that runs is refused', async () => {
+test('the store of a server that runs is refused with what to do, and the server goes on', async () => {
   const { code, stderr } = await restore(join(bed.folder, 'server'), '--replace')
   assert.notEqual(code, 0)
-  assert.match(stderr, /in use by another process/)
+  assert.match(stderr, /in use by another process.*stop the other first/s)
+  assert.match((await bed.run(['ctl', 'get', 'services'])).stdout, /^kept /m)
 })
 
 test('a file that is cut off, changed or of a newer version leaves the store as it was', async () => {

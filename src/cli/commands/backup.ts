@@ -31,7 +31,10 @@ what is sealed in it needs the sealing key of the server: keep a copy of that, a
   } catch (error) {
     await rm(temporary, { force: true })
     if (isFault(error) || signal.aborted) throw error
-    throw new Fault('SETTING_INVALID', `${file}: ${(error as Error).message}`, { cause: error })
+    throw new Fault('SETTING_INVALID', `${file}: ${(error as Error).message}`, {
+      hint: 'no backup was made; one that was there before is as it was',
+      cause: error,
+    })
   }
 }
 

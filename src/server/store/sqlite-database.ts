@@ -73,7 +73,7 @@ function describeFailure(path: string, error: unknown): Fault {
       })
     case 5:
       return new Fault('STORE_UNAVAILABLE', `${path} is in use by another process`, {
-        hint: 'one server at a time may use a SQLite store',
+        hint: 'one program at a time may use a SQLite store: stop the other first',
         cause: error,
       })
     case 13:

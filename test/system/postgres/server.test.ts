@@ -84,7 +84,7 @@ test('a password in the URL is refused with the ways out, and never repeated', a
   }
 })
 
-test('a backup goes from SQLite to PostgreSQL and back, with objects, keys and tokens', async () => {
+test('a backup goes from SQLite to PostgreSQL and back, with objects, keys and tokens, but not under a server that runs', async () => {
   await using first = await openCliBed()
   const sealingKeyFile = join(first.folder, 'server', 'sealing-key')
   const manifest = await first.file('service.yaml', serviceManifest('moved'))
@@ -118,6 +118,9 @@ test('a backup goes from SQLite to PostgreSQL and back, with objects, keys and t
   let back: string
   {
     await using second = await openCliBed({ store, sealingKeyFile })
+    const { code, stderr } = await runLine(['restore', file, '--store', store, '--replace'])
+    assert.notEqual(code, 0)
+    assert.match(stderr, /a server runs on this store.*stop all of its servers first/s)
     const { file: copy, ...content } = await contentOf(second)
     assert.deepEqual(content, before)
     back = join(folder, 'back')
