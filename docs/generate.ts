@@ -136,7 +136,7 @@ Selectors under \`propagation.injection\` and \`egress\` have the same form, and
 
 const states = `## States
 
-\`status.state\` is one word, \`status.message\` why and what to do next; conditions have a reason each. Every kind with a state has the condition \`Ready\`, and \`Stalled\` where nothing changes unless somebody acts. An object that was just made is PENDING, and one whose \`status.observedGeneration\` is not its \`metadata.generation\` has not been looked at since it changed: \`tideway ctl wait\`, \`kubectl wait --for=condition=Ready\` and tools that judge by kstatus wait for both.
+\`status.state\` is one word, \`status.message\` why and what to do next; conditions have a reason each. That of \`Ready\`, and of events, is the reason of the condition that decides; where none does, \`Ready\`, or the state. Every kind with a state has the condition \`Ready\`, and \`Stalled\` where nothing changes unless somebody acts. An object that was just made is PENDING, and one whose \`status.observedGeneration\` is not its \`metadata.generation\` has not been looked at since it changed: \`tideway ctl wait\`, \`kubectl wait --for=condition=Ready\` and tools that judge by kstatus wait for both.
 
 States follow their cause within a second, but for these:
 

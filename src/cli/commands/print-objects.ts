@@ -2,7 +2,7 @@ import { stringify } from 'yaml'
 import { Fault } from '#base/errors'
 import type { EpochMs } from '#base/clock'
 import { kindNamed, type KindDefinition, type Resource } from '#model/resource'
-import { cellOf, columnsOf, evaluateJsonPath } from '#model/printing'
+import { cellOf, columnsOf, evaluateJsonPath, isNameColumn } from '#model/printing'
 import { formatTable } from '#cli/output'
 
 /** `service.core.riptides.io/aws`, as kubectl names an object in its messages. */
@@ -17,8 +17,10 @@ export function definitionFor(object: Resource): KindDefinition {
 function tableOf(objects: readonly Resource[], definition: KindDefinition, options: PrintOptions): string {
   const columns = columnsOf(definition).filter(({ wide }) => !wide || options.output === 'wide')
   const rows = objects.map((object) => {
-    const [name, ...cells] = columns.map((column) => cellOf(object, column, options.now))
-    const row = [options.qualified ? qualifiedName(definition, name!) : name!, ...cells]
+    const row = columns.map((column) => {
+      const cell = cellOf(object, column, options.now)
+      return options.qualified && isNameColumn(column) ? qualifiedName(definition, cell) : cell
+    })
     return options.namespaced ? [object.metadata.namespace ?? '', ...row] : row
   })
   const headings = columns.map(({ name }) => name)

@@ -4,4 +4,4 @@
  */
 export { formatAge, formatInstant } from './age.ts'
 export { evaluateJsonPath } from './json-path.ts'
-export { cellOf, columnsOf } from './object-table.ts'
+export { cellOf, columnsOf, isNameColumn } from './object-table.ts'

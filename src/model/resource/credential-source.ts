@@ -105,6 +105,12 @@ export const credentialSource = defineKind({
   status,
   columns: [
     stateColumn,
+    {
+      name: 'TYPE',
+      says: ({ spec }: { spec: CredentialSourceSpec }) => credentialSourceTypes.find((type) => spec[type]),
+      type: 'string',
+      description: 'Where the credential comes from.',
+    },
     ageColumn,
     {
       name: 'ROLE',

@@ -150,7 +150,17 @@ export const verifier = defineKind({
   description: 'A method by which daemons prove themselves when they join.',
   spec: verifierSpec,
   status: verifierStatus,
-  columns: [stateColumn, ageColumn, messageColumn],
+  columns: [
+    stateColumn,
+    {
+      name: 'METHOD',
+      says: verifierMethodOf,
+      type: 'string',
+      description: 'How daemons prove themselves.',
+    },
+    ageColumn,
+    messageColumn,
+  ],
   check: (spec) => [
     ...checkExactlyOne('spec', spec, methodNames),
     ...(spec.requiredMetadata ?? []).flatMap((facts, index) =>

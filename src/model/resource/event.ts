@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { ageColumn, type KindDefinition } from './kind.ts'
+import { nameColumn, type KindDefinition } from './kind.ts'
 import { objectMeta, type ObjectMeta } from './object-meta.ts'
 import { choice, closed, dateTime, open, text } from './schema.ts'
 
@@ -71,15 +71,41 @@ export const event = {
   aliases: [],
   description,
   schema,
+  // As Kubernetes prints them (pkg/printers/internalversion/printers.go).
   columns: [
-    { name: 'LAST SEEN', path: '.lastTimestamp', type: 'date', description: 'When it happened last.' },
+    {
+      name: 'LAST SEEN',
+      says: ({ lastTimestamp, firstTimestamp, eventTime }: Event) =>
+        lastTimestamp ?? firstTimestamp ?? eventTime,
+      type: 'date',
+      description: 'When it happened last.',
+    },
     { name: 'TYPE', path: '.type', type: 'string', description: 'Whether somebody has to do something.' },
     { name: 'REASON', path: '.reason', type: 'string', description: 'Why, in one word.' },
-    { name: 'KIND', path: '.involvedObject.kind', type: 'string', description: 'Kind of the object.' },
-    { name: 'OBJECT', path: '.involvedObject.name', type: 'string', description: 'Name of the object.' },
+    {
+      name: 'OBJECT',
+      says: ({ involvedObject: { kind = '', name = '' } }: Event) => `${kind.toLowerCase()}/${name}`,
+      type: 'string',
+      description: 'The object that it is about.',
+    },
+    {
+      name: 'SUBOBJECT',
+      path: '.involvedObject.fieldPath',
+      type: 'string',
+      description: 'Its part.',
+      wide: true,
+    },
+    { name: 'SOURCE', path: '.source.component', type: 'string', description: 'Who tells it.', wide: true },
     { name: 'MESSAGE', path: '.message', type: 'string', description: 'What happened.' },
-    { ...ageColumn, wide: true },
+    {
+      name: 'FIRST SEEN',
+      says: ({ firstTimestamp, eventTime }: Event) => firstTimestamp ?? eventTime,
+      type: 'date',
+      description: 'When it happened first.',
+      wide: true,
+    },
     { name: 'COUNT', path: '.count', type: 'integer', description: 'How often it happened.', wide: true },
+    { ...nameColumn, wide: true },
   ],
   selectableFields: [
     'involvedObject.apiVersion',

@@ -26,8 +26,14 @@ export {
   type Verifier,
 } from './daemon.ts'
 export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
-export { authGroup, coreGroup, type Column, type Draft, type KindDefinition } from './kind.ts'
-export { nextStatus, withFirstStatus, type DesiredStatus, type Judgement } from './judged-status.ts'
+export { authGroup, coreGroup, nameColumn, type Column, type Draft, type KindDefinition } from './kind.ts'
+export {
+  nextStatus,
+  reasonOfState,
+  withFirstStatus,
+  type DesiredStatus,
+  type Judgement,
+} from './judged-status.ts'
 export {
   githubLoginOf,
   isSafeIssuer,

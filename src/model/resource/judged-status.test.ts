@@ -21,13 +21,13 @@ test('whoever knows no kind of ours sees by Ready and Stalled how an object is',
 })
 
 test('Ready gives the reason of what decides, and that of the state where nothing else does', () => {
-  const reasonOf = (message: string) => {
+  const reasonOf = (message: string, state: 'OK' | 'PENDING' = 'PENDING') => {
     const conditions = [
       { type: 'Delivered', status: 'Unknown', reason: 'NoDaemon', message: 'none is there' },
     ] as const
     const { conditions: all = [] } = nextStatus<'CredentialBinding'>(
       binding,
-      { state: 'PENDING', message, conditions },
+      { state, message, conditions },
       0,
     )
     return all.find(({ type }) => type === 'Ready')?.reason
@@ -35,6 +35,7 @@ test('Ready gives the reason of what decides, and that of the state where nothin
   assert.equal(reasonOf('none is there'), 'NoDaemon')
   assert.equal(reasonOf('none is there; and more'), 'NoDaemon')
   assert.equal(reasonOf('something else'), 'Pending')
+  assert.equal(reasonOf('all is well', 'OK'), 'Ready')
 })
 
 test('a kind that says itself what Ready is has the last word', () => {

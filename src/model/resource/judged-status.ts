@@ -21,14 +21,18 @@ const goodStates: ReadonlySet<string> = new Set(['OK', 'AVAILABLE', 'Available']
 /** Nothing changes by itself any more. */
 const finalStates: ReadonlySet<string> = new Set(['FAILED', 'EXPIRED'])
 
+/** Why an object is in this state, where no condition decides. */
+export function reasonOfState(state: string): string {
+  return goodStates.has(state) ? 'Ready' : state.charAt(0) + state.slice(1).toLowerCase()
+}
+
 /**
  * The state for tools that know nothing of our kinds: `Ready` where all is well, and `Stalled` where nothing changes
  * unless somebody acts (kstatus, by which GitOps controllers judge). Their reason is that of the condition that decides.
  */
 function standardConditions({ state, message, conditions }: DesiredStatus): Judgement[] {
   const decisive = conditions.find((condition) => message.startsWith(condition.message))
-  const word: string = state
-  const reason = decisive?.reason ?? word.charAt(0) + word.slice(1).toLowerCase()
+  const reason = decisive?.reason ?? reasonOfState(state)
   const ready: Judgement = {
     type: 'Ready',
     status: goodStates.has(state) ? 'True' : 'False',

@@ -12,15 +12,22 @@ export const coreGroup = 'core.riptides.io'
 export const authGroup = 'auth.riptides.io'
 
 /** One column of `ctl get`. */
-export interface Column {
+export type Column = {
   readonly name: string
-  /** Simple JSONPath such as `.status.state`. */
-  readonly path: string
   readonly type: 'string' | 'integer' | 'date'
   readonly description: string
   /** Shown with `-o wide` only. */
   readonly wide?: true
-}
+} & (
+  | {
+      /** Simple JSONPath such as `.status.state`. */
+      readonly path: string
+    }
+  | {
+      /** What an object says in it, where that is at no one path. */
+      readonly says: (object: never) => string | undefined
+    }
+)
 
 /** Everything that is known about one kind. */
 export interface KindDefinition<K extends string = string> {
@@ -43,6 +50,7 @@ export interface KindDefinition<K extends string = string> {
   readonly description: string
   /** JSON Schema of the whole object. `writeOnly: true` marks what is never given back. */
   readonly schema: TSchema
+  /** The name comes before them, unless it is one of them. */
   readonly columns: readonly Column[]
   /** Paths that field selectors may name, besides `metadata.name` and `metadata.namespace`. */
   readonly selectableFields?: readonly string[]
@@ -125,6 +133,13 @@ export interface ObjectOf<K extends string, Spec, Status> {
 export type Draft<R> = R extends { metadata: ObjectMeta | ClusterObjectMeta }
   ? Omit<R, 'metadata' | 'status'> & { metadata: DraftMeta; status?: unknown }
   : never
+
+export const nameColumn: Column = {
+  name: 'NAME',
+  path: '.metadata.name',
+  type: 'string',
+  description: 'Name, unique among the objects of its kind in the namespace.',
+}
 
 export const stateColumn: Column = {
   name: 'STATE',

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock'
 import type { Column, Resource } from '#model/resource'
-import { cellOf, columnsOf } from '#model/printing'
+import { cellOf, columnsOf, isNameColumn } from '#model/printing'
 import type { ServedKind } from './events-view.ts'
 import { single, type Query } from './resource-request.ts'
 import { negotiate } from './negotiation.ts'
@@ -77,8 +77,9 @@ const partial = (apiVersion: string): Representation => ({
   }),
 })
 
-function definitionOfColumn({ name, type, description, wide, path }: Column) {
-  const format = path === '.metadata.name' ? 'name' : ''
+function definitionOfColumn(column: Column) {
+  const { name, type, description, wide } = column
+  const format = isNameColumn(column) ? 'name' : ''
   return { name, type, format, description, priority: wide ? 1 : 0 }
 }
 

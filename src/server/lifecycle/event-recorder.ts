@@ -3,7 +3,14 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import { formatSeconds, namespaceOf, type CommonStatus, type Draft, type Event } from '#model/resource'
+import {
+  formatSeconds,
+  namespaceOf,
+  reasonOfState,
+  type CommonStatus,
+  type Draft,
+  type Event,
+} from '#model/resource'
 import type { ResourceCache, ResourceEvent, Resources } from '#server/store'
 
 // As in Kubernetes: an event is news for an hour.
@@ -24,7 +31,7 @@ export function newsOf({ type, object, previous }: ResourceEvent, at: EpochMs): 
   if (state === before.state && message === before.message) return undefined
   // Of the same moment: a Daemon's state and its conditions are written by different hands.
   const ready = conditions.find((condition) => condition.type === 'Ready' && condition.message === message)
-  const reason = ready?.reason || state.charAt(0).toUpperCase() + state.slice(1).toLowerCase()
+  const reason = ready?.reason || reasonOfState(state)
   const { apiVersion, kind, metadata } = object
   const { name, uid, resourceVersion } = metadata
   const namespace = namespaceOf(object)

@@ -164,12 +164,12 @@ test('changes of state are events, what is repeated is counted, and what is old 
     return (await find())!
   }
   await say('OK', 'all is well')
-  const { type, involvedObject, message } = await counted('Ok', 1)
+  const { type, involvedObject, message } = await counted('Ready', 1)
   assert.deepEqual([type, message, involvedObject.uid], ['Normal', 'all is well', metadata.uid])
   await say('FAILED', 'it is not')
   assert.equal((await counted('Failed', 1)).type, 'Warning')
   await say('OK', 'all is well')
-  await counted('Ok', 2)
+  await counted('Ready', 2)
   assert.equal((await events()).length, 2)
   await clock.untilArmed()
   await clock.advance(3_700_000)

@@ -255,9 +255,9 @@ export function testWrites(name: string, install: () => Promise<string>): void {
     // Recorded just after the state was written.
     for (let looks = 0; looks < 100 && !events.includes('NoBinding'); looks++)
       events = await read('get', 'events')
-    assert.match(events, /Normal +NoBinding +Service +sts/)
+    assert.match(events, /^LAST SEEN +TYPE +REASON +OBJECT +MESSAGE\n.* Normal +NoBinding +service\/sts /s)
     assert.match(await read('describe', target, 'sts'), /Events:[^]*NoBinding/)
-    assert.match(await read('get', 'events.events.k8s.io'), /NoBinding +Service +sts/)
+    assert.match(await read('get', 'events.events.k8s.io'), /NoBinding +service\/sts /)
     assert.match(await read('explain', 'events', '--api-version=events.k8s.io/v1'), /regarding/)
   })
 }
