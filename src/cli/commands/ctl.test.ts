@@ -37,6 +37,23 @@ describe('tideway ctl', () => {
     assert.deepEqual(await apply(other), says('service.core.riptides.io/verdict configured\n'))
   })
 
+  test('apply knows what is never given back: unchanged, until the value is another', async () => {
+    const secret = (value: string) =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: 'hidden' },
+        stringData: { key: value },
+      })
+    const verdicts = []
+    for (const value of ['a', 'a', 'b']) verdicts.push((await apply(secret(value))).stdout)
+    assert.deepEqual(verdicts, [
+      'secret/hidden created\n',
+      'secret/hidden unchanged\n',
+      'secret/hidden configured\n',
+    ])
+  })
+
   test('apply takes files, directories, several documents, lists and JSON', async () => {
     await mkdir(`${bed.folder}/objects`)
     await bed.file(
