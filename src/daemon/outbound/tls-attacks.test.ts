@@ -4,8 +4,19 @@ import { connect as connectTo } from 'node:net'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { connect, type TLSSocket, type TlsOptions } from 'node:tls'
-import { binding, host, listenPlain, listenTls, openBed, scopeOf, serverIdentity } from './fixture.ts'
-import { answering, openClient, request, response } from './talk.ts'
+import { parseSpiffeId } from '#model/identity'
+import {
+  binding,
+  credential,
+  host,
+  identity,
+  listenPlain,
+  listenTls,
+  openBed,
+  scopeOf,
+  serverIdentity,
+} from './fixture.ts'
+import { answering, openClient, request, response, type Client } from './talk.ts'
 
 /** What TLS itself offers to those who want a credential to go where it does not belong. */
 
@@ -64,6 +75,55 @@ test('a client cannot renegotiate', async () => {
   assert.match(String(await refused), /no renegotiation/)
 })
 
+test('an upstream cannot renegotiate: it is checked in the first handshake, and there is no other', async () => {
+  await using bed = openBed()
+  const asked = Promise.withResolvers<string>()
+  await using upstream = await listenTls(
+    { ...serverIdentity(host, { authority: bed.upstreamCa }), ...tls12 },
+    answering(async (_, { socket }) => {
+      socket.once('error', ({ message }) => asked.resolve(message))
+      ;(socket as TLSSocket).renegotiate({}, () => asked.resolve('it renegotiated'))
+      await asked.promise
+      return response()
+    }),
+  )
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address, port: upstream.port }))
+  const answer = client.send(request('GET /'))
+  assert.match(await asked.promise, /no renegotiation/)
+  assert.equal((await answer)?.head.status, 502)
+})
+
+test('a session that another identity resumes is signed for as that other one', async () => {
+  await using bed = openBed()
+  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
+  await using upstream = await listenTls(
+    serverIdentity(host, { authority: bed.upstreamCa }),
+    answering(({ head }) => {
+      const { value = '' } = head.headers.find(({ name }) => name === 'authorization') ?? {}
+      return response(/Credential=(\w+)/.exec(value)?.[1])
+    }),
+  )
+  bed.plane.apply(
+    scopeOf(upstream.port, {
+      identities: [identity, other],
+      bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
+      credentials: [credential('ASIAONE'), credential('ASIATWO', other)],
+    }),
+  )
+  const proxy = await bed.listen({ address, port: upstream.port })
+  const ask = async (client: Client) => (await client.send(request('GET /')))?.body.toString()
+
+  using first = await openClient(bed, proxy)
+  const ticket = once(first.link.socket, 'session') as Promise<[Buffer]>
+  assert.equal(await ask(first), 'ASIAONE')
+  const [session] = await ticket
+  bed.identifier.verdict = { kind: 'identified', identity: other, executable: '/usr/bin/other' }
+  using second = await openClient(bed, proxy, { session })
+  assert((second.link.socket as TLSSocket).isSessionReused())
+  assert.equal(await ask(second), 'ASIATWO')
+})
+
 /** The first flight of OpenSSL's own client. */
 async function firstFlight(servername: string): Promise<Buffer> {
   const wire = new Duplex({
@@ -97,6 +157,7 @@ const names: [what: string, name: string][] = [
   ['an empty label', host.replace('.us-', '..s-')],
   ['a dot at its end', `${host.slice(1)}.`],
   ['bytes that are no ASCII', `\xe9${host.slice(1)}`],
+  ['an address in place of a name', '2001:0db8:0000:0000:0000:0'],
   ['a name that is not bound', `x${host.slice(1)}`],
 ]
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { constants, createHash } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 
 /** What upstream certificates are verified against. */
@@ -28,7 +28,12 @@ export function openTrustSets({
     const ca = caBundlePem === undefined ? [...system] : [caBundlePem]
     const set = {
       id: createHash('sha256').update(ca.join('\n')).digest('hex'),
-      context: createSecureContext({ ca, minVersion: 'TLSv1.2' }),
+      // SECURITY: no handshake but the first, in which certificate and name are checked.
+      context: createSecureContext({
+        ca,
+        minVersion: 'TLSv1.2',
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      }),
     }
     sets.set(caBundlePem, set)
     if (sets.size > maxSets) sets.delete(sets.keys().next().value)
