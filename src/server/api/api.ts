@@ -11,7 +11,7 @@ import type { Resources, Review } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
-import { boundConnections, connectionTimes } from './connections.ts'
+import { boundConnections, connectionTimes, endStalled } from './connections.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -66,6 +66,8 @@ export interface ApiOptions {
   readonly clock: Clock
   readonly log: Log
   readonly version: string
+  /** How long an answer may wait for its reader; half a minute unless given. */
+  readonly stalledMs?: number
   /** Further routes; those with `config.public` are served to anyone. */
   readonly plugins?: readonly FastifyPluginAsync[]
 }
@@ -110,6 +112,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     await authorize(request, options)
   })
   boundConnections(app)
+  endStalled(app, options)
   boundInFlight(app, { bodyLimit })
   app.addHook('onResponse', async (request, reply) => {
     log.debug('api.request', {

@@ -1,10 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Server, Socket } from 'node:net'
+import type { Log } from '#base/log'
 import type { Principal } from '#server/access'
 
 /** Of those whose requests nobody has vouched for yet. */
 const maxStrangers = 1_000
 const maxConnections = 10_000
+/** In which nothing leaves of what waits to be sent: somewhat longer until it is noticed. */
+const defaultStalledMs = 30_000
 
 /** Times within which a connection must get so far, for `node:https`. */
 export const connectionTimes = {
@@ -38,5 +41,23 @@ export function boundConnections(app: FastifyInstance, max = maxStrangers): void
   app.addHook('onRequest', async (request) => {
     const { principal } = request as FastifyRequest & { readonly principal?: Principal }
     if (principal) strangers.delete(nameOf(request.raw.socket))
+  })
+}
+
+/**
+ * Ends answers that nobody reads, which would otherwise be kept, with what is behind them, for as long as the client's
+ * machine runs. Whoever watched comes back, as with Kubernetes' API servers, which cut watches that are too slow.
+ */
+export function endStalled(
+  app: FastifyInstance,
+  { log, stalledMs = defaultStalledMs }: { log: Log; stalledMs?: number | undefined },
+): void {
+  app.addHook('onRequest', async (request, { raw }) => {
+    raw.setTimeout(stalledMs, () => {
+      // A watch on which nothing happens has nothing waiting.
+      if (raw.writableLength === 0) return
+      log.info('api.reader.stalled', { url: request.routeOptions.url, principal: request.principal?.name })
+      raw.destroy()
+    })
   })
 }

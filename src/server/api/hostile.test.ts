@@ -238,6 +238,34 @@ test('the flood of one user is refused, that of all together too, and who is don
   assert.equal((await again).status, 200)
 })
 
+test('a watch gives its place back when it ends, and when its client goes away', async (context) => {
+  const one = { ofOne: 1, ofAll: 1 }
+  const bounds = { requests: one, streams: one, bytes: one }
+  const { app, ask, waiting, untilWaiting } = await openWaiting((bounded) =>
+    boundInFlight(bounded, { bodyLimit: 1, bounds }),
+  )
+  context.after(() => app.close())
+  const watch = (signal?: AbortSignal) => ask('a', { path: '/?watch=true', ...(signal && { signal }) })
+  const refused = { status: 429, retryAfter: '1' }
+  const first = watch()
+  await untilWaiting(1)
+  assert.deepEqual(await watch(), refused)
+  waiting.pop()!()
+  assert.equal((await first).status, 200)
+
+  const stop = new AbortController()
+  const second = watch(stop.signal)
+  await untilWaiting(1)
+  assert.deepEqual(await watch(), refused)
+  stop.abort()
+  await assert.rejects(second)
+  waiting.pop()
+  let third = watch()
+  while ((await Promise.race([third, untilWaiting(1)]))?.status === 429) third = watch()
+  waiting.pop()!()
+  assert.equal((await third).status, 200)
+})
+
 test('connections of strangers push out one another, and nobody who is known', async (context) => {
   const { app, port, ask, waiting, untilWaiting } = await openWaiting((one) => boundConnections(one, 3))
   context.after(() => app.close())

@@ -102,7 +102,7 @@ export async function whileTimePasses<T>(
 
 /** The API over real HTTPS on a free port of loopback, on SQLite or memory. */
 export async function openTestServer(
-  options: { kind?: 'memory' | 'sqlite' } & Partial<Pick<ApiOptions, 'plugins'>> = {},
+  options: { kind?: 'memory' | 'sqlite' } & Partial<Pick<ApiOptions, 'plugins' | 'log' | 'stalledMs'>> = {},
 ): Promise<TestServer> {
   const stack = new AsyncDisposableStack()
   const folder = stack.adopt(mkdtempSync(join(tmpdir(), 'tideway-api-')), (path) =>
@@ -160,6 +160,7 @@ export async function openTestServer(
       clock,
       log: silentLog,
       version: '0.1.0',
+      ...options,
       plugins: [...control.plugins, ...(options.plugins ?? [])],
     }),
   )
