@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
-import { host, listenPlain, openBed, scopeOf, type Bed, type Listener } from './fixture.ts'
+import {
+  host,
+  listenPlain,
+  listenTls,
+  openBed,
+  scopeOf,
+  serverIdentity,
+  type Bed,
+  type Listener,
+} from './fixture.ts'
 import { block, endHeaders, endStream, frame, preface, type, type Field } from './http2-frames.ts'
 import { listenHttp2, openHttp2Client, type Http2Listener } from './http2-talk.ts'
 import { openPlainClient, openTls } from './talk.ts'
@@ -120,8 +130,10 @@ const malformed: [name: string, fields: readonly Field[], body?: string][] = [
   ['a line break in the path', [...without(':path'), [':path', '/ HTTP/1.1\r\nx: y']]],
   ['a space in the path', [...without(':path'), [':path', '/a b']]],
   ['an empty path', [...without(':path'), [':path', '']]],
+  ['a path with a host of its own', [...without(':path'), [':path', 'https://evil.example/']]],
   ['a path that is none', [...without(':path'), [':path', 'evil.example/']]],
   ['no path', without(':path')],
+  ['a scheme with a request of its own', [...without(':scheme'), [':scheme', 'https://evil/ HTTP/1.1\r\nx']]],
   ['no method', without(':method')],
   ['a method with a space', [...without(':method'), [':method', 'GET /evil HTTP/1.1\r\nx:']]],
   ['no authority', without(':authority')],
@@ -149,8 +161,11 @@ for (const [name, fields, body] of malformed) {
     if (outcome === 'answered') {
       assert.equal(world.bed.audit.starts[0]?.decision, 'refused')
     }
-    assert.deepEqual(world.seen, [])
-    assert.equal(world.bed.plane.stats().injected, 0)
+    // Whatever had gone upstream would have come before this.
+    using next = await openHttp2Client(world.bed, world.proxy)
+    assert.equal((await next.send({ ':method': 'GET', ':path': '/good' })).status, 200)
+    assert.deepEqual(world.seen, ['/good'])
+    assert.equal(world.bed.plane.stats().injected, 1)
   })
 }
 
@@ -181,7 +196,7 @@ const misdirected: [name: string, headers: Record<string, string>, status: numbe
   ['another port', { ':authority': `${host}:8443` }, 421],
   ['a host beside the authority that differs', { host: 'sts.amazonaws.com' }, 400],
   ['TRACE', { ':method': 'TRACE' }, 403],
-  ['a path that leads to another host', { ':path': '/', ':scheme': 'ftp' }, 400],
+  ['a scheme that is none of ours', { ':scheme': 'ftp' }, 400],
   ['an unknown expectation', { expect: 'the-impossible' }, 417],
 ]
 
@@ -195,6 +210,44 @@ for (const [name, headers, status] of misdirected) {
     assert.equal(world.bed.audit.starts[0]?.decision, 'refused')
     assert.deepEqual(world.seen, [])
     assert.equal((await client.send({ ':method': 'GET', ':path': '/good' })).status, 200)
+  })
+}
+
+const trailers: [name: string, field: Field][] = [
+  ['a length', ['content-length', '5']],
+  ['a coding', ['transfer-encoding', 'chunked']],
+  ['a host', ['host', 'evil.example']],
+  ['an authorization', ['authorization', 'theirs']],
+  ['a pseudo-header', [':path', '/evil']],
+]
+
+for (const [name, field] of trailers) {
+  test(`trailers over HTTP/2 with ${name} complete no request of HTTP/1.1`, async () => {
+    await using bed = openBed()
+    const begun = Promise.withResolvers<void>()
+    const ended = Promise.withResolvers<void>()
+    let received = ''
+    await using upstream = await listenTls(
+      serverIdentity(host, { authority: bed.upstreamCa }),
+      (socket: Socket) => {
+        socket.once('close', ended.resolve)
+        socket.on('data', (bytes: Buffer) => {
+          received += bytes.toString('latin1')
+          if (received.endsWith('5\r\nhello\r\n')) begun.resolve()
+          if (received.includes('\r\n0\r\n')) ended.resolve()
+        })
+      },
+    )
+    const signing = { service: 'vpc-lattice-svcs', region: 'us-east-1' }
+    bed.plane.apply(scopeOf(upstream.port, { service: { signing } }))
+    using client = await openRaw(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+    const post: Field[] = [...without(':method'), [':method', 'POST']]
+    client.socket.write(frame(type.headers, endHeaders, 1, block(post)))
+    client.socket.write(frame(type.data, 0, 1, Buffer.from('hello')))
+    await begun.promise
+    client.socket.write(frame(type.headers, endHeaders | endStream, 1, block([field])))
+    await ended.promise
+    assert.match(received, /\r\n\r\n5\r\nhello\r\n$/)
   })
 }
 
@@ -262,6 +315,20 @@ const floods: [name: string, bytes: (round: number) => Buffer][] = [
         ? frame(type.headers, endStream, 1, block(pseudo))
         : frame(type.continuation, 0, 1, part)
     },
+  ],
+  [
+    'requests that make us reset them (CVE-2025-8671)',
+    (round) =>
+      many((at) => {
+        const stream = 1 + 2 * (round * burst + at)
+        const request = frame(type.headers, endHeaders | endStream, stream, block(pseudo))
+        return Buffer.concat([request, frame(type.windowUpdate, 0, stream, Buffer.alloc(4))])
+      }),
+  ],
+  [
+    'a body of empty frames without end (CVE-2019-9518)',
+    (round) =>
+      round === 0 ? frame(type.headers, endHeaders, 1, block(pseudo)) : many(() => frame(type.data, 0, 1)),
   ],
   [
     'settings with too many entries',

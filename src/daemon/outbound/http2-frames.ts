@@ -1,7 +1,16 @@
 /** HTTP/2 frames by hand (RFC 9113 section 4; heads without compression, RFC 7541), for tests of what no library sends. */
 
 export const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
-export const type = { data: 0, headers: 1, rstStream: 3, settings: 4, ping: 6, goaway: 7, continuation: 9 }
+export const type = {
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+}
 export const endStream = 1
 export const endHeaders = 4
 
