@@ -80,6 +80,7 @@ function streamOf(effect: Effect, rest: Partial<Stream> = {}): Stream {
   return {
     daemon: daemonNamed('one'),
     conditions: [],
+    isArriving: false,
     synchronised: true,
     error: undefined,
     effectOf: () => effect,

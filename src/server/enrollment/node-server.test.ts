@@ -378,17 +378,6 @@ describe('the daemon port itself', () => {
     assert.notEqual(second.serialNumber, first.serialNumber)
     assert.equal(spiffeIdOf(second), spiffeIdOf(first))
   })
-
-  it('shows daemons that a former run left connected as disconnected', async () => {
-    await using server = await openTestServer({ run: false })
-    const { name } = await server.joined()
-    await server.resources.updateStatus('Daemon', defaultNamespace, name, { state: 'OK' })
-    const stop = new AbortController()
-    const running = server.node.run({ signal: stop.signal })
-    await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
-    stop.abort()
-    await running
-  })
 })
 
 describe('what a daemon may ask for', () => {

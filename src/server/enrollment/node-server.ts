@@ -9,7 +9,6 @@ import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import { formatSpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
-import { formatTime, lookAtDaemon, unknownHealth } from '#model/resource'
 import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
@@ -55,7 +54,7 @@ function peerOfRequest(request: Http2ServerRequest): X509Certificate | undefined
  * Its certificate is an SVID of the server's own, whose key lives in memory.
  */
 export async function openNodeServer(options: NodeServerOptions): Promise<NodeServer> {
-  const { ca, trustDomain, resources, store, clock, log, listen, isElsewhere, openPing = pingOf } = options
+  const { ca, trustDomain, resources, store, clock, log, listen, openPing = pingOf } = options
   const streams = openStreams()
   const nodeKeys = openNodeKeys(store)
   const sessions = new Set<Http2Session>()
@@ -132,17 +131,6 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     const connected = new Set(streams.names())
     const recorded = await nodeKeys.names()
     const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
-    for (const { metadata, status } of items) {
-      if (status?.state !== 'OK' && status?.state !== 'FAILED') continue
-      if (connected.has(metadata.name) || isElsewhere?.(metadata.name)) continue
-      await resources.updateStatus('Daemon', daemonNamespace, metadata.name, (daemon) => ({
-        ...daemon.status,
-        ...unknownHealth(daemon.status?.health),
-        state: 'DISCONNECTED',
-        message: `not connected since the server started: ${lookAtDaemon}`,
-        updateAt: formatTime(clock.now()),
-      }))
-    }
     const known = new Set(items.map(({ metadata }) => metadata.name))
     for (const name of new Set([...connected, ...recorded])) if (!known.has(name)) await expel(name)
     return resourceVersion

@@ -15,7 +15,10 @@ export interface Streams {
   cut(daemonName: string, reason: Error): void
   names(): readonly string[]
   count(): number
+  /** Ends all, because the server stops. */
   cutAll(reason: Error): void
+  /** Whether the server stops: it does not know then where its daemons go from here. */
+  isStopping(): boolean
   /** Resolves when no stream is left. */
   idle(): Promise<void>
 }
@@ -23,6 +26,7 @@ export interface Streams {
 export function openStreams(): Streams {
   const streams = new Map<string, { stream: AbortController; expiresAt: EpochMs }>()
   const waiting: (() => void)[] = []
+  let isStopping = false
   const cut = (name: string, reason: Error) => streams.get(name)?.stream.abort(reason)
   return {
     begin(name, stream, expiresAt) {
@@ -42,7 +46,9 @@ export function openStreams(): Streams {
     cut,
     names: () => [...streams.keys()],
     count: () => streams.size,
-    cutAll: (reason) => {
+    isStopping: () => isStopping,
+    cutAll(reason) {
+      isStopping = true
       for (const name of streams.keys()) cut(name, reason)
     },
     async idle() {

@@ -180,7 +180,8 @@ export async function* syncDaemon(
       stream.abort(error)
     } finally {
       // Done here and not where updates are sent: a hung peer may keep a send waiting for long.
-      if (streams.isCurrent(name, stream) && !isElsewhere?.(name)) await status.disconnected(pulse.heardAt())
+      const isLost = streams.isCurrent(name, stream) && !streams.isStopping() && !isElsewhere?.(name)
+      if (isLost) await status.disconnected(pulse.heardAt())
       streams.end(name, stream)
       log.info('daemon.disconnected', { daemon: name, reason: (signal.reason as Error).message })
     }

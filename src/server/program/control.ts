@@ -28,6 +28,9 @@ import {
 import type { Foundation } from './foundation.ts'
 import type { ServerSettings } from './settings.ts'
 
+/** Within which daemons come back to a server that has its store alone and was restarted. */
+const returnMs = 5_000
+
 /** What turns objects into credentials, scopes and states. */
 export interface Control extends AsyncDisposable {
   readonly scopes: ScopeStreams
@@ -82,7 +85,7 @@ export async function openControl({
     credentials,
     scopes,
     reports,
-    missedAfterMs,
+    missedAfterMs: missedAfterMs || returnMs,
     trustDomain,
   })
 

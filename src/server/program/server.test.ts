@@ -7,7 +7,14 @@ import { resolveSettings } from '#base/settings'
 import type { AuditRecord } from '#model/audit'
 import { credentialId } from '#model/credential'
 import { stsError, type StsMode } from './fake-sts.ts'
-import { guideResources, namespacePath, openFakeDaemon, openTestBed, spiffeId } from './fixture.ts'
+import {
+  guideResources,
+  namespacePath,
+  openFakeDaemon,
+  openTestBed,
+  spiffeId,
+  type TestServer,
+} from './fixture.ts'
 import { checkSettings, serverSettings } from './index.ts'
 
 const daemonId = 'riptides/daemon/one'
@@ -199,6 +206,38 @@ test('a restart exchanges nothing again, and forgets what is no longer bound', a
   const after = await second.until('credentialbindings', 'binding', ({ status }) => status?.state === 'OK')
   assert.equal(after.status?.credential?.id, before.status?.credential?.id)
   assert.equal(bed.sts.requests.length, 1)
+})
+
+test('what was said stands through a restart, until it is known whose daemon does not come back', async (context) => {
+  const bed = await openTestBed(context)
+  const first = await bed.start()
+  const [stays, goes] = await Promise.all(
+    [daemonId, 'riptides/daemon/two'].map((workloadId) =>
+      openFakeDaemon(first, bed.access!, { workloadId, persistent: workloadId === daemonId }),
+    ),
+  )
+  context.after(() => stays!.close())
+  await first.apply(guideResources(bed.sts, daemonId))
+  await first.until('credentialbindings', 'binding', ({ status }) => status?.state === 'OK')
+  for (const { name } of [stays!, goes!])
+    await first.until('daemons', name, ({ status }) => status?.state === 'OK')
+  const revisions = async ({ get }: TestServer) => [
+    (await get('credentialbindings', 'binding')).metadata.resourceVersion,
+    (await get('workloadidentitys', 'workload')).metadata.resourceVersion,
+  ]
+  const before = await revisions(first)
+  await first.stop()
+  await goes!.close()
+
+  const second = await bed.start({ nodeListen: first.ready.nodeEndpoint })
+  const { status } = await second.until(
+    'daemons',
+    goes!.name,
+    ({ status }) => status?.state === 'DISCONNECTED',
+  )
+  assert.match(status!.message!, /not connected since its server has gone/)
+  assert.equal((await second.get('daemons', stays!.name)).status?.state, 'OK')
+  assert.deepEqual(await revisions(second), before)
 })
 
 test('a changed role drops the old credential at once', async (context) => {

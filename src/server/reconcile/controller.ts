@@ -5,7 +5,7 @@ import { afterAtMost, untilAborted } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
-import { kinds, type Daemon } from '#model/resource'
+import { kinds } from '#model/resource'
 import {
   requestRotation,
   stsEndpoint,
@@ -22,9 +22,10 @@ import {
   type Resources,
   type Store,
 } from '#server/store'
+import { openAbsences, type Presence } from './absences.ts'
 import type { Changes } from './changes.ts'
 import { expiryOf } from './join-token.ts'
-import { isConnected, judgedKinds, openJudging, type Judging } from './judging.ts'
+import { judgedKinds, openJudging, type Judging } from './judging.ts'
 import { openMultimap } from './multimap.ts'
 import { placesOf, type Place } from './plan.ts'
 import type { ScopeStreams, Stream } from './scopes.ts'
@@ -39,7 +40,7 @@ export interface ReconcilerOptions {
   credentials: Credentials
   scopes: ScopeStreams
   reports: StreamReports
-  /** How long a daemon is not seen at any server before it counts as disconnected; 0: its own server says so. */
+  /** How long a daemon is at no server before it counts as disconnected, where its own cannot say so any more. */
   missedAfterMs: number
   /** Told by credentials, exchanges, probes, scopes and reports. */
   changes: Changes
@@ -93,8 +94,12 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   /** What the one who took the lead has not looked at yet. */
   let isNew = false
   let unheard: ResourceEvent[] = []
-  /** Since when a daemon that was connected is not seen anywhere. */
-  const unseenSince = new Map<string, number>()
+  const absences = openAbsences({
+    presenceOf: (name) => presenceOf(streams.stream(name)),
+    onSettled: (name) => changes.presence(name, []),
+    afterMs: missedAfterMs,
+    clock,
+  })
   /** What probes had found at the last look. */
   let probed: readonly Probe[] = []
 
@@ -102,24 +107,6 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     const events = unheard
     unheard = []
     survey.absorb(events)
-  }
-
-  /** Whether the daemon's own server cannot say any more that it is gone. */
-  function isMissed(daemon: Daemon): boolean {
-    const { name } = daemon.metadata
-    if (missedAfterMs === 0 || streams.stream(name) || !isConnected(daemon)) {
-      unseenSince.delete(name)
-      return false
-    }
-    const now = clock.monotonic()
-    if (!unseenSince.has(name)) {
-      unseenSince.set(name, now)
-      clock.sleep(missedAfterMs, { unref: true }).then(
-        () => changes.daemon(name),
-        () => {},
-      )
-    }
-    return now - unseenSince.get(name)! >= missedAfterMs
   }
 
   function worldAt(at: EpochMs, { exchanges, probes }: Lead): World {
@@ -209,9 +196,9 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     },
     async lead(lead) {
       await using writer = openStatusWriter({ resources: lead.resources, clock, log, metrics })
-      leading = { ...lead, judging: openJudging({ cache, writer, clock, isMissed }) }
+      leading = { ...lead, judging: openJudging({ cache, writer, clock, absences }) }
       isNew = true
-      unseenSince.clear()
+      absences.begin(cache.list('Daemon'))
       changes.ring()
       await untilAborted(lead.signal)
       leading = undefined
@@ -231,6 +218,11 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       throw new Fault('CREDENTIAL_UNAVAILABLE', message, { publicText: message })
     },
   }
+}
+
+function presenceOf(stream: Stream | undefined): Presence {
+  if (!stream) return 'absent'
+  return stream.isArriving ? 'arriving' : 'here'
 }
 
 /** The streams of all servers, of the others as of this moment. */

@@ -1,4 +1,5 @@
 import type { Daemon } from '#model/resource'
+import { isConnected } from './absences.ts'
 import { openMultimap } from './multimap.ts'
 import { placesOf, type Place } from './plan.ts'
 
@@ -6,13 +7,17 @@ import { placesOf, type Place } from './plan.ts'
 export interface DaemonPlaces {
   at(place: Place): ReadonlySet<string>
   of(name: string): readonly Place[]
-  /** There is a Daemon, or it has changed; undefined: there is none of this name. Returns the places that changed. */
+  /**
+   * There is a Daemon, or it has changed; undefined: there is none of this name. Returns the places that changed, or
+   * where it is said to be connected now and was not, or the other way round.
+   */
   set(name: string, daemon: Daemon | undefined): readonly Place[]
 }
 
 export function openDaemonPlaces(): DaemonPlaces {
   const names = openMultimap<Place, string>()
   const known = new Map<string, readonly Place[]>()
+  const connected = new Set<string>()
   return {
     at: (place) => names.get(place),
     of: (name) => known.get(name) ?? [],
@@ -27,7 +32,10 @@ export function openDaemonPlaces(): DaemonPlaces {
       for (const place of entered) names.add(place, name)
       if (daemon) known.set(name, after)
       else known.delete(name)
-      return [...left, ...entered]
+      const isNews = (daemon !== undefined && isConnected(daemon)) !== connected.has(name)
+      if (daemon && isConnected(daemon)) connected.add(name)
+      else connected.delete(name)
+      return isNews ? [...new Set([...before, ...after])] : [...left, ...entered]
     },
   }
 }

@@ -27,6 +27,7 @@ function streamOf(name: string, effect: Effect = { state: 'OK' }, rest: Partial<
   return {
     daemon: daemonNamed(name),
     conditions: [],
+    isArriving: false,
     synchronised: true,
     error: undefined,
     effectOf: () => effect,

@@ -1,12 +1,21 @@
 import type { Clock } from '#base/clock'
-import { lookAtDaemon, unknownHealth, type Daemon, type Kind, type ResourceOf } from '#model/resource'
+import {
+  defaultNamespace,
+  lookAtDaemon,
+  unknownHealth,
+  type Daemon,
+  type Kind,
+  type ResourceOf,
+} from '#model/resource'
 import type { ResourceCache } from '#server/store'
 import { isBeingDeleted } from '#server/store'
+import { isConnected, type Absences } from './absences.ts'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
 import { nextStatus, type DesiredStatus, type Judgement } from './desired-status.ts'
 import { judgeJoinToken } from './join-token.ts'
+import { placeOf, scopedName } from './plan.ts'
 import { judgeService } from './service.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { ObjectKey } from './survey.ts'
@@ -75,19 +84,17 @@ const missing = {
   message: `not connected since its server has gone: ${lookAtDaemon}`,
 } as const
 const isWaiting = ({ type, status }: Judgement) => type === 'InSync' && status === 'Unknown'
-export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || status?.state === 'FAILED'
 
 export function openJudging({
   cache,
   writer,
   clock,
-  isMissed,
+  absences,
 }: {
   cache: Pick<ResourceCache, 'get'>
   writer: StatusWriter
   clock: Clock
-  /** Whether the daemon's own server cannot say any more that it is gone. */
-  isMissed: (daemon: Daemon) => boolean
+  absences: Pick<Absences, 'isAwaited' | 'isMissed'>
 }): Judging {
   const waiting = new Set<ObjectKey>()
   /** When they are due, by monotonic time. */
@@ -106,17 +113,37 @@ export function openJudging({
     const [namespace, name] = place.split('/') as [string, string]
     const object = cache.get(kind, namespace, name)
     if (object?.kind === 'Daemon') setDaemon(key, object, world)
-    else if (object && !isBeingDeleted(object)) {
+    else if (object && !isBeingDeleted(object) && !isToStand(object, world)) {
       const desired = judgeObject(object, world)
       if (desired) writer.set(object, (current) => nextStatus(current, desired, world.at))
     }
   }
 
+  /** Whether what was said of an object stands for now: a daemon that it concerns is about to come back. */
+  function isToStand(object: ResourceOf<Kind>, { plan, daemonsAt }: World): boolean {
+    if (object.kind !== 'WorkloadIdentity' && object.kind !== 'CredentialBinding') return false
+    const { status, metadata } = object
+    if (status?.observedGeneration !== metadata.generation) return false
+    const identities =
+      object.kind === 'WorkloadIdentity'
+        ? [plan.identities.get(scopedName(metadata))]
+        : plan.bindings.get(metadata.uid)?.identities
+    return (identities ?? []).some(
+      (identity) => identity && [...daemonsAt(placeOf(identity))].some(isAwaited),
+    )
+  }
+
+  function isAwaited(name: string): boolean {
+    const daemon = cache.get('Daemon', defaultNamespace, name)
+    return daemon !== undefined && absences.isAwaited(daemon)
+  }
+
   function setDaemon(key: ObjectKey, daemon: Daemon, world: World): void {
+    if (absences.isAwaited(daemon)) return
     const conditions = judgeDaemon(daemon, world)
     const isNewlyWaiting = conditions.some(isWaiting) && !daemon.status?.conditions?.some(isWaiting)
     if (isNewlyWaiting && !mayTellOfWaiting()) return postpone([key], waitingAgainMs)
-    const missed = isMissed(daemon)
+    const missed = absences.isMissed(daemon)
     writer.set<'Daemon'>(daemon, (current) => {
       const { state = 'PENDING', message = '' } = current.status ?? {}
       if (!missed || !isConnected(current)) {

@@ -26,6 +26,8 @@ export type Effect =
 export interface Stream {
   readonly daemon: FollowingDaemon
   readonly conditions: readonly ReportedCondition[]
+  /** Nothing that it was sent is in effect yet, or has failed. */
+  readonly isArriving: boolean
   /** Everything that was sent is in effect. */
   readonly synchronised: boolean
   /** Why the daemon could not put the newest update into effect. */
@@ -161,6 +163,7 @@ export function openScopes({
         return stream.wanted
       },
       conditions: stream.conditions,
+      isArriving: acknowledged === 0 && error === undefined,
       get synchronised() {
         refresh(stream)
         return stream.unsent === undefined && acknowledged === stream.revision && acknowledged > 0

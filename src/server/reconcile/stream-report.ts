@@ -15,6 +15,7 @@ import type { Effect, LocalStream, Stream } from './scopes.ts'
 interface StreamReport {
   readonly daemon: FollowingDaemon
   readonly conditions: readonly ReportedCondition[]
+  readonly isArriving?: true
   readonly synchronised: boolean
   readonly error?: string
   /** By binding name: of which content it is said, and how far that is. */
@@ -51,7 +52,7 @@ function contentFor(daemon: FollowingDaemon, { scoped, services, identities }: P
 }
 
 export function encodeReport(stream: LocalStream): string {
-  const { daemon, conditions, synchronised, error, wanted, effectOfScoped } = stream
+  const { daemon, conditions, isArriving, synchronised, error, wanted, effectOfScoped } = stream
   const effects = [...wanted.bindings.values()].map((binding) => [
     binding.name,
     { content: contentIn(wanted, binding), effect: effectOfScoped(binding) },
@@ -59,6 +60,7 @@ export function encodeReport(stream: LocalStream): string {
   const report: StreamReport = {
     daemon,
     conditions,
+    ...(isArriving && { isArriving }),
     synchronised,
     ...(error !== undefined && { error }),
     effects: Object.fromEntries(effects) as StreamReport['effects'],
@@ -68,10 +70,18 @@ export function encodeReport(stream: LocalStream): string {
 
 /** The stream that a report tells of: what it says of other content than ours is not known yet. */
 export function decodeReport(text: string): Stream {
-  const { daemon, conditions, synchronised, error, effects } = JSON.parse(text) as StreamReport
+  const {
+    daemon,
+    conditions,
+    isArriving = false,
+    synchronised,
+    error,
+    effects,
+  } = JSON.parse(text) as StreamReport
   return {
     daemon,
     conditions,
+    isArriving,
     synchronised,
     error,
     effectOf(binding) {
