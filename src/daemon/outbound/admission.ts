@@ -15,6 +15,7 @@ import { isLoopback } from '#base/settings'
 import type { RequestHead } from '#wire/http1'
 import { addressOf } from './address.ts'
 import { holdBody } from './body.ts'
+import type { Budget } from './bounds.ts'
 import { openChunkResigner } from './chunk-resigner.ts'
 import { openEventResigner } from './event-resigner.ts'
 import type { Link } from './link.ts'
@@ -118,14 +119,13 @@ function exposure({ tls, host, origin }: Route, { service }: Grant): Refusal | u
 
 /** Reads the body whole, after the go-ahead to a client that waits for one. */
 async function hold(
-  plane: Plane,
   client: Link,
   head: RequestHead,
-  { limit, overflow }: { limit: number; overflow: string },
+  { limit, budget, overflow }: { limit: number; budget: Budget; overflow: string },
 ): Promise<Buffer | Refusal> {
   if (head.expectContinue) void client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'))
   try {
-    const body = await holdBody(client, head.framing, { limit, budget: plane.budget })
+    const body = await holdBody(client, head.framing, { limit, budget })
     if (body.kind === 'held') return body.payload
     if (body.kind === 'too-large') return { ...unsupported(413, overflow), closes: true }
     if (body.kind === 'gone')
@@ -144,7 +144,7 @@ async function hold(
 
 /**
  * Decides whether and how a request is signed; reads its body where the signature or the decision needs it, which
- * takes its time. Bytes of a body that is returned are taken from the plane's budget.
+ * takes its time. Bytes of a body that is returned count as held by the identity.
  */
 export function admit(
   plane: Plane,
@@ -162,6 +162,7 @@ export function admit(
   if (payload.mode === 'refuse') return unsupported(501, payload.reason)
 
   const call = { method: head.method, ...address, headers }
+  const budget = plane.held.budgetOf(route.identity.spiffeId)
   const asksBody = !grant.binding.allowCredentialIssuance && issuanceNeedsBody(scope.service, call)
   if (asksBody && payload.mode === 'streaming') {
     return unsupported(
@@ -173,14 +174,14 @@ export function admit(
     const bodyText = asksBody ? body?.toString('latin1') : undefined
     const issues = isCredentialIssuance(scope.service, bodyText === undefined ? call : { ...call, bodyText })
     if (issues && !grant.binding.allowCredentialIssuance) {
-      plane.budget.give(body?.length ?? 0)
+      budget.give(body?.length ?? 0)
       return {
         status: 403,
         code: 'REQUEST_REFUSED',
         reason: `the call would return credentials: set spec.allowCredentialIssuance of binding ${grant.binding.name} to allow it`,
       }
     }
-    const resign = resignerFor(plane, payload)
+    const resign = resignerFor(plane, payload, budget)
     return {
       head,
       address,
@@ -191,13 +192,18 @@ export function admit(
   if (payload.mode !== 'buffer' && !asksBody) return conclude(undefined)
   const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
   const bounds = payload.mode === 'buffer' ? payload : { limit: bufferLimit, overflow }
-  return hold(plane, client, head, bounds).then((held) => (Buffer.isBuffer(held) ? conclude(held) : held))
+  return hold(client, head, { ...bounds, budget }).then((held) =>
+    Buffer.isBuffer(held) ? conclude(held) : held,
+  )
 }
 
 /** What makes the signatures within a body ours; undefined where it has none. */
-function resignerFor(plane: Plane, payload: PayloadDecision): SignatureParts['resign'] {
+function resignerFor(
+  { clock, limits }: Plane,
+  payload: PayloadDecision,
+  budget: Budget,
+): SignatureParts['resign'] {
   if (payload.mode !== 'streaming' || payload.parts === 'as-is') return undefined
-  const { budget, clock, limits } = plane
   const bounds = { limit: limits.maxBufferedBody, budget }
   if (payload.parts === 'events') return (seed) => openEventResigner(seed, { ...bounds, clock })
   return (seed) => openChunkResigner(seed, bounds)

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Budget, Counts } from './bounds.ts'
-import { host, listenPlain, listenTls, openBed, scopeOf, serverIdentity } from './fixture.ts'
+import { parseSpiffeId } from '#model/identity'
+import { Counts } from './bounds.ts'
+import {
+  binding,
+  credential,
+  host,
+  identity,
+  listenPlain,
+  listenTls,
+  openBed,
+  scopeOf,
+  serverIdentity,
+} from './fixture.ts'
 import { answering, openClient, openPlainClient, request, response, type Client } from './talk.ts'
 
 test('counts stop at their bounds and forget what left', () => {
@@ -12,11 +23,13 @@ test('counts stop at their bounds and forget what left', () => {
   assert(counts.enter('b'))
 })
 
-test('a budget gives only what is left', () => {
-  const budget = new Budget(10)
-  assert(budget.take(6) && !budget.take(5) && budget.take(4))
-  budget.give(4)
-  assert(budget.take(4))
+test('a budget gives only what is left, for one and for all', () => {
+  const counts = new Counts<string>({ maxPerKey: 10, maxTotal: 12 })
+  const [one, other] = [counts.budgetOf('one'), counts.budgetOf('other')]
+  assert(one.take(6) && !one.take(5) && one.take(4))
+  assert(!other.take(3) && other.take(2))
+  one.give(4)
+  assert(one.take(4))
 })
 
 test('a flood resets the flooder, not its neighbours', async () => {
@@ -45,6 +58,43 @@ test('a flood resets the flooder, not its neighbours', async () => {
   using again = await openPlainClient(flooded)
   assert.equal((await again.send(request('GET /')))?.head.status, 200)
   for (const client of clients) client[Symbol.dispose]()
+})
+
+test('who floods with connections or with bodies that have to be held keeps no other identity out', async () => {
+  await using bed = openBed({ limits: { maxConnectionsPerIdentity: 4, maxBufferedPerIdentity: 10 } })
+  await using upstream = await listenTls(
+    serverIdentity(host, { authority: bed.upstreamCa }),
+    answering(({ body }) => response(body.toString())),
+  )
+  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
+  const scope = scopeOf(upstream.port, {
+    service: { signing: { service: 'bedrock', region: 'us-east-1' } },
+    identities: [identity, other],
+    bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
+    credentials: [credential(), credential('ASIAOTHER', other)],
+  })
+  bed.plane.apply(scope)
+  const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
+  const post = (body: string) => request('POST /', ['Content-Length: 8'], body)
+  using stack = new DisposableStack()
+  for (let count = 0; count < 2; count += 1) {
+    const flooder = stack.use(await openClient(bed, proxy))
+    await flooder.link.write(post('12345'))
+  }
+  using refused = await openClient(bed, proxy)
+  let status: number | undefined
+  // What the others have sent is read within a few turns.
+  for (let turn = 0; turn < 1000 && status !== 503; turn += 1) {
+    status = (await refused.send(post('12345678')))?.head.status
+  }
+  assert.equal(status, 503)
+  const more = await Promise.allSettled(Array.from({ length: 4 }, () => openClient(bed, proxy)))
+  for (const opened of more) if (opened.status === 'fulfilled') stack.use(opened.value)
+  assert(more.some(({ status }) => status === 'rejected'))
+
+  bed.identifier.verdict = { kind: 'identified', identity: other, executable: '/usr/bin/other' }
+  using neighbour = await openClient(bed, proxy)
+  assert.equal((await neighbour.send(post('12345678')))?.body.toString(), '12345678')
 })
 
 test('the connections of one identity and of all are bounded as well', async () => {

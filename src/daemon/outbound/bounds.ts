@@ -10,38 +10,30 @@ export class Counts<Key> {
     this.#maxTotal = maxTotal
   }
 
-  /** Takes one; false when a bound is reached. */
-  enter(key: Key): boolean {
-    const used = this.#used.get(key) ?? 0
-    if (used >= this.#maxPerKey || this.total >= this.#maxTotal) return false
-    this.#used.set(key, used + 1)
-    this.total += 1
+  /** Takes so many; false, and none, when that would go over a bound. */
+  enter(key: Key, amount = 1): boolean {
+    const used = (this.#used.get(key) ?? 0) + amount
+    if (used > this.#maxPerKey || this.total + amount > this.#maxTotal) return false
+    this.#used.set(key, used)
+    this.total += amount
     return true
   }
 
-  leave(key: Key): void {
-    const used = this.#used.get(key) ?? 0
-    if (used <= 1) this.#used.delete(key)
-    else this.#used.set(key, used - 1)
-    this.total -= 1
+  leave(key: Key, amount = 1): void {
+    const used = (this.#used.get(key) ?? 0) - amount
+    if (used <= 0) this.#used.delete(key)
+    else this.#used.set(key, used)
+    this.total -= amount
+  }
+
+  /** What is left for one key. */
+  budgetOf(key: Key): Budget {
+    return { take: (amount) => this.enter(key, amount), give: (amount) => this.leave(key, amount) }
   }
 }
 
-/** Bytes that all sessions together may hold. */
-export class Budget {
-  #left: number
-
-  constructor(bytes: number) {
-    this.#left = bytes
-  }
-
-  take(bytes: number): boolean {
-    if (bytes > this.#left) return false
-    this.#left -= bytes
-    return true
-  }
-
-  give(bytes: number): void {
-    this.#left += bytes
-  }
+/** Bytes that may be held: by one of those who share them, and by all together. */
+export interface Budget {
+  take(bytes: number): boolean
+  give(bytes: number): void
 }

@@ -6,7 +6,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { openAwsChunkedParser } from '#wire/aws-chunked'
-import { Budget } from './bounds.ts'
+import { Counts } from './bounds.ts'
 import { openChunkResigner } from './chunk-resigner.ts'
 import { credential, host, openBed, scopeOf, secretText, serverIdentity, type Bed } from './fixture.ts'
 import { openClient } from './talk.ts'
@@ -102,7 +102,7 @@ test('256 MiB are signed chunk by chunk in memory that stays flat', { timeout: 6
 })
 
 function openResigner({ limit = 1000, total = 1000 } = {}) {
-  const budget = new Budget(total)
+  const budget = new Counts({ maxPerKey: total }).budgetOf('one')
   const scope = { service: 's3', region: 'us-east-1' }
   const { credential: aws } = credential()
   const seed = { credential: aws, scope, at: 0, signature: dummy }

@@ -5,7 +5,7 @@ import type { ConnectionOrigin } from '#daemon/capture'
 import { openLeaves } from '#daemon/intercept'
 import { openPolicy } from '#model/policy'
 import { emptyScope, type Scope } from '#model/scope'
-import { Budget, Counts } from './bounds.ts'
+import { Counts } from './bounds.ts'
 import { openConditions, type Condition } from './conditions.ts'
 import { openDialler, type Resolve } from './dial.ts'
 import { Intake, type Connection } from './intake.ts'
@@ -93,7 +93,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     conditions,
     skews: openSkews({ clock, conditions }),
     ledger: openLedger({ clock, audit, conditions, random }),
-    budget: new Budget(limits.maxBufferedTotal),
+    held: new Counts({ maxPerKey: limits.maxBufferedPerIdentity, maxTotal: limits.maxBufferedTotal }),
     streams: new Counts({ maxPerKey: limits.maxStreamsPerIdentity, maxTotal: limits.maxStreams }),
     policy: openPolicy(emptyScope),
     leaseHolds: lease,

@@ -14,7 +14,7 @@ import { HttpRequest } from '@smithy/protocol-http'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { openTestClock } from '#base/clock'
 import { formatEventHeaders, formatEventMessage, openEventStreamParser } from '#wire/event-stream'
-import { Budget } from './bounds.ts'
+import { Counts } from './bounds.ts'
 import { openEventResigner } from './event-resigner.ts'
 import {
   credential,
@@ -94,7 +94,7 @@ function verified(stream: Buffer, seed: string): Buffer[] {
 function openResigner({ limit = 1000, total = 1e6 } = {}) {
   const clock = openTestClock(Date.parse('2026-01-01T23:59:59Z'))
   const { credential: aws } = credential()
-  const budget = new Budget(total)
+  const budget = new Counts({ maxPerKey: total }).budgetOf('one')
   const seed = { credential: aws, scope, at: clock.now(), signature: seedSignature }
   return { clock, budget, resigner: openEventResigner(seed, { limit, budget, clock }) }
 }

@@ -17,8 +17,9 @@ export interface Limits {
   /** Beyond these, the upstream connection that has been idle longest is closed. */
   readonly maxIdleUpstreams: number
   readonly maxIdleUpstreamsPerKey: number
-  /** One body that is held until it is hashed, and all of them together: beyond, the request is refused. */
+  /** One body that is held until it is hashed, those of one identity, and all together: beyond, a request is refused. */
   readonly maxBufferedBody: number
+  readonly maxBufferedPerIdentity: number
   readonly maxBufferedTotal: number
   /** How long a client may say nothing before we dial, so that a server may speak first. */
   readonly silenceMs: number
@@ -56,6 +57,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxIdleUpstreams: 1024,
   maxIdleUpstreamsPerKey: 128,
   maxBufferedBody: 16 * 1024 * 1024,
+  maxBufferedPerIdentity: 64 * 1024 * 1024,
   maxBufferedTotal: 128 * 1024 * 1024,
   silenceMs: 250,
   helloMs: 10_000,

@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
 import type { SpiffeId } from '#model/identity'
 import type { Policy } from '#model/policy'
-import type { Budget, Counts } from './bounds.ts'
+import type { Counts } from './bounds.ts'
 import type { Conditions } from './conditions.ts'
 import type { Ledger } from './ledger.ts'
 import type { Limits } from './limits.ts'
@@ -32,7 +32,8 @@ export interface Plane {
   readonly conditions: Conditions
   readonly upstreams: Upstreams
   readonly skews: Skews
-  readonly budget: Budget
+  /** Bytes of bodies that are held. */
+  readonly held: Counts<SpiffeId>
   /** Requests under way over HTTP/2. */
   readonly streams: Counts<SpiffeId>
   readonly counters: Counters

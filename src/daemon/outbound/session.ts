@@ -114,18 +114,19 @@ export class Session implements Served {
   }
 
   async #serve(head: RequestHead): Promise<boolean> {
-    const { limits, budget } = this.#plane
+    const { limits, held } = this.#plane
     const asked = this.bearer.authorise()
     const grant = asked instanceof Promise ? await asked : asked
     if (isRefusal(grant)) return this.#refuse(grant)
     this.#within(limits.bodyMs)
-    const admitting = admit(this.#plane, this.#client, { head, route: this.bearer.route, grant })
+    const { route } = this.bearer
+    const admitting = admit(this.#plane, this.#client, { head, route, grant })
     const admitted = admitting instanceof Promise ? await admitting : admitting
     if (isRefusal(admitted)) return this.#refuse(admitted)
     try {
       return await this.#forward(admitted, grant)
     } finally {
-      budget.give(admitted.body?.length ?? 0)
+      if (admitted.body) held.leave(route.identity.spiffeId, admitted.body.length)
     }
   }
 
