@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openTestClock, systemClock } from '#base/clock'
-import { host, listenTls, openBed, scopeOf, serverIdentity } from './fixture.ts'
+import { host, listenPlain, listenTls, openBed, scopeOf, serverIdentity } from './fixture.ts'
 import { openSkews } from './skew.ts'
-import { answering, openClient, request } from './talk.ts'
+import { answering, openClient, openPlainClient, request } from './talk.ts'
 
 const minute = 60_000
+const address = '127.0.0.1'
 
 function open() {
   const clock = openTestClock()
@@ -75,6 +76,14 @@ test('no more hosts are remembered than the bound', () => {
   assert.notEqual(skews.offsetMs('host-299'), 0)
 })
 
+/** Of the first two. */
+function minutesApart(dates: readonly (string | undefined)[]): number {
+  const [first, second] = dates.map((date) =>
+    Date.parse(date!.replace(/(..)(..)T(..)(..)(..)Z/, '-$1-$2T$3:$4:$5Z')),
+  )
+  return Math.round((second! - first!) / minute)
+}
+
 test('the next request to an upstream whose clock differs is dated for it', async () => {
   await using bed = openBed()
   const dates: (string | undefined)[] = []
@@ -88,10 +97,27 @@ test('the next request to an upstream whose clock differs is dated for it', asyn
   )
   await using _ = upstream
   bed.plane.apply(scopeOf(upstream.port))
-  using client = await openClient(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+  using client = await openClient(bed, await bed.listen({ address, port: upstream.port }))
   for (const path of ['/one', '/two']) await client.send(request(`GET ${path}`))
-  const [first, second] = dates.map((date) =>
-    Date.parse(date!.replace(/(..)(..)T(..)(..)(..)Z/, '-$1-$2T$3:$4:$5Z')),
+  assert.equal(minutesApart(dates), 7)
+})
+
+test('in plain text nobody has proved whose clock it is: nothing is learned', async () => {
+  await using bed = openBed()
+  const dates: (string | undefined)[] = []
+  const ahead = new Date(systemClock.now() + 7 * minute).toUTCString()
+  await using upstream = await listenPlain(
+    answering(({ head }) => {
+      dates.push(head.headers.find(({ name }) => name === 'x-amz-date')?.value)
+      return `HTTP/1.1 403 Forbidden\r\nDate: ${ahead}\r\nContent-Length: 0\r\n\r\n`
+    }),
   )
-  assert.equal(Math.round((second! - first!) / minute), 7)
+  const addresses = [{ host: address, port: upstream.port }]
+  const signing = { service: 's3', region: 'us-east-1' }
+  bed.plane.apply(scopeOf(upstream.port, { service: { addresses, signing } }))
+  using client = await openPlainClient(await bed.listen({ address, port: upstream.port }))
+  for (const path of ['/one', '/two']) {
+    await client.send(`GET ${path} HTTP/1.1\r\nHost: ${address}:${upstream.port}\r\n\r\n`)
+  }
+  assert.equal(minutesApart(dates), 0)
 })
