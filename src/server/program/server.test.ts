@@ -221,9 +221,9 @@ test('what was said stands through a restart, until it is known whose daemon doe
   await first.until('credentialbindings', 'binding', ({ status }) => status?.state === 'OK')
   for (const { name } of [stays!, goes!])
     await first.until('daemons', name, ({ status }) => status?.state === 'OK')
-  const revisions = async ({ get }: TestServer) => [
-    (await get('credentialbindings', 'binding')).metadata.resourceVersion,
-    (await get('workloadidentitys', 'workload')).metadata.resourceVersion,
+  const revisions = async (server: TestServer) => [
+    (await server.get('credentialbindings', 'binding')).metadata.resourceVersion,
+    (await server.get('workloadidentitys', 'workload')).metadata.resourceVersion,
   ]
   const before = await revisions(first)
   await first.stop()

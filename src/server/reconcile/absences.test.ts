@@ -15,7 +15,14 @@ function openSetting() {
     afterMs: 5_000,
     clock,
   })
-  return { clock, presence, settled, ...absences }
+  return {
+    clock,
+    presence,
+    settled,
+    begin: (...daemons: Daemon[]) => absences.begin(daemons),
+    isAwaited: (daemon: Daemon) => absences.isAwaited(daemon),
+    isMissed: (daemon: Daemon) => absences.isMissed(daemon),
+  }
 }
 
 const daemon = (name: string, state: 'OK' | 'FAILED' | 'DISCONNECTED' | 'PENDING' = 'OK'): Daemon => ({
@@ -66,7 +73,7 @@ test('as long as others come back one after the other the rest is awaited, for a
 test('who comes back is awaited until it has in effect what it was sent, and no longer than others', async () => {
   const { clock, presence, settled, begin, isAwaited, isMissed } = openSetting()
   for (const name of ['quick', 'stuck', 'new']) presence.set(name, 'arriving')
-  begin([daemon('quick'), daemon('stuck'), daemon('new', 'PENDING')])
+  begin(daemon('quick'), daemon('stuck'), daemon('new', 'PENDING'))
   assert.ok(isAwaited(daemon('quick')) && isAwaited(daemon('stuck')))
   assert.ok(!isAwaited(daemon('new')), 'of whom nothing was said that could stand')
   presence.set('quick', 'here')
