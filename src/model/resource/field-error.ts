@@ -68,8 +68,13 @@ export function at(path: string, ...steps: readonly (string | number)[]): string
   }, path)
 }
 
-/** A list of field errors as one fault, worded as kubectl words it; `fieldErrorsOf` gives them back. */
-export function invalidResource(subject: string, errors: readonly FieldError[]): Fault {
+/** Of more errors than these the first are told. */
+const maxTold = 100
+
+/** A list of field errors as one fault, worded as kubectl words it; `fieldErrorsOf` gives back those that it tells. */
+export function invalidResource(subject: string, found: readonly FieldError[]): Fault {
+  const more = malformed('', `more is wrong than these ${maxTold} errors`)
+  const errors = found.length > maxTold ? [...found.slice(0, maxTold), more] : found
   const causes = errors.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`))
   const detail = causes.length === 1 ? causes[0]! : `[${causes.join(', ')}]`
   const message = `${subject} is invalid: ${detail}`

@@ -175,24 +175,25 @@ const refusals: readonly [Kind, unknown, string][] = [
   ['Secret', { data: { a: 'no base64' } }, 'data.a: Invalid value: must be base64'],
 ]
 
-for (const [kind, spec, message] of refusals) {
-  test('an object with any number of unknown fields is refused, whatever else is wrong with it', () => {
-    for (const count of [1, 8, 9, 1_000]) {
-      const unknown = Object.fromEntries(Array.from({ length: count }, (_, index) => [`x/${index}`, 1]))
-      const spec = { addresses: [{ address: 'a.example' }], external: 'yes', ...unknown }
-      const metadata = { name: 'a', namespace: 'riptides-system' }
-      const parsed = parseResource({
-        apiVersion: 'core.riptides.io/v1alpha1',
-        kind: 'Service',
-        metadata,
-        spec,
-      })
-      assert.ok(!parsed.ok)
-      const named = parsed.errors.filter(({ field }) => field === 'spec.x/0' || field === 'spec[x/0]')
-      assert.equal(named.length, 1, JSON.stringify(parsed.errors.slice(0, 3)))
-    }
-  })
+test('an object with any number of unknown fields is refused, whatever else is wrong with it', () => {
+  for (const count of [1, 8, 9, 1_000, 100_000]) {
+    const unknown = Object.fromEntries(Array.from({ length: count }, (_, index) => [`x/${index}`, 1]))
+    const spec = { addresses: [{ address: 'a.example' }], external: 'yes', ...unknown }
+    const parsed = parseResource({
+      apiVersion: 'core.riptides.io/v1alpha1',
+      kind: 'Service',
+      metadata: { name: 'a' },
+      spec,
+    })
+    assert.ok(!parsed.ok)
+    const fields = parsed.errors.map(({ field }) => field)
+    if (count < 10) assert.ok(fields.includes('spec.external'))
+    if (count < 20_000) assert.ok(fields.includes('spec[x/0]'))
+    else assert.deepEqual(fields, [''], 'where it is wrong is not looked for')
+  }
+})
 
+for (const [kind, spec, message] of refusals) {
   test(`${kind} ${JSON.stringify([spec]).slice(1, 90)} is refused`, () => {
     const errors = errorsOf(kind, spec)
     assert.equal(errors.length, 1, errors.join('\n'))

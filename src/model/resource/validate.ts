@@ -1,4 +1,5 @@
 import { Compile, type Validator } from 'typebox/compile'
+import { Settings } from 'typebox/system'
 import { Type, type TSchema } from 'typebox'
 import {
   at,
@@ -24,6 +25,15 @@ interface SchemaError {
   readonly message: string
 }
 
+// The library tells eight unless told otherwise, and some of what it tells is left out below.
+Settings.Set({ maxErrors: 1_000 })
+
+/**
+ * SECURITY: to find all that is wrong takes the library a hundred times what it takes to see that something is. That
+ * is done for objects of so many values at most.
+ */
+const maxExplained = 20_000
+
 const validators = new WeakMap<TSchema, Validator>()
 
 function validatorOf(schema: TSchema): Validator {
@@ -41,6 +51,18 @@ export function withoutNulls(value: unknown): unknown {
       item === null || item === undefined ? [] : [[key, withoutNulls(item)]],
     ),
   )
+}
+
+function hasMoreValues(value: unknown, than: number): boolean {
+  const found = [value]
+  // What is added meanwhile is walked through, too.
+  for (const next of found) {
+    if (typeof next !== 'object' || next === null) continue
+    const keys = Object.keys(next)
+    if (found.length + keys.length > than) return true
+    for (const key of keys) found.push((next as Record<string, unknown>)[key])
+  }
+  return false
 }
 
 function steps(pointer: string): string[] {
@@ -111,6 +133,10 @@ function describe({ keyword, message, params }: SchemaError, node: SchemaNode): 
 function schemaErrors(schema: TSchema, value: unknown): FieldError[] {
   const validator = validatorOf(schema)
   if (validator.Check(value)) return []
+  if (hasMoreValues(value, maxExplained)) {
+    const detail = `not of the form that is expected; of more than ${maxExplained} values it is not said where`
+    return [malformed('', detail)]
+  }
   const errors = validator.Errors(value) as unknown as SchemaError[]
   const unions = errors
     .filter(({ keyword }) => keyword === 'anyOf')

@@ -5,6 +5,8 @@ import { single, type ResourceRequest } from './resource-request.ts'
 import { badRequest } from './status.ts'
 
 const maxManagerLength = 128
+/** Of all warnings of an answer, as in Kubernetes: clients bound the headers that they take. */
+const maxWarningLength = 4096
 
 const fieldValidation = { Strict: 'refuse', Warn: 'warn', Ignore: 'drop' } as const
 const policies: readonly PropagationPolicy[] = ['Orphan', 'Background', 'Foreground']
@@ -44,6 +46,7 @@ export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply):
     throw badRequest('fieldValidation must be Strict, Warn or Ignore')
   }
   const warnings = new Set<string>()
+  let room = maxWarningLength
   return {
     actor: request.principal!,
     fieldManager: managerOf(request),
@@ -53,8 +56,11 @@ export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply):
     },
     dryRun: dryRun === 'All',
     warn: (warning) => {
-      warnings.add(warningHeader(warning))
-      void reply.header('warning', [...warnings])
+      if (room === 0 || warnings.has(warning)) return
+      const fits = warning.length <= room
+      room = fits ? room - warning.length : 0
+      warnings.add(fits ? warning : 'there are more warnings')
+      void reply.header('warning', [...warnings].map(warningHeader))
     },
   }
 }

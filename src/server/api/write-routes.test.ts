@@ -25,6 +25,37 @@ test('unknown fields are refused, warned of or dropped, as the request says', as
   assert.equal((await server.ask('PUT', `${path}?fieldValidation=Perhaps`, { body })).status, 400)
 })
 
+test('of a thousand errors the first hundred are told, and of as many warnings what fits into the headers', async () => {
+  await using server = await openTestServer()
+  const withAddresses = (count: number, address: object) => ({
+    ...service(),
+    spec: { labels: { app: 'x' }, addresses: Array.from({ length: count }, () => address) },
+  })
+  const refused = async (count: number) => {
+    const { status, body } = await server.ask('POST', services, {
+      body: withAddresses(count, { address: 'a b' }),
+    })
+    assert.equal(status, 422)
+    const { message, details } = JSON.parse(body)
+    return { message, fields: details.causes.map(({ field }: { field: string }) => field) }
+  }
+  const hundred = await refused(100)
+  assert.equal(hundred.fields.length, 100)
+  assert.equal(hundred.fields.at(-1), 'spec.addresses[99].address')
+  const thousand = await refused(1000)
+  assert.deepEqual(thousand.fields, [...hundred.fields, ''])
+  assert.match(thousand.message, /, Invalid value: more is wrong than these 100 errors\]$/)
+
+  const warned = await server.ask('POST', services, {
+    body: withAddresses(1000, { address: 'a.example', networkNames: ['x'] }),
+  })
+  assert.equal(warned.status, 201)
+  const warnings = String(warned.headers['warning'])
+  assert.match(warnings, /^299 - "spec\.addresses\[0\]\.networkNames: accepted/)
+  assert.match(warnings, /, 299 - "there are more warnings"$/)
+  assert.ok(warnings.length < 8192)
+})
+
 test('a dry run of any verb answers and changes nothing', async () => {
   await using server = await openTestServer()
   const { metadata } = await server.client.create(service())
