@@ -49,6 +49,7 @@ export type { Event } from './event.ts'
 export type { Namespace } from './namespace.ts'
 export {
   defaultNamespace,
+  withoutEmpty,
   type ClusterObjectMeta,
   type DraftMeta,
   type NameForm,

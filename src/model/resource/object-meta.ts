@@ -78,6 +78,11 @@ export type ClusterObjectMeta = Omit<ObjectMeta, 'namespace'> & { namespace?: un
 /** Metadata as a client may send it. */
 export type DraftMeta = Static<typeof objectMeta> & { name: string }
 
+/** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these for left out. */
+export function withoutEmpty<M extends object>(metadata: M): M {
+  return Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== '')) as M
+}
+
 const subdomain = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 

@@ -102,7 +102,7 @@ test('empty texts of metadata are texts that are left out, as clients in Go writ
   assert.equal((await server.ask('POST', services, { body })).status, 201)
   assert.equal((await server.ask('PUT', path, { body })).status, 200)
   const patched = await patch(server, 'merge', path, {
-    metadata: { resourceVersion: '', labels: { a: 'b' } },
+    metadata: { ...empty, labels: { a: 'b' } },
   })
   assert.equal(patched.status, 200, patched.body)
   const generated = { ...service(), metadata: { ...empty, name: '', generateName: 'made-' } }

@@ -5,6 +5,7 @@ import { changedPaths, type ChangeRecord } from '#model/audit'
 import {
   kindNamed,
   namespaceOf,
+  withoutEmpty,
   type Draft,
   type Kind,
   type KindDefinition,
@@ -27,12 +28,6 @@ import {
 import { selectionFrom } from './selectors.ts'
 import { badRequest, methodNotAllowed, statusOf } from './status.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
-
-/** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these for left out. */
-function withoutEmpty(metadata: ResourceDraft['metadata']): ResourceDraft['metadata'] {
-  const said = Object.entries(metadata).filter(([, value]) => value !== '')
-  return Object.fromEntries(said) as ResourceDraft['metadata']
-}
 
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
 function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {

@@ -40,16 +40,14 @@ export function openStoreCheck({
       isUnderWay = true
       last = { startedAt: now, outcome: attempt() }
     }
-    const answered = new AbortController()
-    const { signal } = answered
-    const silence = clock
-      .sleep(Math.max(0, last.startedAt + patienceMs - now), { signal, unref: true })
-      .then(() => `it has not answered a write for ${patienceMs / 1000} s`)
-      .catch(() => undefined)
+    const silence = Promise.withResolvers<string>()
+    const tooLate = `it has not answered a write for ${patienceMs / 1000} s`
+    const patience = Math.max(0, last.startedAt + patienceMs - now)
+    const stop = clock.after(patience, () => silence.resolve(tooLate), { unref: true })
     try {
-      return await Promise.race([last.outcome, silence])
+      return await Promise.race([last.outcome, silence.promise])
     } finally {
-      answered.abort()
+      stop()
     }
   }
 }

@@ -12,6 +12,7 @@ import {
   statusErrors,
   subjectOf,
   withFirstStatus,
+  withoutEmpty,
   withoutNulls,
   withoutUnknownFields,
   type Kind,
@@ -320,9 +321,8 @@ export function openWrites(
         const subject = subjectOf(definitionOf(kind), name)
         const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
         // The version that was patched is no wish for one: another attempt begins with what is there then.
-        const { resourceVersion, ...marks } = patched.metadata
-        const wished = resourceVersion !== '' &&
-          resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
+        const { resourceVersion, ...marks } = withoutEmpty(patched.metadata)
+        const wished = resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
         const candidate = {
           ...patched,
           apiVersion: object.apiVersion,
