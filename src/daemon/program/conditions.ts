@@ -35,16 +35,19 @@ export function openConditionBoard(): ConditionBoard {
   }
 }
 
-/** What is wrong with that on which the requests of an identity depend: itself, its Services, this daemon. */
+/** What is wrong with that on which the requests of an identity depend: itself, its bindings and Services, this daemon. */
 export function conditionsFor(
   name: string,
   { identities, bindings }: Scope,
   conditions: readonly ReportedCondition[],
 ): readonly ReportedCondition[] {
   const spiffeId = identities.get(name)?.spiffeId
-  const services = [...bindings.values()]
+  const bound = [...bindings.values()]
     .filter((binding) => binding.spiffeId === spiffeId)
-    .flatMap(({ serviceNames }) => serviceNames.map((service) => `service/${service}`))
-  const subjects = new Set(['daemon', `workloadidentity/${name}`, ...services])
+    .flatMap((binding) => [
+      `credentialbinding/${binding.name}`,
+      ...binding.serviceNames.map((service) => `service/${service}`),
+    ])
+  const subjects = new Set(['daemon', `workloadidentity/${name}`, ...bound])
   return conditions.filter(({ subject }) => subjects.has(subject))
 }

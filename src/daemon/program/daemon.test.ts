@@ -9,6 +9,7 @@ import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { Secret } from '#base/secret'
 import { canEnclose } from '#daemon/run'
+import type { ScopedBinding } from '#model/scope'
 import { asRoot, closed, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
 import { silenceLimitMs } from './worker-protocol.ts'
 
@@ -94,6 +95,25 @@ test('a process is explained, the bundle is there, unknown calls are refused', l
   )
   await assert.rejects(daemon.call('GET', '/nothing'), (error) => isFault(error, 'KIND_UNKNOWN'))
   assert.equal((await daemon.call('GET', '/ready'))['ready'], true)
+})
+
+test('a credential that nobody renews is seen on its node and by the control plane', limit, async () => {
+  const isNode = { 'process:binary:path': [realpathSync(process.execPath)] }
+  await using daemon = await startDaemon('user')
+  const { upsert, ...rest } = scopeWith(1, isNode, { host: 'example.org' })
+  const [{ spiffeId, sourceName }] = upsert.bindings as [ScopedBinding]
+  const now = systemClock.now()
+  const lifetime = { issuedAt: now - 3_540_000, expiresAt: now + 60_000 }
+  const credential = { kind: 'bearer', token: Secret.of('t'), ...lifetime } as const
+  await daemon.apply({ ...rest, upsert: { ...upsert, credentials: [{ spiffeId, sourceName, credential }] } })
+  const { conditions } = await daemon.call('POST', '/attest', { pid: daemon.child.pid })
+  assert.partialDeepStrictEqual(conditions, [{ type: 'CredentialRenewed', reason: 'ExpiresSoon' }])
+  await daemon.server.until(() =>
+    daemon.server.reports.some(
+      ({ body }) =>
+        body.case === 'health' && body.value.conditions.some(({ type }) => type === 'CredentialRenewed'),
+    ),
+  )
 })
 
 test('a second daemon does not take the place of a first', limit, async () => {

@@ -80,7 +80,7 @@ async function runRefreshes(serving: Serving, clock: Clock, signal: AbortSignal)
     await clock.sleep(kernelRefreshMs, { signal }).catch(() => {})
     if (signal.aborted) break
     await serving.keeper.refreshKernel()
-    serving.reportIdentities()
+    serving.reportScope()
   }
 }
 

@@ -14,6 +14,7 @@ import { openLeaves } from '#daemon/intercept'
 import { openTrustListeners, readSystemRoots, type TrustListeners } from '#daemon/trust'
 import { openConditionBoard, type ConditionBoard } from './conditions.ts'
 import { findCapturePort } from './doors.ts'
+import { openExpiryWatch } from './expiry.ts'
 import type { Foundation } from './foundation.ts'
 import { openJudge, type Judge } from './judge.ts'
 import { openKernelPolicy, type KernelPolicy } from './kernel-policy.ts'
@@ -33,8 +34,8 @@ export interface Serving {
   readonly capturePort: number
   readonly auditFolder: string
   readonly trustListeners: TrustListeners
-  /** Brings what is reported about identities up to date with what was last compiled. */
-  reportIdentities(): void
+  /** Brings what is reported about the scope up to date: with what was last compiled, and with the time. */
+  reportScope(): void
 }
 
 /** Says of each identity what this daemon cannot do for it. */
@@ -130,9 +131,14 @@ export async function openServing(
     log,
     onScope(scope) {
       intermediates.setHosts(boundHosts(scope))
-      reportIdentities(board, judge, kernel)
+      reportScope()
     },
   })
+  const expiries = openExpiryWatch({ board, clock, log })
+  const reportScope = (): void => {
+    reportIdentities(board, judge, kernel)
+    expiries.look(keeper.scope())
+  }
   const trustListeners = stack.use(
     openTrustListeners({
       hosts: () => boundHosts(keeper.scope()),
@@ -151,6 +157,6 @@ export async function openServing(
     capturePort,
     auditFolder,
     trustListeners,
-    reportIdentities: () => reportIdentities(board, judge, kernel),
+    reportScope,
   }
 }

@@ -11,4 +11,4 @@ export type {
   Credential,
   HeaderCredential,
 } from './credential.ts'
-export { refreshAt } from './refresh.ts'
+export { overdueAt, refreshAt } from './refresh.ts'

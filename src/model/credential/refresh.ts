@@ -2,16 +2,23 @@ import type { EpochMs } from '#base/clock'
 
 const minute = 60_000
 
-/**
- * When to renew: 20 % of the life before expiry, clamped to 1-5 minutes, less up to 10 % jitter so that many
- * credentials issued together do not return together. Life of two minutes or less: at half of it.
- */
-export function refreshAt(
-  { issuedAt, expiresAt }: { issuedAt: EpochMs; expiresAt: EpochMs },
-  random: () => number,
-): EpochMs {
+interface Lifetime {
+  readonly issuedAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+/** How long before its end to renew: 20 % of the life, clamped to 1-5 minutes; half of a life of two minutes or less. */
+function leadOf({ issuedAt, expiresAt }: Lifetime): number {
   const life = expiresAt - issuedAt
-  if (life <= 2 * minute) return issuedAt + life / 2
-  const lead = Math.min(5 * minute, Math.max(minute, life * 0.2))
-  return expiresAt - lead * (1 + 0.1 * random())
+  return life <= 2 * minute ? life / 2 : Math.min(5 * minute, Math.max(minute, life * 0.2))
+}
+
+/** When to renew: up to 10 % sooner, so that many credentials issued together do not return together. */
+export function refreshAt(lifetime: Lifetime, random: () => number): EpochMs {
+  return lifetime.expiresAt - leadOf(lifetime) * (1 + 0.1 * random())
+}
+
+/** From when on a credential that is still in use was not renewed in time: half of what renewal had has passed. */
+export function overdueAt(lifetime: Lifetime): EpochMs {
+  return lifetime.expiresAt - leadOf(lifetime) / 2
 }

@@ -118,6 +118,10 @@ export const reportedTypes: Readonly<Record<string, { readonly meaning: string; 
       meaning: 'The daemon cannot write its audit records, and refuses requests.',
       remedy: 'make room on the disk of the node, or raise auditSpoolMib',
     },
+    CredentialRenewed: {
+      meaning:
+        'The credential of a binding nears its end on a node, or has expired there, and no other has come.',
+    },
     ClockInSync: { meaning: 'The clock of the node differs from that of an endpoint.' },
     NotCapturable: { meaning: 'The kernel cannot filter by what the selectors of an identity ask.' },
     SelectorsCollected: {
