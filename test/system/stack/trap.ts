@@ -1,14 +1,14 @@
 // A listener of the attacker's, which keeps all that reaches it.
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { createSecureContext, TLSSocket } from 'node:tls'
+import { createSecureContext, TLSSocket, type SecureContextOptions } from 'node:tls'
 import { addLoopbackAddress } from '#base/syscall'
 
 export interface Trap {
   readonly address: string
   readonly port: number
-  /** Key and certificate that it shows from now on. */
-  show(identity: { key: string; cert: string }): void
+  /** Key and certificate that it shows from now on; connections that saw another end. */
+  show(identity: SecureContextOptions): void
   /** What came since the last look: connections, and what of it could be decrypted. */
   take(): { connections: number; text: string }
   close(): void
@@ -37,7 +37,11 @@ export async function openTrap(address: string, port = 443): Promise<Trap> {
   return {
     address,
     port,
-    show: (identity) => void (secureContext = createSecureContext(identity)),
+    show(identity) {
+      secureContext = createSecureContext(identity)
+      for (const socket of sockets) socket.destroy()
+      sockets.clear()
+    },
     take() {
       const taken = { connections, text: Buffer.concat(caught).toString('latin1') }
       connections = 0
