@@ -75,6 +75,7 @@ for (const [spoken, upstreamProtocol] of combinations) {
     const exchanges: [method: string, path: string, body?: string][] = [
       ['GET', '/bucket/key?a=b&c'],
       ['PUT', '/bucket/a%20b', 'a body'],
+      ['GET', '/bucket//a/../b/./c%2Fd%2f/'],
       ['DELETE', '/bucket/key'],
     ]
     using http1 = spoken === 'http/1.1' ? await openClient(bed, proxy) : undefined
@@ -94,11 +95,8 @@ for (const [spoken, upstreamProtocol] of combinations) {
       bed.audit.starts.map(({ method, path, decision }) => `${method} ${path} ${decision}`),
       exchanges.map(([method, path]) => `${method} ${path.replace(/\?.*/, '')} injected`),
     )
-    const ends = await bed.audit.untilEnds(3)
-    assert.deepEqual(
-      ends.map(({ status }) => status),
-      [200, 200, 200],
-    )
+    const ends = await bed.audit.untilEnds(exchanges.length)
+    assert(ends.every(({ status }) => status === 200))
   })
 }
 

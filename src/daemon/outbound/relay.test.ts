@@ -94,7 +94,7 @@ test('a body too large to hold streams unsigned to S3 and is refused elsewhere',
   using other = await path.client()
   const refused = await other.send(large)
   assert.equal(refused?.head.status, 501)
-  assert.match(refused.body.toString(), /exceeds 10 bytes/)
+  assert.match(refused.body.toString(), /exceeds 10 bytes.*x-amz-content-sha256/)
 })
 
 test('a chunked body over the bound is refused once it gets there', async () => {
@@ -109,6 +109,7 @@ test('a chunked body over the bound is refused once it gets there', async () => 
     request('POST /', ['Transfer-Encoding: chunked'], '5\r\nhello\r\n0\r\n\r\n'),
   )
   assert.equal(answer?.head.status, 413)
+  assert.match(answer.body.toString(), /exceeds 4 bytes.*x-amz-content-sha256/)
   await client.ended()
 })
 
@@ -342,6 +343,33 @@ test('a kept connection that upstream closed is replaced for what may be repeate
   assert.equal((await client.send(request('POST /', lines)))?.head.status, 502)
   assert.equal(bed.audit.starts.length, 4, 'what was repeated has a record for each time')
   assert.equal(connections, 2)
+})
+
+test('a request that upstream may have looked at is not repeated, nor one whose body is gone', async () => {
+  await using bed = openBed()
+  let sent = 0
+  await using path = await openPath(
+    bed,
+    serve(async (link) => {
+      for (let head = await readRequestHead(link); head; head = await readRequestHead(link)) {
+        sent += 1
+        if (head.target !== '/answered') return link.destroy()
+        void link.write(Buffer.from(response()))
+      }
+    }),
+  )
+  const unsigned = ['X-Amz-Content-Sha256: UNSIGNED-PAYLOAD', 'Content-Length: 4']
+  for (const [prepared, last] of [
+    [false, request('GET /first')],
+    [true, request('POST /kept', ['Content-Length: 0'])],
+    [true, request('PUT /streamed', unsigned, 'body')],
+  ] as const) {
+    using client = await path.client()
+    if (prepared) assert.equal((await client.send(request('GET /answered')))?.head.status, 200)
+    const before = sent
+    assert.equal((await client.send(last))?.head.status, 502)
+    assert.equal(sent, before + 1, last.toString())
+  }
 })
 
 test('a client that half-closes after its request still gets the response', async () => {

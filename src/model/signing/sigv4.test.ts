@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Secret } from '#base/secret'
 import type { AwsCredential } from '#model/credential'
+import { canonicalPath } from './canonical.ts'
 import {
   emptyPayloadHash,
   signSigV4,
@@ -65,6 +66,21 @@ test('authentication that a request carries is replaced as a whole', () => {
   assert.equal(valueOf(headers, 'x-amz-security-token'), 'ours')
   assert.equal(signedHeadersOf(headers), 'host;x-amz-date;x-amz-security-token')
   assert.deepEqual(headers, sign().headers)
+})
+
+test('the path of S3 is signed as it is, any other without its dot segments and encoded once more', () => {
+  for (const [path, key, other] of [
+    ['/a//b/../c/./d%20e/', '/a//b/../c/./d%20e/', '/a/c/d%2520e/'],
+    ['/%2e%2E/a+b', '/../a%2Bb', '/%252e%252E/a%2Bb'],
+    ['', '/', '/'],
+  ] as const) {
+    assert.equal(canonicalPath(path, 'as-key'), key)
+    assert.equal(canonicalPath(path, 'normalized'), other)
+  }
+  const authorizationOf = (path: string, service: string) =>
+    valueOf(sign({ path }, { service }).headers, 'authorization')
+  assert.notEqual(authorizationOf('/a//b', 's3'), authorizationOf('/a/b', 's3'))
+  assert.equal(authorizationOf('/a//b', 'ssm'), authorizationOf('/a/b', 'ssm'))
 })
 
 test('only what no proxy rewrites is signed', () => {
