@@ -20,6 +20,16 @@ describe('tideway ctl', () => {
   const apply = (...manifests: string[]) => ctl('apply -f -', manifests.join('---\n'))
   const says = (stdout: string): Outcome => ({ code: 0, stdout, stderr: '' })
 
+  /** What the server refuses, and nobody else can judge. */
+  const thief = `apiVersion: core.riptides.io/v1alpha1
+kind: WorkloadIdentity
+metadata: { name: thief }
+spec:
+  workloadID: riptides/daemon/web-1
+  scope: { daemon: { id: riptides/daemon/web-1 } }
+  selectors: [{ process:uid: 1000 }]
+`
+
   test('apply says created, unchanged and configured', async () => {
     assert.deepEqual(
       await apply(serviceManifest('verdict')),
@@ -32,9 +42,45 @@ describe('tideway ctl', () => {
     const other = serviceManifest('verdict', 'other.example.org')
     assert.deepEqual(
       await ctl('apply --dry-run -f -', other),
-      says('service.core.riptides.io/verdict configured (dry run)\n'),
+      says('service.core.riptides.io/verdict configured (server dry run)\n'),
     )
     assert.deepEqual(await apply(other), says('service.core.riptides.io/verdict configured\n'))
+  })
+
+  test('--dry-run takes the words of kubectl, is the server without one, and changes nothing', async () => {
+    const name = 'service.core.riptides.io/tried'
+    const first = serviceManifest('tried')
+    const second = serviceManifest('tried', 'other.example.org')
+    const labelled = first.replace('name: tried', 'name: tried\n  labels: { a: b }')
+    for (const [line, manifest, said] of [
+      ['apply --dry-run=client', first, `${name} created (dry run)`],
+      ['apply --dry-run=client', thief, 'workloadidentity.core.riptides.io/thief created (dry run)'],
+      ['apply --dry-run', first, `${name} created (server dry run)`],
+      ['apply --dry-run=none', first, `${name} created`],
+      ['apply --dry-run=client', first, `${name} unchanged (dry run)`],
+      ['apply --dry-run=server', first, `${name} unchanged (server dry run)`],
+      ['apply --dry-run=client', labelled, `${name} configured (dry run)`],
+      ['apply --dry-run=client', second, `${name} configured (dry run)`],
+      ['apply --dry-run=server', second, `${name} configured (server dry run)`],
+      ['delete --dry-run=client', first, 'service.core.riptides.io "tried" deleted (dry run)'],
+      ['delete --dry-run=server', first, 'service.core.riptides.io "tried" deleted (server dry run)'],
+      ['apply', first, `${name} unchanged`],
+      ['delete', first, 'service.core.riptides.io "tried" deleted'],
+    ] as const) {
+      assert.deepEqual(await ctl(`${line} -f -`, manifest), says(`${said}\n`), line)
+    }
+    assert.match((await ctl('apply --dry-run=server -f -', thief)).stderr, /reserved for daemons/)
+    assert.match((await ctl('delete --dry-run=client service tried')).stderr, /not found/)
+  })
+
+  test('what --dry-run cannot mean is refused, and nothing is done', async () => {
+    assert.equal((await apply(serviceManifest('spared'))).code, 0)
+    for (const line of ['delete --dry-run service/spared', 'delete service/spared --dry-run=yes']) {
+      const { code, stderr } = await ctl(line)
+      assert.equal(code, 2)
+      assert.match(stderr, /is invalid. Allowed choices are none, server, client/)
+    }
+    assert.equal((await ctl('get service spared')).code, 0)
   })
 
   test('apply knows what is never given back: unchanged, until the value is another', async () => {
@@ -118,7 +164,7 @@ describe('tideway ctl', () => {
     const errors =
       /^error: \S+a\.yaml, document 1, line 11: .*\nerror: \S+a\.yaml, document 3, line 35: .*\nerror: \S+b\.json, line 1: .*\n$/
     for (const [line, stdout] of [
-      ['apply --dry-run -R', ' created (dry run)'],
+      ['apply --dry-run -R', ' created (server dry run)'],
       ['apply', ' created'],
       ['delete', 'deleted'],
     ] as const) {
@@ -131,15 +177,7 @@ describe('tideway ctl', () => {
   })
 
   test('what the server refuses names its document too, and the others are applied', async () => {
-    const identity = `apiVersion: core.riptides.io/v1alpha1
-kind: WorkloadIdentity
-metadata: { name: thief }
-spec:
-  workloadID: riptides/daemon/web-1
-  scope: { daemon: { id: riptides/daemon/web-1 } }
-  selectors: [{ process:uid: 1000 }]
-`
-    const { code, stdout, stderr } = await apply(identity, serviceManifest('after'))
+    const { code, stdout, stderr } = await apply(thief, serviceManifest('after'))
     assert.equal(code, 1)
     assert.equal(stdout, 'service.core.riptides.io/after created\n')
     assert.match(

@@ -5,6 +5,7 @@ import { describeObject, formatTable } from '#cli/output'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 import { wait } from './ctl-wait.ts'
+import { dryRunNotes, dryRunOption, foresee, type DryRun } from './dry-run.ts'
 import { readManifests } from './manifests.ts'
 import { qualifiedName, renderObjects } from './print-objects.ts'
 import {
@@ -23,17 +24,20 @@ interface GetOptions extends FileOptions {
   showManagedFields?: boolean
 }
 
-async function apply(cli: Cli, { filename, recursive, namespace, dryRun }: FileOptions): Promise<void> {
+async function apply(
+  cli: Cli,
+  { filename, recursive, namespace, dryRun }: FileOptions & { dryRun: DryRun },
+): Promise<void> {
   const api = openApi(cli, { namespace })
   const { readInput } = cli
   const manifests = await readManifests(filename ?? [], { readInput, recursive })
   await actOnEach(cli, manifests, async (manifest) => {
     const { draft, definition } = readFor(manifest, namespace)
-    const { verdict } = await api.apply(draft, { dryRun }).catch((error: unknown) => {
+    const write = async () => (await api.apply(draft, { dryRun: dryRun === 'server' })).verdict
+    const verdict = await (dryRun === 'client' ? foresee(api, draft) : write()).catch((error: unknown) => {
       throw manifest.blame(error)
     })
-    const done = `${qualifiedName(definition, draft.metadata.name)} ${verdict}`
-    cli.terminal.print(dryRun ? `${done} (dry run)` : done)
+    cli.terminal.print(`${qualifiedName(definition, draft.metadata.name)} ${verdict}${dryRunNotes[dryRun]}`)
   })
 }
 
@@ -82,7 +86,7 @@ async function describe(cli: Cli, words: readonly string[], options: GetOptions)
 async function remove(
   cli: Cli,
   words: readonly string[],
-  { ignoreNotFound, ...options }: FileOptions & { ignoreNotFound?: boolean },
+  { ignoreNotFound, dryRun, ...options }: FileOptions & { dryRun: DryRun; ignoreNotFound?: boolean },
 ): Promise<void> {
   const api = openApi(cli, options)
   if (!options.filename) {
@@ -96,9 +100,10 @@ async function remove(
   await actOnEach(cli, await chosen(cli, words, options), async (choose) => {
     const { definition, name = '', namespace } = choose()
     try {
-      await api.delete(definition.kind, name, { namespace, dryRun: options.dryRun })
+      if (dryRun === 'client') await api.get(definition.kind, name, { namespace })
+      else await api.delete(definition.kind, name, { namespace, dryRun: dryRun === 'server' })
       const [kind] = qualifiedName(definition, '').split('/')
-      cli.terminal.print(`${kind} "${name}" deleted${options.dryRun ? ' (dry run)' : ''}`)
+      cli.terminal.print(`${kind} "${name}" deleted${dryRunNotes[dryRun]}`)
     } catch (error) {
       if (!(ignoreNotFound && isFault(error, 'RESOURCE_NOT_FOUND'))) throw error
     }
@@ -127,7 +132,7 @@ export function ctlCommand(cli: Cli): Command {
   }
   const placed = (verb: Command) =>
     verb.option('-n, --namespace <NAME>', `namespace (default: ${defaultNamespace})`)
-  const dry = (verb: Command) => verb.option('--dry-run', 'let the server check it, and change nothing')
+  const dry = (verb: Command) => verb.addOption(dryRunOption())
   const subject = '[KIND[/NAME]] [NAME...]'
 
   dry(
@@ -137,7 +142,7 @@ export function ctlCommand(cli: Cli): Command {
         true,
       ),
     ),
-  ).action((options: FileOptions) => apply(cli, options))
+  ).action((options: FileOptions & { dryRun: DryRun }) => apply(cli, options))
   placed(
     files(
       command.command(`get ${subject}`).description('Show objects: KIND NAME, KIND/NAME, KIND,KIND or all'),
@@ -156,7 +161,7 @@ export function ctlCommand(cli: Cli): Command {
     )
   dry(placed(files(command.command(`delete ${subject}`).description('Delete objects'))))
     .option('--ignore-not-found', 'it is no error when there is none')
-    .action((kind: string | undefined, names: string[], options: FileOptions) =>
+    .action((kind: string | undefined, names: string[], options: FileOptions & { dryRun: DryRun }) =>
       remove(cli, [kind ?? [], names].flat(), options),
     )
   placed(

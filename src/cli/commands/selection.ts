@@ -10,7 +10,6 @@ export interface Place {
 export interface FileOptions extends Place {
   filename?: string[]
   recursive?: boolean
-  dryRun?: boolean
 }
 
 /** What `KIND NAME`, `KIND/NAME` and `KIND,KIND` on the command line mean. */
