@@ -12,7 +12,6 @@ import {
   type Listener,
 } from './fixture.ts'
 import type { Socket } from 'node:net'
-import { Link } from './link.ts'
 import {
   answering,
   openClient,
@@ -21,6 +20,7 @@ import {
   readResponse,
   request,
   response,
+  serve,
 } from './talk.ts'
 import type { ScopeParts } from './fixture.ts'
 
@@ -34,10 +34,6 @@ async function openPath(bed: Bed, onSocket: (socket: Socket) => void, parts: Sco
     client: () => openClient(bed, proxy),
     [Symbol.asyncDispose]: () => upstream[Symbol.asyncDispose](),
   }
-}
-
-function serve(talk: (link: Link) => Promise<void>): (socket: Socket) => void {
-  return (socket) => void talk(new Link(socket)).catch(() => socket.destroy())
 }
 
 const header = (head: { headers: readonly { name: string; value: string }[] }, name: string) =>
@@ -317,59 +313,6 @@ test('an ambiguous response is not passed on', async () => {
   )
   using client = await path.client()
   assert.equal((await client.send(request('GET /')))?.head.status, 502)
-})
-
-test('a kept connection that upstream closed is replaced for what may be repeated, and only for that', async () => {
-  await using bed = openBed()
-  let connections = 0
-  await using path = await openPath(
-    bed,
-    serve(async (link) => {
-      connections += 1
-      const keeps = connections > 2
-      for (let head = await readRequestHead(link); head; head = await readRequestHead(link)) {
-        void link.write(Buffer.from(response()))
-        if (keeps) continue
-        // Closes in the moment in which the next request arrives.
-        await link.fill()
-        return link.destroy()
-      }
-    }),
-  )
-  using client = await path.client()
-  assert.equal((await client.send(request('GET /')))?.head.status, 200)
-  assert.equal((await client.send(request('GET /')))?.head.status, 200)
-  const lines = ['Content-Length: 0']
-  assert.equal((await client.send(request('POST /', lines)))?.head.status, 502)
-  assert.equal(bed.audit.starts.length, 4, 'what was repeated has a record for each time')
-  assert.equal(connections, 2)
-})
-
-test('a request that upstream may have looked at is not repeated, nor one whose body is gone', async () => {
-  await using bed = openBed()
-  let sent = 0
-  await using path = await openPath(
-    bed,
-    serve(async (link) => {
-      for (let head = await readRequestHead(link); head; head = await readRequestHead(link)) {
-        sent += 1
-        if (head.target !== '/answered') return link.destroy()
-        void link.write(Buffer.from(response()))
-      }
-    }),
-  )
-  const unsigned = ['X-Amz-Content-Sha256: UNSIGNED-PAYLOAD', 'Content-Length: 4']
-  for (const [prepared, last] of [
-    [false, request('GET /first')],
-    [true, request('POST /kept', ['Content-Length: 0'])],
-    [true, request('PUT /streamed', unsigned, 'body')],
-  ] as const) {
-    using client = await path.client()
-    if (prepared) assert.equal((await client.send(request('GET /answered')))?.head.status, 200)
-    const before = sent
-    assert.equal((await client.send(last))?.head.status, 502)
-    assert.equal(sent, before + 1, last.toString())
-  }
 })
 
 test('a client that half-closes after its request still gets the response', async () => {

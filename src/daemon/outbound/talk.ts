@@ -60,20 +60,21 @@ export async function readRequest(link: Link): Promise<Message<RequestHead> | un
   return head && { head, body: await readBody(link, head.framing) }
 }
 
+/** Talks on every connection; what fails ends it. */
+export function serve(talk: (link: Link) => Promise<void>): (socket: Socket) => void {
+  return (socket) => void talk(new Link(socket)).catch(() => socket.destroy())
+}
+
 /** Answers every request on a connection with what `respond` returns. */
 export function answering(
   respond: (request: Message<RequestHead>, link: Link) => string | Promise<string>,
 ): (socket: Socket) => void {
-  return (socket) => {
-    const link = new Link(socket)
-    const serve = async () => {
-      for (let request = await readRequest(link); request; request = await readRequest(link)) {
-        void link.write(Buffer.from(await respond(request, link)))
-      }
-      link.end()
+  return serve(async (link) => {
+    for (let request = await readRequest(link); request; request = await readRequest(link)) {
+      void link.write(Buffer.from(await respond(request, link)))
     }
-    serve().catch(() => socket.destroy())
-  }
+    link.end()
+  })
 }
 
 export function response(body = 'ok', head = 'HTTP/1.1 200 OK'): string {
