@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Server, Socket } from 'node:net'
 import type { Log } from '#base/log'
 import type { Principal } from '#server/access'
+import { openStrangers } from '#server/connections'
 
 /** Of those whose requests nobody has vouched for yet. */
 const maxStrangers = 1_000
@@ -16,31 +17,15 @@ export const connectionTimes = {
   connectionsCheckingInterval: 5_000,
 }
 
-// A TLS socket and the one below it have nothing else in common that can be seen.
-const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
-
-/**
- * Keeps the connections of strangers few: beyond the bound the one that came first goes, so that whoever opens many
- * closes his own, and one that comes with a token is let in. It counts among those of users from then on.
- */
+/** Those of users are not counted, so that whoever comes with a token is let in and stays, whatever strangers do. */
 export function boundConnections(app: FastifyInstance, max = maxStrangers): void {
   const server = app.server as Server
   server.maxConnections = maxConnections
-  const strangers = new Map<string, Socket>()
-  server.on('connection', (socket: Socket) => {
-    const name = nameOf(socket)
-    strangers.set(name, socket)
-    socket.once('close', () => {
-      if (strangers.get(name) === socket) strangers.delete(name)
-    })
-    if (strangers.size <= max) return
-    const [[first, oldest]] = strangers as unknown as [[string, Socket]]
-    strangers.delete(first)
-    oldest.destroy()
-  })
+  const strangers = openStrangers(max)
+  server.on('connection', (socket: Socket) => strangers.enter(socket))
   app.addHook('onRequest', async (request) => {
     const { principal } = request as FastifyRequest & { readonly principal?: Principal }
-    if (principal) strangers.delete(nameOf(request.raw.socket))
+    if (principal) strangers.leave(request.raw.socket)
   })
 }
 

@@ -266,22 +266,29 @@ test('a watch gives its place back when it ends, and when its client goes away',
   assert.equal((await third).status, 200)
 })
 
-test('connections of strangers push out one another, and nobody who is known', async (context) => {
+test('connections of strangers push out one another, and nobody who is known or elsewhere', async (context) => {
   const { app, port, ask, waiting, untilWaiting } = await openWaiting((one) => boundConnections(one, 3))
   context.after(() => app.close())
   const known = ask('a')
   await untilWaiting(1)
-  const flood = Array.from({ length: 3 }, () => connect(port, '127.0.0.1'))
-  await Promise.all(flood.map((socket) => once(socket, 'connect')))
+  const open = async (localAddress: string) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress })
+    context.after(() => socket.destroy())
+    await once(
+      socket.on('error', () => {}),
+      'connect',
+    )
+    return socket
+  }
+  const elsewhere = await open('127.0.0.2')
+  const flood = [await open('127.0.0.1'), await open('127.0.0.1')]
   const ended = once(flood[0]!, 'close')
-  const late = connect(port, '127.0.0.1')
-  flood[0]!.on('error', () => {})
+  const late = await open('127.0.0.1')
   await ended
   waiting[0]!()
   assert.equal((await known).status, 200)
   assert.deepEqual(
-    flood.map(({ destroyed }) => destroyed),
-    [true, false, false],
+    [elsewhere, ...flood, late].map(({ destroyed }) => destroyed),
+    [false, true, false, false],
   )
-  for (const socket of [...flood, late]) socket.destroy()
 })

@@ -27,9 +27,9 @@ async function openPlace() {
     clock,
     begun,
     handshakes,
-    async arrive(): Promise<Socket> {
+    async arrive(localAddress = '127.0.0.1'): Promise<Socket> {
       const entered = once(listener, 'connection')
-      const client = connect(port, '127.0.0.1')
+      const client = connect({ port, host: '127.0.0.1', localAddress })
       client.on('error', () => {})
       await entered
       return client
@@ -80,4 +80,14 @@ test('nothing is begun for whoever waited so long that it has given up', async (
   for (let turn = 0; turn < 42; turn++) await clock.advance(250)
   await ended
   assert.ok(begun.length > 60 && begun.every(({ remotePort }) => remotePort !== last.localPort))
+})
+
+test('networks take turns: one that opens many connections keeps its own waiting', async () => {
+  await using place = await openPlace()
+  const clients: Socket[] = []
+  for (let count = 0; count < 5; count++) clients.push(await place.arrive())
+  for (const address of ['127.0.0.2', '127.0.0.3', '127.0.0.2']) clients.push(await place.arrive(address))
+  for (let turn = 0; turn < 3; turn++) await place.clock.advance(250)
+  const begun = place.begun.map(({ remotePort }) => clients.findIndex((one) => one.localPort === remotePort))
+  assert.deepEqual(begun, [0, 1, 2, 5, 6, 3, 7, 4])
 })

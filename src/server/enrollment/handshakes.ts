@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '#base/clock'
+import { networkOf, type Remote } from '#server/connections'
 
 /** More at a time take no less time together, and each of them longer: then clients give up, and it was for nothing. */
 const defaultAtOnce = 32
@@ -11,10 +12,12 @@ const countedMs = 250
 /** Who has waited for so long is about to give up: daemons do after 12 s. */
 const maxWaitMs = 10_000
 
-type Remote = Pick<Socket, 'remoteAddress' | 'remotePort'>
 const nameOf = ({ remoteAddress, remotePort }: Remote) => `${remoteAddress} ${remotePort}`
 
-/** Lets new connections begin their handshakes in turn, when a thousand daemons come back at once. */
+/**
+ * Lets new connections begin their handshakes in turn, when a thousand daemons come back at once, and the networks
+ * that they come from take turns: whoever opens many has his own wait.
+ */
 export interface Handshakes {
   /** Takes in a connection from which nothing has been read yet. */
   enter(socket: Socket): void
@@ -33,8 +36,8 @@ export function openHandshakes({
   clock: Clock
   atOnce?: number
 }): Handshakes {
-  /** In order; bounded by how many connections the listener takes. */
-  const waiting = new Map<Socket, { readonly since: number }>()
+  /** Since when, of each network in the order in which they came; bounded by how many connections the listener takes. */
+  const waiting = new Map<string, Map<Socket, number>>()
   const underWay = new Map<string, { readonly cancel: () => void }>()
 
   function start(socket: Socket): void {
@@ -49,10 +52,19 @@ export function openHandshakes({
     if (underWay.delete(name)) proceed()
   }
 
+  function leave(network: string, socket: Socket): void {
+    const sockets = waiting.get(network)
+    sockets?.delete(socket)
+    if (sockets?.size === 0) waiting.delete(network)
+  }
+
   function proceed(): void {
-    for (const [socket, { since }] of waiting) {
+    for (const [network, sockets] of waiting) {
       if (underWay.size >= atOnce) return
-      waiting.delete(socket)
+      const [[socket, since]] = sockets as unknown as [[Socket, number]]
+      // Behind the other networks, which this loop then comes to first.
+      waiting.delete(network)
+      if (sockets.delete(socket) && sockets.size > 0) waiting.set(network, sockets)
       if (clock.monotonic() - since >= maxWaitMs) socket.destroy()
       else start(socket)
     }
@@ -60,14 +72,16 @@ export function openHandshakes({
 
   return {
     enter(socket) {
+      const network = networkOf(socket)
       socket.on('error', () => {})
-      socket.once('close', () => waiting.delete(socket))
-      waiting.set(socket, { since: clock.monotonic() })
+      socket.once('close', () => leave(network, socket))
+      const sockets = waiting.get(network) ?? new Map<Socket, number>()
+      waiting.set(network, sockets.set(socket, clock.monotonic()))
       proceed()
     },
     end: (peer) => end(nameOf(peer)),
     close() {
-      for (const socket of waiting.keys()) socket.destroy()
+      for (const sockets of waiting.values()) for (const socket of sockets.keys()) socket.destroy()
     },
   }
 }

@@ -9,6 +9,7 @@ import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import { formatSpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
+import { openStrangers } from '#server/connections'
 import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
@@ -20,6 +21,8 @@ import { openStreams } from './streams.ts'
 
 const maxMessageBytes = 4 * 1024 * 1024
 const maxConnections = 10_000
+/** That have not shown an SVID: room for all daemons that come back at once. */
+const maxStrangers = 5_000
 const handshakeTimeoutMs = 10_000
 /** Of a connection on which nothing moves; a stream has its lease every few seconds. */
 const idleTimeoutMs = 60_000
@@ -93,8 +96,15 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     log.info('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
   })
   const handshakes = openHandshakes({ begin: (socket) => server.emit('connection', socket), clock })
-  server.on('secureConnection', (socket: TLSSocket) => handshakes.end(socket))
-  const listener = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => handshakes.enter(socket))
+  const strangers = openStrangers(maxStrangers)
+  server.on('secureConnection', (socket: TLSSocket) => {
+    strangers.leave(socket)
+    handshakes.end(socket)
+  })
+  const listener = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+    strangers.enter(socket)
+    handshakes.enter(socket)
+  })
   listener.maxConnections = maxConnections
   listener.listen(listen.port, listen.host)
   await once(listener, 'listening')
