@@ -151,12 +151,17 @@ export async function openSqliteStore({
       return expectReply(await askRange('count', prefix, range), 'counted').count
     },
     async transaction(compares, operations) {
-      const reply = await ask({ type: 'transaction', compares, operations })
+      const own = operations.map((operation) =>
+        operation.type === 'put' ? { ...operation, value: alone(operation.value) } : operation,
+      )
+      const reply = await ask({ type: 'transaction', compares, operations: own })
       if (reply.type === 'conflict') return { ok: false, conflict: reply.key }
       return { ok: true, revision: expectReply(reply, 'committed').revision }
     },
     async replaceAll(entries, { aboveRevision }) {
-      const { revision } = expectReply(await ask({ type: 'replaceAll', entries, aboveRevision }), 'replaced')
+      const own = entries.map(({ key, value }) => ({ key, value: alone(value) }))
+      const reply = await ask({ type: 'replaceAll', entries: own, aboveRevision })
+      const { revision } = expectReply(reply, 'replaced')
       return { revision }
     },
     watch: feed.watch,
@@ -172,6 +177,10 @@ export async function openSqliteStore({
     },
   }
 }
+
+/** A message carries all of what a small Buffer is a part of, 64 KiB, and whoever gets it keeps that in memory. */
+const alone = (value: Uint8Array) =>
+  value.byteLength === value.buffer.byteLength ? value : new Uint8Array(value)
 
 function fromWorker({ code, message, hint }: Failed): Fault {
   return new Fault(code, message, hint === undefined ? {} : { hint })
