@@ -24,11 +24,10 @@ if ('path' in place) {
   )
 } else {
   await using postgres = await openPostgres(place)
-  const { describe } = postgres
-  const connect: typeof postgres.connect = async () => {
-    const client = await postgres.connect()
-    const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
-    return Object.assign(client, { query: async (...args: unknown[]) => count(await query(...args)) })
-  }
-  await migratePostgres({ connect, describe }, 'the database', migrations)
+  const alone: typeof postgres.alone = (work) =>
+    postgres.alone((client) => {
+      const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+      return work(Object.assign(client, { query: async (...args: unknown[]) => count(await query(...args)) }))
+    })
+  await migratePostgres({ alone }, 'the database', migrations)
 }

@@ -22,6 +22,11 @@ export interface Postgres extends AsyncDisposable {
   readonly lease: () => Promise<PoolClient>
   /** A connection of its own, for who listens. @throws Fault STORE_UNAVAILABLE */
   readonly connect: () => Promise<Client>
+  /**
+   * Does what takes as long as it takes, on a connection of its own; what it has not committed goes with that.
+   * @throws Fault as `describe` describes
+   */
+  readonly alone: <T>(work: (client: Client) => Promise<T>) => Promise<T>
   /** What happened, as a fault. */
   readonly describe: (error: unknown) => Fault
 }
@@ -130,7 +135,12 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
     },
   )
   let turn = 0
-  const config = () => configs[turn % configs.length]
+  const config = (): ClientConfig => configs[turn % configs.length]!
+  const patient = (): ClientConfig => ({
+    ...config(),
+    query_timeout: 0,
+    options: `${config().options} -c statement_timeout=0 -c lock_timeout=0`,
+  })
 
   /** Where a connection fails, the next one is tried at the next place. */
   async function elsewhereNext<T>(work: () => Promise<T>): Promise<T> {
@@ -140,6 +150,23 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
     } catch (error) {
       if (turn === tried) turn++
       throw error
+    }
+  }
+
+  async function connect(configure = config): Promise<Client> {
+    for (let attempt = 1; ; attempt++) {
+      const client = new driver.Client(configure())
+      client.on('error', () => {})
+      try {
+        await elsewhereNext(async () => {
+          await client.connect()
+          await prepareSession(client)
+        })
+        return client
+      } catch (error) {
+        await client.end().catch(() => {})
+        if (attempt === places.length) throw describe(error)
+      }
     }
   }
 
@@ -161,20 +188,15 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
   return {
     lease: () => elsewhereNext(() => pool.connect()),
     describe,
-    async connect() {
-      for (let attempt = 1; ; attempt++) {
-        const client = new driver.Client(config())
-        client.on('error', () => {})
-        try {
-          await elsewhereNext(async () => {
-            await client.connect()
-            await prepareSession(client)
-          })
-          return client
-        } catch (error) {
-          await client.end().catch(() => {})
-          if (attempt === places.length) throw describe(error)
-        }
+    connect: () => connect(),
+    async alone(work) {
+      const client = await connect(patient)
+      try {
+        return await work(client)
+      } catch (error) {
+        throw describe(error)
+      } finally {
+        await client.end().catch(() => {})
       }
     },
     [Symbol.asyncDispose]: () => pool.end(),

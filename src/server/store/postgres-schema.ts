@@ -11,12 +11,11 @@ const migrationLock = 0x54647779
  * @throws Fault STORE_CORRUPT when it is of a newer version
  */
 export async function migratePostgres(
-  { connect, describe }: Pick<Postgres, 'connect' | 'describe'>,
+  { alone }: Pick<Postgres, 'alone'>,
   place: string,
   migrations: readonly string[] = postgresMigrations,
 ): Promise<void> {
-  const client = await connect()
-  try {
+  await alone(async (client) => {
     await client.query('BEGIN')
     await client.query('SELECT pg_advisory_xact_lock($1)', [migrationLock])
     await client.query('CREATE TABLE IF NOT EXISTS tideway_schema (version int NOT NULL)')
@@ -29,10 +28,5 @@ export async function migratePostgres(
       await client.query('INSERT INTO tideway_schema VALUES ($1)', [migrations.length])
     }
     await client.query('COMMIT')
-  } catch (error) {
-    throw describe(error)
-  } finally {
-    // Ends what was not committed, too.
-    await client.end().catch(() => {})
-  }
+  })
 }

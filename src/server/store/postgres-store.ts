@@ -32,7 +32,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const { target, keepRevisions = 10_000, clock = systemClock, log = silentLog } = options
   await using opening = new AsyncDisposableStack()
   const postgres = opening.use(await openPostgres(options))
-  const { lease, describe } = postgres
+  const { lease, alone, describe } = postgres
   await migratePostgres(postgres, nameOf(target))
   let reads = 0
   let closed = false
@@ -130,7 +130,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       return outcome
     },
     async replaceAll(entries, { aboveRevision }) {
-      const revision = await use((client) => replaceAll(client, entries, aboveRevision))
+      const revision = await alone((client) => replaceAll(client, entries, aboveRevision))
       tail.nudge()
       await tail.reachedSoon(revision)
       return { revision }

@@ -53,15 +53,13 @@ export async function settleHistory(run: Run, keepRevisions: number): Promise<vo
 
 const replaceChunk = 1_000
 
-/** `Store.replaceAll`, on a connection of its own. */
+/** `Store.replaceAll`, on a connection of its own that is patient. */
 export async function replaceAll(
   client: Pick<ClientBase, 'query'>,
   entries: Parameters<Store['replaceAll']>[0],
   aboveRevision: number,
 ): Promise<number> {
   await client.query('BEGIN')
-  // It takes as long as it takes, and nobody thinks in between.
-  await client.query('SET LOCAL statement_timeout = 0')
   const { rows } = await client.query<{ head: number }>(
     `UPDATE tideway_counters SET head = greatest(head, $1) + $2, floor = greatest(head, $1) + $2,
        history = tideway_history() RETURNING head`,

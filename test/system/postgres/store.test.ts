@@ -107,6 +107,16 @@ describe('several servers on one database', () => {
     assert.equal(versions.length, 1)
   })
 
+  test('a migration takes as long as it takes, and whoever starts meanwhile waits for it', async () => {
+    const target = await cluster.createDatabase()
+    await using postgres = await openPostgres({ target })
+    // Longer than any statement of a server may.
+    const migrations = ['CREATE TABLE slow AS SELECT 1 AS done FROM pg_sleep(13)']
+    const start = () => migratePostgres(postgres, target.database, migrations)
+    await Promise.all([start(), start()])
+    assert.equal((await cluster.query(target.database, 'SELECT * FROM slow')).length, 1)
+  })
+
   test('of racing writers at different servers one has the key', async () => {
     const target = await cluster.createDatabase()
     await using one = await openPostgresStore({ target })
