@@ -129,7 +129,7 @@ export function openJudging({
         ? [plan.identities.get(scopedName(metadata))]
         : plan.bindings.get(metadata.uid)?.identities
     return (identities ?? []).some(
-      (identity) => identity && [...daemonsAt(placeOf(identity))].some(isAwaited),
+      (identity) => identity && daemonsAt(placeOf(identity)).values().some(isAwaited),
     )
   }
 
