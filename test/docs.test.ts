@@ -55,6 +55,45 @@ test('each row of the threat model names at least one test', () => {
   for (const row of rows) assert.match(row, /`[\w./-]+\.test\.ts`/, row.slice(0, 60))
 })
 
+/** What rows of a table show by: a file in code, then beginnings of names in it, quoted; `…` stands for what varies. */
+function namedTests(row: string): { file: string; name: string }[] {
+  let file = ''
+  return [...row.matchAll(/`([\w./-]+\.test\.ts)`|"([^"]+)"/g)].flatMap(([, path, name]) => {
+    if (path !== undefined) file = path.includes('/') ? path : `src/daemon/outbound/${path}`
+    return name === undefined ? [] : [{ file, name }]
+  })
+}
+
+/** Whether a text of the file begins with that name. */
+function hasTest({ file, name }: { file: string; name: string }): boolean {
+  const pattern = name.split('…').map(RegExp.escape).join('\\$\\{[^}]*\\}')
+  return existsSync(path.join(root, file)) && new RegExp(`['"\`]${pattern}`).test(read(file))
+}
+
+test('each row on requests and attacks names tests that exist', () => {
+  const lines = read('docs/data-plane.md').split('\n')
+  const isRule = (line = '') => line.startsWith('| --')
+  const rows = lines.filter((line, at) => line.startsWith('|') && !isRule(line) && !isRule(lines[at + 1]))
+  assert.ok(rows.length > 80, `only ${rows.length} were found`)
+  for (const row of rows) {
+    const named = namedTests(row)
+    assert.notEqual(named.length, 0, row)
+    assert.deepEqual(
+      named.filter((item) => !hasTest(item)),
+      [],
+    )
+  }
+})
+
+test('a test that is not there would be found', () => {
+  for (const row of [
+    '`smuggling.test.ts` "CL.TE.CL"',
+    '`no.test.ts` "CL.TE"',
+    '`bounds.test.ts` "a … resets the flooder"',
+  ])
+    assert.deepEqual(namedTests(row).filter(hasTest), [], row)
+})
+
 const terminal = openTerminal()
 
 /** The whole command tree, in which every command does nothing; `record` hears what was parsed. */
