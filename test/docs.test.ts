@@ -66,7 +66,7 @@ function namedTests(row: string): { file: string; name: string }[] {
 
 /** Whether a text of the file begins with that name. */
 function hasTest({ file, name }: { file: string; name: string }): boolean {
-  const pattern = name.split('…').map(RegExp.escape).join('\\$\\{[^}]*\\}')
+  const pattern = RegExp.escape(name).replaceAll('…', '\\$\\{[^}]*\\}')
   return existsSync(path.join(root, file)) && new RegExp(`['"\`]${pattern}`).test(read(file))
 }
 
