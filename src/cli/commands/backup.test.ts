@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, test } from 'node:test'
 import { loadContexts, openFetch, saveContext } from '#cli/context'
 import { openCliBed, runLine, serviceManifest, type CliBed } from './fixture.ts'
@@ -79,6 +80,27 @@ test('a store that holds something is left as it is, unless its loss is allowed'
   assert.equal(refused.code, 1)
   assert.match(refused.stderr, /holds \d+ entries already.*--replace/s)
   assert.equal((await restore(folder, '--replace')).code, 0)
+})
+
+test('a store that is damaged is refused with what to do, which helps; one of a newer version, too', async () => {
+  const folder = newFolder('broken')
+  const database = join(folder, 'tideway.db')
+  assert.equal((await restore(folder)).code, 0)
+  const newer = new DatabaseSync(database)
+  newer.exec('PRAGMA user_version = 999')
+  newer.close()
+  assert.match(
+    (await restore(folder, '--replace')).stderr,
+    /newer version .*restore a backup made by this one into another store/s,
+  )
+  writeFileSync(database, 'not a database, whatever its name says. '.repeat(200))
+  const { code, stderr } = await restore(folder, '--replace')
+  assert.notEqual(code, 0)
+  assert.match(stderr, /is damaged: .*move \S+tideway\.db\* away and restore a backup/s)
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith('tideway.db')) renameSync(join(folder, name), join(folder, `old-${name}`))
+  }
+  assert.equal((await restore(folder)).code, 0)
 })
 
 test('the store of a server that runs is refused with what to do, and the server goes on', async () => {

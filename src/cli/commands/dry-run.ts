@@ -13,7 +13,7 @@ export const dryRunNotes: Readonly<Record<DryRun, string>> = {
   client: ' (dry run)',
 }
 
-/** The word is optional, as kubectl once had it; the safer of the two meanings is the stronger check. */
+/** Without a word, as kubectl once took it, it is the server that checks: that finds more. */
 export function dryRunOption(): Option {
   return new Option(
     '--dry-run [STRATEGY]',
@@ -35,7 +35,7 @@ function changes({ metadata: wanted, ...draft }: ResourceDraft, before: Resource
   )
 }
 
-/** What applying would do, from what can be read: nothing is sent, and nothing but the form of `draft` is checked. */
+/** What applying would do, by what can be read: of `draft` nothing is checked, and nothing is sent. */
 export async function foresee(api: Pick<ResourceClient, 'get'>, draft: ResourceDraft): Promise<Verdict> {
   const { name, namespace } = draft.metadata
   try {

@@ -36,6 +36,6 @@ export function checkSchemaVersion(place: string, version: number, known: readon
   throw new Fault(
     'STORE_CORRUPT',
     `${place} was written by a newer version (schema ${version}, this version knows ${known.length})`,
-    { hint: 'start the newer version again, or restore a backup made by this one' },
+    { hint: 'start the newer version again, or restore a backup made by this one into another store' },
   )
 }

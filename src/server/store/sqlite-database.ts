@@ -13,7 +13,7 @@ import {
   type StoreOperation,
   type StoreRange,
 } from './ports.ts'
-import { migrateSqlite } from './sqlite-schema.ts'
+import { damaged, migrateSqlite } from './sqlite-schema.ts'
 
 export type Request =
   | { readonly type: 'get'; readonly key: StoreKey }
@@ -67,10 +67,7 @@ function describeFailure(path: string, error: unknown): Fault {
   switch ((errcode ?? 0) & 0xff) {
     case 11:
     case 26:
-      return new Fault('STORE_CORRUPT', `${path} is damaged: ${message}`, {
-        hint: 'restore it from a backup; the file has not been changed',
-        cause: error,
-      })
+      return damaged(path, message, error)
     case 5:
       return new Fault('STORE_UNAVAILABLE', `${path} is in use by another process`, {
         hint: 'one program at a time may use a SQLite store: stop the other first',

@@ -9,6 +9,13 @@ function pragma(database: Pick<DatabaseSync, 'prepare'>, name: string): number {
   return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 }
 
+export function damaged(path: string, why: string, cause?: unknown): Fault {
+  return new Fault('STORE_CORRUPT', `${path} is damaged: ${why}`, {
+    hint: `move ${path}* away and restore a backup; nothing has been changed`,
+    cause,
+  })
+}
+
 /**
  * Takes the file at `path` for this process alone and brings its schema up to date, all of it or nothing.
  * @throws Fault STORE_CORRUPT when it is damaged, another program's, or of a newer version; what SQLite throws
@@ -29,9 +36,7 @@ export function migrateSqlite(
   }
   checkSchemaVersion(path, version, migrations)
   const [check] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
-  if (check?.quick_check !== 'ok') {
-    throw new Fault('STORE_CORRUPT', `${path} is damaged: ${check?.quick_check}`)
-  }
+  if (check?.quick_check !== 'ok') throw damaged(path, String(check?.quick_check))
   if (version === migrations.length) return
   // What was not committed goes with the connection: whoever opened it closes it when this throws.
   database.exec('BEGIN IMMEDIATE')

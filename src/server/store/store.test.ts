@@ -81,7 +81,7 @@ test('sqlite: a damaged database is refused', async () => {
     )
   }
   truncateSync(path, Math.floor(statSync(path).size / 2 / 4096) * 4096)
-  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT' })
+  await assert.rejects(openSqliteStore({ path }), { code: 'STORE_CORRUPT', hint: /restore a backup/ })
 })
 
 test('sqlite: a file of a newer version is refused with the remedy, and left as it is', async () => {
