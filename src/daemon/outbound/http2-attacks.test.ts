@@ -13,7 +13,17 @@ import {
   type Bed,
   type Listener,
 } from './fixture.ts'
-import { block, endHeaders, endStream, frame, preface, type, type Field } from './http2-frames.ts'
+import {
+  block,
+  endHeaders,
+  endStream,
+  frame,
+  openFrameReader,
+  preface,
+  type,
+  type Field,
+  type Frame,
+} from './http2-frames.ts'
 import { listenHttp2, openHttp2Client, type Http2Listener } from './http2-talk.ts'
 import { openPlainClient, openTls } from './talk.ts'
 
@@ -26,18 +36,11 @@ const pseudo: readonly Field[] = [
   [':path', '/'],
 ]
 
-interface Frame {
-  readonly kind: number
-  readonly stream: number
-  readonly payload: Buffer
-}
-
 /** A client that sends frames by hand and notes those it gets. */
 class RawClient implements Disposable {
   readonly socket: TLSSocket
   readonly frames: Frame[] = []
   closed = false
-  #held = Buffer.alloc(0)
   #changed = Promise.withResolvers<void>()
 
   constructor(socket: TLSSocket) {
@@ -47,20 +50,13 @@ class RawClient implements Disposable {
       this.closed = true
       this.#changed.resolve()
     })
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    const read = openFrameReader()
+    socket.on('data', (chunk: Buffer) => {
+      this.frames.push(...read(chunk))
+      this.#changed.resolve()
+    })
     socket.write(preface)
     socket.write(frame(type.settings, 0, 0))
-  }
-
-  #receive(chunk: Buffer): void {
-    this.#held = Buffer.concat([this.#held, chunk])
-    while (this.#held.length >= 9 && this.#held.length >= 9 + this.#held.readUIntBE(0, 3)) {
-      const end = 9 + this.#held.readUIntBE(0, 3)
-      const payload = this.#held.subarray(9, end)
-      this.frames.push({ kind: this.#held[3]!, stream: this.#held.readUInt32BE(5) & 0x7fffffff, payload })
-      this.#held = this.#held.subarray(end)
-    }
-    this.#changed.resolve()
   }
 
   /** Resolves once `holds`, or the connection has closed; answers whether it has closed. */

@@ -6,6 +6,7 @@ export const type = {
   headers: 1,
   rstStream: 3,
   settings: 4,
+  pushPromise: 5,
   ping: 6,
   goaway: 7,
   windowUpdate: 8,
@@ -26,6 +27,31 @@ export function frame(
   head.writeUInt8(flags, 4)
   head.writeUInt32BE(stream, 5)
   return Buffer.concat([head, payload])
+}
+
+export interface Frame {
+  readonly kind: number
+  readonly stream: number
+  readonly payload: Buffer
+}
+
+/** Takes the bytes of a connection, behind its preface, and gives the frames that are whole. */
+export function openFrameReader(): (bytes: Buffer) => Frame[] {
+  let held = Buffer.alloc(0)
+  return (bytes) => {
+    held = Buffer.concat([held, bytes])
+    const frames: Frame[] = []
+    while (held.length >= 9 && held.length >= 9 + held.readUIntBE(0, 3)) {
+      const end = 9 + held.readUIntBE(0, 3)
+      frames.push({
+        kind: held[3]!,
+        stream: held.readUInt32BE(5) & 0x7fffffff,
+        payload: held.subarray(9, end),
+      })
+      held = held.subarray(end)
+    }
+    return frames
+  }
 }
 
 function hpackString(text: string): Buffer {
