@@ -48,6 +48,7 @@ function makeRoot(commonName: string): Signer {
 export interface FakeControlPlane extends AsyncDisposable {
   /** Address of the HTTPS port. */
   readonly url: URL
+  readonly nodePort: number
   readonly caHash: string
   /** Good for one join. */
   readonly token: string
@@ -94,7 +95,7 @@ function openQueue<T>(signal: AbortSignal) {
 }
 
 /** Opens a fake that a daemon can join with `token`; it sends nothing but leases of its own accord. */
-export async function openFakeControlPlane(): Promise<FakeControlPlane> {
+export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Promise<FakeControlPlane> {
   const root = makeRoot('spiffe')
   const https = makeRoot('https')
   const interceptRoot = makeRoot('intercept')
@@ -233,10 +234,12 @@ export async function openFakeControlPlane(): Promise<FakeControlPlane> {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
   }
-  nodeEndpoint = `127.0.0.1:${(nodeServer.address() as AddressInfo).port}`
+  const nodePort = (nodeServer.address() as AddressInfo).port
+  nodeEndpoint = `${nodeHost}:${nodePort}`
   const dropConnections = () => sessions.forEach((session) => session.destroy())
   return {
     url: new URL(`https://127.0.0.1:${(httpsServer.address() as AddressInfo).port}`),
+    nodePort,
     caHash: `sha256:${createHash('sha256').update(https.certificate.raw).digest('hex')}`,
     token,
     interceptRoot,

@@ -7,6 +7,7 @@ import type { Secret } from '#base/secret'
 import { parseSpiffeId } from '#model/identity'
 import { createCertificateRequest, parseCertificate, spiffeIdOf } from '#model/pki'
 import { Enrollment, type SvidResponse } from '#wire/proto'
+import type { Addresses } from './addresses.ts'
 import type { NodeRecord } from './node-files.ts'
 
 const timeoutMs = 15_000
@@ -16,12 +17,14 @@ interface Server {
   readonly serverCa?: X509Certificate | undefined
 }
 
-function enrollmentClient({ server, serverCa }: Server): Client<typeof Enrollment> {
+type Lookup = Pick<Addresses, 'lookup'>
+
+function enrollmentClient({ server, serverCa }: Server, { lookup }: Lookup): Client<typeof Enrollment> {
   const transport = createConnectTransport({
     baseUrl: server,
     httpVersion: '1.1',
     // Without a CA of its own the server must bear a publicly trusted certificate.
-    nodeOptions: serverCa ? { ca: serverCa.toString() } : {},
+    nodeOptions: { lookup, ...(serverCa && { ca: serverCa.toString() }) },
     defaultTimeoutMs: timeoutMs,
     readMaxBytes: 1 << 20,
   })
@@ -71,12 +74,13 @@ export function recordOf(response: SvidResponse, { server, serverCa }: Server, k
  */
 export async function joinServer(
   server: Server,
+  addresses: Lookup,
   key: KeyObject,
   { token, hostname, version }: { token: Secret; hostname: string; version: string },
 ): Promise<NodeRecord> {
   const csrDer = createCertificateRequest(key)
   try {
-    const response = await enrollmentClient(server).join({
+    const response = await enrollmentClient(server, addresses).join({
       token: token.revealText(),
       csrDer,
       hostname,
@@ -93,13 +97,18 @@ export async function joinServer(
  * Gets a new SVID for one that has expired, by proof of the node key (security rule 22).
  * @throws Fault NODE_REFUSED, SERVER_UNREACHABLE, CERTIFICATE_INVALID
  */
-export async function recoverSvid(record: NodeRecord, key: KeyObject, at: EpochMs): Promise<NodeRecord> {
+export async function recoverSvid(
+  record: NodeRecord,
+  addresses: Lookup,
+  key: KeyObject,
+  at: EpochMs,
+): Promise<NodeRecord> {
   const { spiffeId } = record
   const csrDer = createCertificateRequest(key)
   const signed = Buffer.concat([Buffer.from(`tideway-recover${spiffeId}${at}`), csrDer])
   const proof = sign('sha256', signed, key)
   try {
-    const response = await enrollmentClient(record).recover({
+    const response = await enrollmentClient(record, addresses).recover({
       spiffeId,
       csrDer,
       atEpochMs: BigInt(at),

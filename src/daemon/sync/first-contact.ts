@@ -1,6 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
 import { Fault } from '#base/errors'
+import type { Addresses } from './addresses.ts'
 
 const timeoutMs = 10_000
 const maxChain = 10
@@ -23,7 +24,11 @@ function presentedChain(leaf: import('node:tls').DetailedPeerCertificate): X509C
  * then verified against it in full (security rule 22).
  * @throws Fault SERVER_UNREACHABLE, CERTIFICATE_INVALID
  */
-export async function fetchPinnedAuthority(server: URL, caHash: string): Promise<X509Certificate> {
+export async function fetchPinnedAuthority(
+  server: URL,
+  caHash: string,
+  { lookup }: Pick<Addresses, 'lookup'>,
+): Promise<X509Certificate> {
   const expected = /^sha256:([0-9a-f]{64})$/.exec(caHash)?.[1]
   if (expected === undefined) {
     throw new Fault('SETTING_INVALID', `${JSON.stringify(caHash)} is not sha256: and 64 hexadecimal digits`)
@@ -32,7 +37,8 @@ export async function fetchPinnedAuthority(server: URL, caHash: string): Promise
     const host = server.hostname.replace(/^\[|\]$/g, '')
     const unreachable = (reason: string) =>
       reject(new Fault('SERVER_UNREACHABLE', `no TLS connection to ${server.host}: ${reason}`))
-    const socket = connect({ host, port: Number(server.port || 443), rejectUnauthorized: false }, () => {
+    const address = { host, port: Number(server.port || 443), lookup }
+    const socket = connect({ ...address, rejectUnauthorized: false }, () => {
       resolve(presentedChain(socket.getPeerCertificate(true)))
       socket.destroy()
     })

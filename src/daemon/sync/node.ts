@@ -1,4 +1,6 @@
 import { X509Certificate, type KeyObject } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { ConnectError, createClient, type Client } from '@connectrpc/connect'
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { backoffMs, type Clock } from '#base/clock'
@@ -8,6 +10,7 @@ import type { Secret } from '#base/secret'
 import type { SpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest, spiffeIdOf } from '#model/pki'
 import { Node as NodeService } from '#wire/proto'
+import { openAddresses, type Addresses, type Resolve } from './addresses.ts'
 import { callFault, joinServer, recordOf, recoverSvid } from './enrollment.ts'
 import { fetchPinnedAuthority } from './first-contact.ts'
 import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
@@ -17,6 +20,8 @@ export interface NodeConnection {
   readonly client: Client<typeof NodeService>
   /** Drops the connection and what runs on it. */
   close(): void
+  /** The same because its server hangs: another one is tried first from now on. */
+  abandon(): void
 }
 
 /** This machine as a member of the trust domain. */
@@ -30,6 +35,8 @@ export interface Node {
    * most calls; the server must prove its own SPIFFE ID. What runs under an earlier SVID goes on where it is.
    */
   connection(): NodeConnection
+  /** Whether the server's name has several addresses. */
+  hasAlternative(): boolean
   /** Gets a new SVID by proof of the key when the present one has expired. @throws Fault */
   ensureSvid(): Promise<void>
   /** Renews the SVID at half of its life, until abort. */
@@ -48,22 +55,28 @@ export interface NodeSettings {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
+  /** Of names of the server; the operating system's unless given. */
+  readonly resolve?: Resolve
 }
 
 const retry = { baseMs: 1_000, maxMs: 60_000 }
 /** After which a call counts as failed; the stream of scopes has no such end. */
 const callTimeoutMs = 30_000
 
-async function join(settings: NodeSettings, key: KeyObject): Promise<NodeRecord> {
+async function join(settings: NodeSettings, addresses: Addresses, key: KeyObject): Promise<NodeRecord> {
   const { server, caHash, readJoinToken, hostname, version, log } = settings
   if (!server || !readJoinToken) {
     throw new Fault('SETTING_INVALID', `this node has not joined a server yet (${settings.stateDir})`, {
       hint: 'give --server and --join-token-file (`tideway node token create` on the server makes a token)',
     })
   }
-  const serverCa = caHash === undefined ? undefined : await fetchPinnedAuthority(server, caHash)
+  const serverCa = caHash === undefined ? undefined : await fetchPinnedAuthority(server, caHash, addresses)
   const token = await readJoinToken()
-  const record = await joinServer({ server: server.origin, serverCa }, key, { token, hostname, version })
+  const record = await joinServer({ server: server.origin, serverCa }, addresses, key, {
+    token,
+    hostname,
+    version,
+  })
   log.info('node.joined', { server: record.server, daemon: record.daemonName, spiffeId: record.spiffeId })
   return record
 }
@@ -77,9 +90,10 @@ const halfLife = ([leaf]: readonly X509Certificate[]): number =>
  */
 export async function openNode(settings: NodeSettings): Promise<Node> {
   const { stateDir, clock, log, random } = settings
+  const addresses = openAddresses(settings)
   const key = await openNodeKey(stateDir)
   const existing = await readNodeRecord(stateDir)
-  let record = existing ?? (await join(settings, key))
+  let record = existing ?? (await join(settings, addresses, key))
   if (!existing) await writeNodeRecord(stateDir, record)
 
   const adopt = async (next: NodeRecord) => {
@@ -95,27 +109,39 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
   }
   const open = ({ nodeEndpoint, svid, bundle, serverSpiffeId }: NodeRecord): NodeConnection => {
     const url = `https://${nodeEndpoint}`
-    const session = new Http2SessionManager(
-      url,
-      // No pings: when one is not answered, and the connection is closed for that, the library lets an error go
-      // that nobody can catch. Calls have a time limit instead, and the stream hears something every few seconds.
-      {},
-      {
-        key: key.export({ type: 'pkcs8', format: 'pem' }),
-        cert: certificatesToPem(svid),
-        ca: certificatesToPem(bundle),
-        minVersion: 'TLSv1.3',
-        // SECURITY: the peer is known by its SPIFFE ID under the trust domain's own roots, never by its address.
-        checkServerIdentity: (_host, peer) => serverIdentityError(peer.raw, serverSpiffeId),
-      },
-    )
+    const { hostname, port } = new URL(url)
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const tls: ConnectionOptions = {
+      host,
+      port: Number(port || 443),
+      ...(isIP(host) === 0 && { servername: host }),
+      ALPNProtocols: ['h2'],
+      key: key.export({ type: 'pkcs8', format: 'pem' }),
+      cert: certificatesToPem(svid),
+      ca: certificatesToPem(bundle),
+      minVersion: 'TLSv1.3',
+      // SECURITY: the peer is known by its SPIFFE ID under the trust domain's own roots, never by its address.
+      checkServerIdentity: (_host, peer) => serverIdentityError(peer.raw, serverSpiffeId),
+    }
+    let socket: TLSSocket | undefined
+    const createConnection = () => (socket = addresses.dial(tls))
+    // No pings: when one is not answered, and the connection is closed for that, the library lets an error go
+    // that nobody can catch. Calls have a time limit instead, and the stream hears something every few seconds.
+    const session = new Http2SessionManager(url, {}, { createConnection })
     const transport = createGrpcTransport({
       baseUrl: url,
       sessionManager: session,
       readMaxBytes: 64 << 20,
       defaultTimeoutMs: callTimeoutMs,
     })
-    return { client: createClient(NodeService, transport), close: () => session.abort() }
+    return {
+      client: createClient(NodeService, transport),
+      close: () => session.abort(),
+      abandon() {
+        if (socket) addresses.hangs(socket)
+        session.abort()
+      },
+    }
   }
   let shared: { readonly record: NodeRecord; readonly connection: NodeConnection } | undefined
   const connection = (): NodeConnection => {
@@ -131,7 +157,7 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
       throw error instanceof ConnectError ? callFault(error, 'renewing the SVID') : toFault(error)
     }
   }
-  const recover = async () => await adopt(await recoverSvid(record, key, clock.now()))
+  const recover = async () => await adopt(await recoverSvid(record, addresses, key, clock.now()))
   let underWay: Promise<void> | undefined
   // One at a time: the stream and the renewal may find the SVID expired at the same moment.
   const renew = () =>
@@ -141,6 +167,7 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
     daemonName: record.daemonName,
     interceptRoot: record.interceptRoot,
     connection,
+    hasAlternative: () => addresses.several(),
     async ensureSvid() {
       if (hasExpired()) await renew()
     },

@@ -51,8 +51,12 @@ export interface StreamOptions {
 const reportIntervalMs = 5_000
 /** What is new is said within this time, and so at most this often, however much comes up meanwhile. */
 const newsIntervalMs = 250
-/** The server renews the lease every three seconds: after this long it hangs, or what leads to it. */
-const silenceLimitMs = 12_000
+/**
+ * The server renews the lease every three seconds: after this long it hangs, or what leads to it. Where there is
+ * another one that is found out sooner; where there is not, coming back would cost the server what it is short of.
+ */
+const silenceLimitMs = { alone: 12_000, withAlternative: 7_000 }
+const leaseIntervalMs = 3_000
 /** A server that restarts loses all its daemons at once: they come back spread over this time. */
 const spreadMs = 1_000
 const retry = { baseMs: 200, maxMs: 15_000 }
@@ -81,15 +85,22 @@ async function reportHealth(
 /** Aborts `silent` when nothing was heard for too long. */
 async function watchSilence(
   heardAt: () => number,
-  { clock, running, silent }: { clock: Clock; running: AbortSignal; silent: AbortController },
+  {
+    node,
+    clock,
+    running,
+    silent,
+  }: { node: Node; clock: Clock; running: AbortSignal; silent: AbortController },
 ): Promise<void> {
   while (!running.aborted) {
-    const leftMs = heardAt() + silenceLimitMs - clock.monotonic()
+    const limitMs = node.hasAlternative() ? silenceLimitMs.withAlternative : silenceLimitMs.alone
+    const leftMs = heardAt() + limitMs - clock.monotonic()
     if (leftMs <= 0) {
-      const message = `the server has said nothing for ${silenceLimitMs / 1000} s`
+      const message = `the server has said nothing for ${limitMs / 1000} s`
       return silent.abort(new Fault('SERVER_UNREACHABLE', message))
     }
-    await clock.sleep(leftMs, { signal: running }).catch(() => {})
+    // Whether there is an alternative shows when the connection is made.
+    await clock.sleep(Math.min(leftMs, leaseIntervalMs), { signal: running }).catch(() => {})
   }
 }
 
@@ -100,7 +111,7 @@ async function follow(
   signal: AbortSignal,
   onHeard: () => void,
 ): Promise<void> {
-  const { introduction, lease, onUpdate, clock, log } = options
+  const { node, introduction, lease, onUpdate, clock, log } = options
   const ended = new AbortController()
   const running = AbortSignal.any([signal, ended.signal])
   const outbox = openOutbox(running)
@@ -116,7 +127,7 @@ async function follow(
   const silent = new AbortController()
   const call = { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 }
   const reporting = reportHealth(outbox, options, running)
-  const watching = watchSilence(() => heardAt, { clock, running, silent })
+  const watching = watchSilence(() => heardAt, { node, clock, running, silent })
   try {
     for await (const { body } of connection.client.sync(outbox.reports(), call)) {
       heardAt = clock.monotonic()
@@ -137,7 +148,7 @@ async function follow(
     }
   } catch (error) {
     if (!silent.signal.aborted) throw error
-    connection.close() // all calls on it hang, and the next would too
+    connection.abandon() // all calls on it hang, and the next would too
     throw silent.signal.reason
   } finally {
     ended.abort()

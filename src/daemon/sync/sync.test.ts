@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -35,8 +37,8 @@ const update = (revision: number): ScopeUpdate => ({
   remove: nothing,
 })
 
-async function openSetting(t: TestContext) {
-  const server = await openFakeControlPlane()
+async function openSetting(t: TestContext, options: { nodeHost?: string } = {}) {
+  const server = await openFakeControlPlane(options)
   const stateDir = await mkdtemp(join(tmpdir(), 'tideway-'))
   const stop = new AbortController()
   const running: Promise<void>[] = []
@@ -242,6 +244,39 @@ test('a server that has fallen silent is given up and asked again', async (t) =>
     await clock.advance(1_000)
   }
   await again
+})
+
+test('a server that hangs, from the start or later, is left for another one of its name', async (t) => {
+  const setting = await openSetting(t, { nodeHost: 'servers.example.org' })
+  const { server, clock } = setting
+  const seen = { attempts: 0, hanging: 0 }
+  const other = createServer(() => seen.hanging++).listen(server.nodePort, '127.0.0.2')
+  await once(other, 'listening')
+  t.after(() => other.close())
+  const addresses = ['127.0.0.2', '127.0.0.1'].map((address) => ({ address, family: 4 }))
+  const resolve: NodeSettings['resolve'] = (_name, _options, callback) => {
+    seen.attempts++
+    callback(null, addresses)
+  }
+  const node = await openNode({ ...setting.settings, resolve })
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  /** Lets time pass until it connects anew; what it does then takes none. */
+  const untilAttempt = async (count: number) => {
+    const since = clock.monotonic()
+    for (; seen.attempts < count; await turn()) await clock.advance(100)
+    return clock.monotonic() - since
+  }
+  const untilHanging = async (count: number) => {
+    while (seen.hanging < count) await turn()
+  }
+  follow(setting, node, openLease(clock))
+  await untilHanging(1)
+  assert.ok((await untilAttempt(2)) < 5_000)
+  await server.until(() => server.reports.length > 0)
+  assert.ok((await untilAttempt(3)) < 11_000)
+  await untilHanging(2)
+  assert.ok((await untilAttempt(4)) < 5_000)
+  await server.until(() => server.calls.streams === 2)
 })
 
 test('a refusal by the server ends the lease at once', async (t) => {

@@ -9,7 +9,7 @@ const defaultAtOnce = 32
  * SECURITY: it may go on, but whoever stalls keeps others waiting for this long and no longer.
  */
 const countedMs = 250
-/** Who has waited for so long is about to give up: daemons do after 12 s. */
+/** Who has waited for so long is about to give up: daemons do after 12 s at the latest. */
 const maxWaitMs = 10_000
 
 const nameOf = ({ remoteAddress, remotePort }: Remote) => `${remoteAddress} ${remotePort}`
