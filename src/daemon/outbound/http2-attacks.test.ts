@@ -24,8 +24,8 @@ import {
   type Field,
   type Frame,
 } from './http2-frames.ts'
-import { listenHttp2, openHttp2Client, type Http2Listener } from './http2-talk.ts'
-import { openPlainClient, openTls } from './talk.ts'
+import { listenHttp2, openHttp2Client } from './http2-talk.ts'
+import { answering, openPlainClient, openTls, response } from './talk.ts'
 
 /** HTTP/2 as no library would send it. */
 
@@ -89,26 +89,37 @@ async function openRaw(bed: Bed, proxy: Listener): Promise<RawClient> {
 interface World extends AsyncDisposable {
   readonly bed: Bed
   readonly proxy: Listener
-  readonly upstream: Http2Listener
+  readonly upstream: { readonly port: number }
   /** Paths of the requests that upstream saw. */
   readonly seen: string[]
-  /** Names of the fields that it saw. */
+  /** Names of the fields that it saw over HTTP/1.1. */
   readonly names: string[]
 }
 
-async function openWorld(options: Parameters<typeof openBed>[0] = {}): Promise<World> {
+async function openWorld({
+  http1 = false,
+  ...options
+}: Parameters<typeof openBed>[0] & { http1?: boolean } = {}): Promise<World> {
   const stack = new AsyncDisposableStack()
   const bed = stack.use(openBed(options))
   const seen: string[] = []
   const names: string[] = []
   const upstream = stack.use(
-    await listenHttp2(bed, (stream, headers) => {
-      seen.push(headers[':path']!)
-      names.push(...Object.keys(headers))
-      if (headers[':path'] === '/hang') return
-      stream.respond({ ':status': 200 })
-      stream.end()
-    }),
+    http1
+      ? await listenTls(
+          serverIdentity(host, { authority: bed.upstreamCa }),
+          answering(({ head }) => {
+            seen.push(head.target)
+            names.push(...head.headers.map(({ name }) => name))
+            return response()
+          }),
+        )
+      : await listenHttp2(bed, (stream, headers) => {
+          seen.push(headers[':path']!)
+          if (headers[':path'] === '/hang') return
+          stream.respond({ ':status': 200 })
+          stream.end()
+        }),
   )
   bed.plane.apply(scopeOf(upstream.port))
   const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
@@ -148,7 +159,7 @@ const malformed: [name: string, fields: readonly Field[], body?: string][] = [
 
 for (const [name, fields, body] of malformed) {
   test(`refused in HTTP/2, and upstream sees nothing of it: ${name}`, async () => {
-    await using world = await openWorld()
+    await using world = await openWorld({ http1: true })
     using client = await openRaw(world.bed, world.proxy)
     const flags = endHeaders | (body === undefined ? endStream : 0)
     client.socket.write(frame(type.headers, flags, 1, block(fields)))
@@ -177,7 +188,7 @@ const dropped: [name: string, fields: readonly Field[]][] = [
 
 for (const [name, fields] of dropped) {
   test(`dropped in HTTP/2, and upstream sees one request without it: ${name}`, async () => {
-    await using world = await openWorld()
+    await using world = await openWorld({ http1: true })
     using client = await openRaw(world.bed, world.proxy)
     client.socket.write(frame(type.headers, endHeaders | endStream, 1, block(fields)))
     assert.equal(await client.outcome(1), 'answered')
