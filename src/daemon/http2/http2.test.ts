@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { connect, createSecureContext, TLSSocket } from 'node:tls'
 import { systemClock } from '#base/clock'
 import { createSelfSignedCertificate } from '#model/pki'
+import { writeLines } from './fields.ts'
 import { acceptHttp2, connectHttp2, type ConnectedHttp2, type RequestStream } from './index.ts'
 
 const hour = 3_600_000
@@ -126,6 +127,18 @@ for (const [name, headers, body, text] of requests) {
     assert.equal(await asHttp1({ ':authority': 'a.example', ...headers }, body), text)
   })
 }
+
+test('a line that would break out of its place is not written, whatever nghttp2 lets through', () => {
+  assert.equal(
+    String(writeLines('GET / HTTP/1.1', [{ name: 'a', value: 'b' }])),
+    'GET / HTTP/1.1\r\na: b\r\n\r\n',
+  )
+  for (const text of ['x\ry', 'x\ny', 'x\r\ny', 'x\0y']) {
+    assert.equal(writeLines(`GET ${text} HTTP/1.1`, []), undefined)
+    assert.equal(writeLines('GET / HTTP/1.1', [{ name: text, value: 'b' }]), undefined)
+    assert.equal(writeLines('GET / HTTP/1.1', [{ name: 'a', value: text }]), undefined)
+  }
+})
 
 async function exchange(session: ClientHttp2Session) {
   const stream = session.request({ ':path': '/' })
