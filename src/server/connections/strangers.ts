@@ -9,8 +9,8 @@ export interface Strangers {
   leave(peer: Remote): void
 }
 
-// A TLS socket and the one below it have nothing else in common that can be seen.
-const nameOf = ({ remoteAddress, remotePort }: Remote) => `${remoteAddress} ${remotePort}`
+/** The connection: a TLS socket and the one below it have nothing else in common that can be seen. */
+export const nameOf = ({ remoteAddress, remotePort }: Remote) => `${remoteAddress} ${remotePort}`
 
 /** From where a party can have as many connections as it likes: an IPv4 address, or 64 bits of an IPv6 address. */
 export function networkOf({ remoteAddress = '' }: Remote): string {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '#base/clock'
-import { networkOf, type Remote } from '#server/connections'
+import { nameOf, networkOf, type Remote } from '#server/connections'
 
 /** More at a time take no less time together, and each of them longer: then clients give up, and it was for nothing. */
 const defaultAtOnce = 32
@@ -11,8 +11,6 @@ const defaultAtOnce = 32
 const countedMs = 250
 /** Who has waited for so long is about to give up: daemons do after 12 s at the latest. */
 const maxWaitMs = 10_000
-
-const nameOf = ({ remoteAddress, remotePort }: Remote) => `${remoteAddress} ${remotePort}`
 
 /**
  * Lets new connections begin their handshakes in turn, when a thousand daemons come back at once, and the networks
