@@ -1,4 +1,4 @@
 /**
- * Files that are whole or not there: what Node's own file functions do not promise. It knows no paths.
+ * Files that are whole or not there, and folders of the mode that is asked for: what Node's own file functions do not promise. It knows no paths.
  */
-export { readIfPresent, writeAtomically } from './files.ts'
+export { makeFolder, readIfPresent, writeAtomically } from './files.ts'

@@ -1,17 +1,10 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 
 const marker = '.tideway-dev'
 
@@ -36,9 +29,9 @@ function leftovers(base: string): number[] {
  */
 export async function claimStateFolder(base: string): Promise<Disposable> {
   const asRoot = process.getuid!() === 0
-  mkdirSync(path.dirname(base), { recursive: true, mode: asRoot ? 0o755 : 0o700 })
+  makeFolder(path.dirname(base), asRoot ? 0o755 : 0o700)
   // Started as root, the daemon serves as a user of its own, who must be able to pass.
-  mkdirSync(base, { recursive: true, mode: asRoot ? 0o711 : 0o700 })
+  makeFolder(base, asRoot ? 0o711 : 0o700)
   if (readdirSync(base).length > 0 && !existsSync(path.join(base, marker))) {
     throw new Fault('SETTING_INVALID', `${base} holds something else than a development stack`, {
       hint: 'name an empty folder with --state-dir',

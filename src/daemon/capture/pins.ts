@@ -1,15 +1,7 @@
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-} from 'node:fs'
+import { chmodSync, chownSync, existsSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { mount, mountFlags } from '#base/syscall'
 import { BpfMap, mapShape, openPinned, pinObject } from './bpf.ts'
 import { mapShapes, type MapName } from './layout.ts'
@@ -56,7 +48,7 @@ export function isMountPoint(path: string): boolean {
  * @throws Fault SYSCALL_FAILED
  */
 export function preparePinDirectory(pinDirectory: string): void {
-  mkdirSync(pinDirectory, { recursive: true, mode: 0o711 })
+  makeFolder(pinDirectory, 0o711)
   if (!isBpffs(pinDirectory)) {
     const { noSetuid, noDevices, noExec } = mountFlags
     mount({ target: pinDirectory, type: 'bpf', flags: noSetuid | noDevices | noExec, data: 'mode=0711' })

@@ -123,7 +123,7 @@ test('a second daemon does not take the place of a first', limit, async () => {
     '--disable-warning=ExperimentalWarning',
     join(import.meta.dirname, '../../../bin/tidewayd.ts'),
     `--run-dir=${daemon.runDir}`,
-    `--state-dir=${join(daemon.folder, 'state')}`,
+    `--state-dir=${join(daemon.folder, 'lib/state')}`,
     '--workers=1',
     '--log-level=error',
   ])

@@ -141,12 +141,14 @@ export async function startDaemon(
     `--ca-hash=${server.caHash}`,
     `--join-token-file=${tokenFile}`,
     `--run-dir=${runDir}`,
-    `--state-dir=${join(folder, 'state')}`,
+    `--state-dir=${join(folder, 'lib/state')}`,
     '--workers=1',
     '--log-level=error',
     ...args,
   ]
-  const child = spawn(program!, rest, { stdio: ['ignore', 'inherit', 'inherit'] })
+  // As strict as that of its unit.
+  const strictly = ['-c', 'umask 077; exec "$@"', 'sh', program!, ...rest]
+  const child = spawn('/bin/sh', strictly, { stdio: ['ignore', 'inherit', 'inherit'] })
   const exited = once(child, 'exit')
   const ended = exited.then(() => Promise.reject(new Error('the daemon has ended')))
   ended.catch(() => {})

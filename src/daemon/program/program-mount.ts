@@ -1,6 +1,7 @@
-import { mkdirSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import process from 'node:process'
+import { makeFolder } from '#base/files'
 import { mount, mountFlags, unshare } from '#base/syscall'
 
 const slave = 0x8_0000 // MS_SLAVE: what the host mounts later still shows here
@@ -28,7 +29,7 @@ export function everyoneMayEnter(folder: string): boolean {
 export function exposeProgram(target: string): (path: string) => string {
   const root = programRoot()
   if (everyoneMayEnter(root) && everyoneMayEnter(dirname(process.execPath))) return (path) => path
-  mkdirSync(target, { recursive: true, mode: 0o755 })
+  makeFolder(target, 0o755)
   unshare('mount')
   mount({ target: '/', flags: slave | mountFlags.recursive })
   mount({ source: root, target, flags: mountFlags.bind | mountFlags.recursive })

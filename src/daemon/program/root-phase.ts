@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
@@ -93,8 +94,8 @@ export async function prepareAsRoot(
     [stateDir, 0o700],
   ] as const) {
     // The folder above may be the server's as well: passable, and root's.
-    mkdirSync(dirname(folder), { recursive: true, mode: 0o755 })
-    mkdirSync(folder, { recursive: true, mode })
+    makeFolder(dirname(folder), 0o755)
+    makeFolder(folder, mode)
     if (!everyoneMayEnter(dirname(folder))) {
       throw new Fault(
         'SETTING_INVALID',

@@ -1,8 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { rootCertificates } from 'node:tls'
-import { readIfPresent, writeAtomically } from '#base/files'
+import { makeFolder, readIfPresent, writeAtomically } from '#base/files'
 
 /** Where distributions keep their roots in one file: Debian, Fedora and RHEL, SUSE, Alpine. */
 export const systemBundlePaths: readonly string[] = [
@@ -31,7 +30,7 @@ export async function writeTrustBundle(
   interceptRoot: X509Certificate,
   developmentCaPem = '',
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+  makeFolder(dirname(path), 0o755)
   await writeAtomically(path, (await readSystemRoots()) + interceptRoot.toString() + developmentCaPem, 0o644)
 }
 

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import { observeEventLoop, openMetrics } from '#base/metrics'
@@ -90,8 +91,8 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const metrics = stack.use(openMetrics())
   const { dataDir, trustDomain } = settings
   // The folder above may be shared with the daemon, whose user must be able to pass.
-  await mkdir(dirname(dataDir), { recursive: true, mode: 0o755 })
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  makeFolder(dirname(dataDir), 0o755)
+  makeFolder(dataDir, 0o700)
   const health = stack.use(await openHealthServer({ listen: settings.healthListen, readiness, metrics, log }))
 
   const foundation = stack.use(
