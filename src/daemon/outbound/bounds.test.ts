@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseSpiffeId } from '#model/identity'
 import { Counts } from './bounds.ts'
 import {
-  binding,
-  credential,
   host,
-  identity,
   listenPlain,
   listenTls,
   openBed,
+  other,
   scopeOf,
   serverIdentity,
+  sharedScopeOf,
 } from './fixture.ts'
 import { answering, openClient, openPlainClient, request, response, type Client } from './talk.ts'
 
@@ -66,14 +64,8 @@ test('who floods with connections or with bodies that have to be held keeps no o
     serverIdentity(host, { authority: bed.upstreamCa }),
     answering(({ body }) => response(body.toString())),
   )
-  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
-  const scope = scopeOf(upstream.port, {
-    service: { signing: { service: 'bedrock', region: 'us-east-1' } },
-    identities: [identity, other],
-    bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
-    credentials: [credential(), credential('ASIAOTHER', other)],
-  })
-  bed.plane.apply(scope)
+  const signing = { service: 'bedrock', region: 'us-east-1' }
+  bed.plane.apply(sharedScopeOf(upstream.port, { service: { signing } }))
   const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
   const post = (body: string) => request('POST /', ['Content-Length: 8'], body)
   using stack = new DisposableStack()

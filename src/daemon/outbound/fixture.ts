@@ -118,6 +118,12 @@ export const identity: ScopedIdentity = {
   intercept: true,
 }
 
+export const other: ScopedIdentity = {
+  ...identity,
+  name: 'other',
+  spiffeId: parseSpiffeId('spiffe://example.org/other'),
+}
+
 export function credential(
   accessKeyId = 'ASIAFIRST',
   of: ScopedIdentity = identity,
@@ -167,6 +173,16 @@ export function scopeOf(port: number, parts: ScopeParts = {}): Scope {
     bindings: new Map(bindings.map((item) => [item.name, item])),
     credentials: new Map(credentials.map((item) => [credentialKey(item.spiffeId, item.sourceName), item])),
   }
+}
+
+/** Both identities bound to the same host, each with a credential of its own: ASIAFIRST and ASIAOTHER. */
+export function sharedScopeOf(port: number, parts: Pick<ScopeParts, 'service'> = {}): Scope {
+  return scopeOf(port, {
+    ...parts,
+    identities: [identity, other],
+    bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
+    credentials: [credential(), credential('ASIAOTHER', other)],
+  })
 }
 
 export interface MemoryAudit extends AuditSink {

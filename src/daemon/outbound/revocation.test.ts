@@ -3,7 +3,6 @@ import { test } from 'node:test'
 import { Fault } from '#base/errors'
 import { openTestClock, systemClock } from '#base/clock'
 import { emptyScope } from '#model/scope'
-import { parseSpiffeId } from '#model/identity'
 import {
   binding,
   credential,
@@ -13,8 +12,10 @@ import {
   listenTls,
   openAuthority,
   openBed,
+  other,
   scopeOf,
   serverIdentity,
+  sharedScopeOf,
   type Bed,
   type ScopeParts,
 } from './fixture.ts'
@@ -85,7 +86,6 @@ test('what does not concern a connection leaves it alone', async () => {
   const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
   using client = await openClient(bed, proxy)
   await client.send(request('GET /'))
-  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
   const more = scopeOf(upstream.port, { identities: [identity, other] })
   assert.deepEqual(bed.plane.apply(more), { cut: 0 })
   assert.equal((await client.send(request('GET /')))?.head.status, 200)
@@ -179,19 +179,12 @@ test('two identities never share an upstream connection', async () => {
   const identifier = fixedIdentifier()
   await using bed = openBed({ identifier })
   await using upstream = await openUpstream(bed)
-  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
-  bed.plane.apply(
-    scopeOf(upstream.port, {
-      identities: [identity, other],
-      bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
-      credentials: [credential('ASIAONE'), credential('ASIATWO', other)],
-    }),
-  )
+  bed.plane.apply(sharedScopeOf(upstream.port))
   const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
   for (const [who, key] of [
-    [identity, 'ASIAONE'],
-    [other, 'ASIATWO'],
-    [identity, 'ASIAONE'],
+    [identity, 'ASIAFIRST'],
+    [other, 'ASIAOTHER'],
+    [identity, 'ASIAFIRST'],
   ] as const) {
     identifier.verdict = { kind: 'identified', identity: who, executable: '/usr/bin/app' }
     using client = await openClient(bed, proxy)

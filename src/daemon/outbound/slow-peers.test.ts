@@ -4,17 +4,16 @@ import { connect as connectTo, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { openTestClock, systemClock, type TestClock } from '#base/clock'
-import { parseSpiffeId } from '#model/identity'
 import {
-  binding,
-  credential,
   host,
   identity,
   listenPlain,
   listenTls,
   openBed,
+  other,
   scopeOf,
   serverIdentity,
+  sharedScopeOf,
   type Bed,
   type Listener,
 } from './fixture.ts'
@@ -160,14 +159,7 @@ test('ClientHellos without an end are few for one identity, and keep no other fr
     answering(() => response()),
   )
   await using _ = upstream
-  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
-  bed.plane.apply(
-    scopeOf(upstream.port, {
-      identities: [identity, other],
-      bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
-      credentials: [credential(), credential('ASIAOTHER', other)],
-    }),
-  )
+  bed.plane.apply(sharedScopeOf(upstream.port))
   const floods: Socket[] = []
   for (let count = 0; count < 10; count += 1) floods.push(await startHello(proxy))
   assert.equal(bed.plane.stats().overflowed, 7)

@@ -4,17 +4,16 @@ import { connect as connectTo } from 'node:net'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { connect, type TLSSocket, type TlsOptions } from 'node:tls'
-import { parseSpiffeId } from '#model/identity'
 import {
   binding,
-  credential,
   host,
-  identity,
   listenPlain,
   listenTls,
   openBed,
+  other,
   scopeOf,
   serverIdentity,
+  sharedScopeOf,
 } from './fixture.ts'
 import { answering, openClient, request, response, type Client } from './talk.ts'
 
@@ -96,7 +95,6 @@ test('an upstream cannot renegotiate: it is checked in the first handshake, and 
 
 test('a session that another identity resumes is signed for as that other one', async () => {
   await using bed = openBed()
-  const other = { ...identity, name: 'other', spiffeId: parseSpiffeId('spiffe://example.org/other') }
   await using upstream = await listenTls(
     serverIdentity(host, { authority: bed.upstreamCa }),
     answering(({ head }) => {
@@ -104,24 +102,18 @@ test('a session that another identity resumes is signed for as that other one', 
       return response(/Credential=(\w+)/.exec(value)?.[1])
     }),
   )
-  bed.plane.apply(
-    scopeOf(upstream.port, {
-      identities: [identity, other],
-      bindings: [binding(), binding({ name: 'other-aws', spiffeId: other.spiffeId })],
-      credentials: [credential('ASIAONE'), credential('ASIATWO', other)],
-    }),
-  )
+  bed.plane.apply(sharedScopeOf(upstream.port))
   const proxy = await bed.listen({ address, port: upstream.port })
   const ask = async (client: Client) => (await client.send(request('GET /')))?.body.toString()
 
   using first = await openClient(bed, proxy)
   const ticket = once(first.link.socket, 'session') as Promise<[Buffer]>
-  assert.equal(await ask(first), 'ASIAONE')
+  assert.equal(await ask(first), 'ASIAFIRST')
   const [session] = await ticket
   bed.identifier.verdict = { kind: 'identified', identity: other, executable: '/usr/bin/other' }
   using second = await openClient(bed, proxy, { session })
   assert((second.link.socket as TLSSocket).isSessionReused())
-  assert.equal(await ask(second), 'ASIATWO')
+  assert.equal(await ask(second), 'ASIAOTHER')
 })
 
 /** The first flight of OpenSSL's own client. */
