@@ -23,7 +23,7 @@ before(() => {
   execFileSync('mount', ['--make-rprivate', '/'])
 })
 beforeEach(() => {
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m,mode=0700', 'tideway-test', folder])
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0700', 'tideway-test', folder])
 })
 afterEach(() => {
   execFileSync('umount', [folder])
