@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -69,6 +69,28 @@ const selector = { 'process:binary:path': ['/usr/bin/curl'], 'process:uid': ['0'
 test('the kernel can be asked on this machine', options, () => {
   assert.deepEqual(probeCapture(), { available: true })
 })
+
+for (const [kind, flags] of [
+  ['pid', ['--pid', '--fork', '--mount-proc']],
+  ['cgroup', ['--cgroup']],
+] as const) {
+  test(`a container with a ${kind} namespace of its own is not taken for the host`, options, () => {
+    const probe = new URL('../../src/daemon/capture/index.ts', import.meta.url).href
+    const script = `import { probeCapture } from '${probe}'; console.log(JSON.stringify(probeCapture()))`
+    const node = [
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      '--input-type=module',
+      '-e',
+      script,
+    ]
+    const { available, reason } = JSON.parse(
+      execFileSync('unshare', [...flags, ...node], { encoding: 'utf8' }),
+    )
+    assert.equal(available, false)
+    assert.match(reason, new RegExp(`in a ${kind} namespace of its own: run it on the host`))
+  })
+}
 
 test(
   'identified processes are captured, and refused while the daemon is dead or hung',

@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, rmdirSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readlinkSync, rmdirSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { isFault } from '#base/errors'
@@ -16,6 +16,17 @@ export type CaptureAvailability =
 const EPERM = 1
 const EACCES = 13
 const EROFS = 30
+
+/**
+ * The kernel's first namespaces (include/linux/proc_ns.h). Its programs name processes and cgroups as those do: in a
+ * container of its own the daemon would look for others under these names, and captured connections be refused.
+ */
+const hostNamespaces = { pid: 4026531836, cgroup: 4026531835 } as const
+
+function ownNamespace(): string | undefined {
+  const kinds = Object.entries(hostNamespaces)
+  return kinds.find(([kind, inode]) => readlinkSync(`/proc/self/ns/${kind}`) !== `${kind}:[${inode}]`)?.[0]
+}
 
 /** Loads everything and attaches it to a cgroup of its own without processes, which goes away again. */
 function tryAll(): void {
@@ -54,6 +65,11 @@ function reasonOf(error: unknown): string {
 
 /** Whether capture by the kernel is possible here, by really doing all of it; if not, why, for the operator. */
 export function probeCapture(): CaptureAvailability {
+  const kind = ownNamespace()
+  if (kind !== undefined) {
+    const reason = `the daemon is in a ${kind} namespace of its own: run it on the host, or in a container that has the host's`
+    return { available: false, reason }
+  }
   try {
     tryAll()
     return { available: true }
