@@ -67,7 +67,7 @@ function reasonOf(error: unknown): string {
 export function probeCapture(): CaptureAvailability {
   const kind = ownNamespace()
   if (kind !== undefined) {
-    const reason = `the daemon is in a ${kind} namespace of its own: run it on the host, or in a container that has the host's`
+    const reason = `the daemon is in a ${kind} namespace of its own: run it on the host`
     return { available: false, reason }
   }
   try {
