@@ -1,8 +1,12 @@
 import type { Changes } from './change-feed.ts'
 import type { StoreEntry, StoreEvent } from './ports.ts'
 
-/** What one answer to a watch that lags holds at most, in rows; a transaction is never split. */
+/**
+ * What one answer to a watch that lags holds at most, in rows, and in bytes of values before the last row; a
+ * transaction is never split. Each such watch holds an answer of its own until its client has read it.
+ */
 export const changesPerRead = 1000
+export const changeBytesPerRead = 256 * 1024
 
 /** One event as the change log has it. */
 export interface ChangeRow {
@@ -30,12 +34,18 @@ export function toEvent(row: ChangeRow): StoreEvent {
   }
 }
 
+/** In bytes of values. */
+export const sizeOfRow = ({ value, previousValue }: ChangeRow): number =>
+  (value?.length ?? 0) + (previousValue?.length ?? 0)
+
 /**
- * The whole transactions in the first `changesPerRead` rows at most after some revision, of a log whose newest is
+ * The whole transactions in the first rows after some revision, as many as one answer holds, of a log whose newest is
  * `head`. `undefined`: the first one is longer than that, and must be read alone.
  */
 export function wholeTransactions(rows: readonly ChangeRow[], head: number): Changes | undefined {
-  if (rows.length < changesPerRead) return { events: rows.map(toEvent), revision: head }
+  const bytes = rows.reduce((sum, row) => sum + sizeOfRow(row), 0)
+  const isAll = rows.length < changesPerRead && bytes <= changeBytesPerRead
+  if (isAll) return { events: rows.map(toEvent), revision: head }
   const last = rows.at(-1)!.revision
   const whole = rows.filter(({ revision }) => revision < last)
   return whole.length === 0 ? undefined : { events: whole.map(toEvent), revision: last - 1 }

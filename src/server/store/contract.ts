@@ -277,3 +277,26 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     await assert.rejects(store.get('/a'), { code: 'STORE_UNAVAILABLE' })
   })
 }
+
+/** `openPlace` makes a place whose store is opened, closed and opened again. */
+export function testLaggingWatches(name: string, openPlace: () => Promise<() => Promise<Store>>): void {
+  void test(`${name}: gives a watch that lags large changes a part at a time, and transactions whole`, async () => {
+    const open = await openPlace()
+    const value = bytes('x'.repeat(100_000))
+    const large = (...keys: string[]) => keys.map((key) => ({ type: 'put', key, value }) as const)
+    {
+      await using store = await open()
+      for (let count = 1; count <= 8; count++) await store.transaction([], large('/a'))
+      await store.transaction([], large('/b', '/c', '/d', '/e'))
+    }
+    // In the log, and not in memory any more.
+    await using store = await open()
+    const { signal } = new AbortController()
+    const batches = await Array.fromAsync(store.watch('/', { afterRevision: 0, untilRevision: 9, signal }))
+    const sizes = batches.map((events) => events.length)
+    assert.ok(sizes.slice(0, -1).every((size) => size <= 2))
+    assert.equal(sizes.at(-1), 4)
+    const revisions = batches.flat().map((event) => event.type === 'put' && event.entry.modRevision)
+    assert.deepEqual(revisions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9])
+  })
+}

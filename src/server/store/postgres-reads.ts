@@ -1,6 +1,12 @@
 import type { ClientBase, Pool, QueryResultRow } from 'pg'
 import { revisionGone, type Changes } from './change-feed.ts'
-import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
+import {
+  changeBytesPerRead,
+  changesPerRead,
+  toEvent,
+  wholeTransactions,
+  type ChangeRow,
+} from './change-rows.ts'
 import { keyRange } from './key-range.ts'
 import type { Store, StoreEntry, StoreKey, StoreRange } from './ports.ts'
 
@@ -10,11 +16,14 @@ type Connection = Pick<ClientBase | Pool, 'query'>
 const entryColumns = 'key, value, mod_revision AS "modRevision", create_revision AS "createRevision"'
 const changeColumns = `revision, key, value, create_revision AS "createRevision",
   previous_value AS "previousValue", previous_mod_revision AS "previousModRevision"`
+const changeSize = 'coalesce(octet_length(value), 0) + coalesce(octet_length(previous_value), 0)'
 const selectChanges = `SELECT counters.head, counters.floor, found.*
   FROM tideway_counters AS counters LEFT JOIN LATERAL (
-    SELECT ${changeColumns}, position FROM tideway_changes
+    SELECT ${changeColumns}, position, sum(${changeSize}) OVER (
+        ORDER BY revision, position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM tideway_changes
     WHERE revision > $1 AND key >= $2 AND key < $3 ORDER BY revision, position LIMIT ${changesPerRead}
-  ) AS found ON true ORDER BY found.revision, found.position`
+  ) AS found ON coalesce(found.before, 0) <= ${changeBytesPerRead} ORDER BY found.revision, found.position`
 const selectRevision = `SELECT ${changeColumns} FROM tideway_changes
   WHERE revision = $1 AND key >= $2 AND key < $3 ORDER BY position`
 

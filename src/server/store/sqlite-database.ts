@@ -2,7 +2,14 @@ import { chmodSync, closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { Fault, isFault } from '#base/errors'
 import type { Changes } from './change-feed.ts'
-import { changesPerRead, toEvent, wholeTransactions, type ChangeRow } from './change-rows.ts'
+import {
+  changeBytesPerRead,
+  changesPerRead,
+  sizeOfRow,
+  toEvent,
+  wholeTransactions,
+  type ChangeRow,
+} from './change-rows.ts'
 import { keyRange } from './key-range.ts'
 import {
   historyGap,
@@ -204,7 +211,14 @@ export function openSqliteDatabase({
 
   function changesAfter(prefix: StoreKey, afterRevision: number): Changes {
     const keys = keyRange(prefix)
-    const rows = selectChanges.all(afterRevision, ...keys) as unknown as ChangeRow[]
+    const rows: ChangeRow[] = []
+    let bytes = 0
+    for (const found of selectChanges.iterate(afterRevision, ...keys)) {
+      const row = found as unknown as ChangeRow
+      rows.push(row)
+      bytes += sizeOfRow(row)
+      if (bytes > changeBytesPerRead) break
+    }
     const whole = wholeTransactions(rows, head)
     if (whole) return whole
     const { revision } = rows[0]!

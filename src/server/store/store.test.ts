@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
-import { testStore } from './contract.ts'
+import { testLaggingWatches, testStore } from './contract.ts'
 import { testCrashes } from './crash-contract.ts'
 import { openMemoryStore } from './memory-store.ts'
 import { testMigrations } from './migration-contract.ts'
@@ -35,6 +35,11 @@ test('sqlite: keeps everything over a restart, the change log included', async (
     break
   }
   assert.deepEqual(await store.transaction([], [put('/b', '1')]), { ok: true, revision: 3 })
+})
+
+testLaggingWatches('sqlite', async () => {
+  const path = newPath()
+  return () => openSqliteStore({ path })
 })
 
 test('sqlite: the files can be read by their owner only', async () => {

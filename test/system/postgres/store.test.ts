@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import type { Log } from '#base/log'
 import { silentLog } from '#base/log'
 import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
-import { testStore } from '../../../src/server/store/contract.ts'
+import { testLaggingWatches, testStore } from '../../../src/server/store/contract.ts'
 import { testCrashes } from '../../../src/server/store/crash-contract.ts'
 import { testBackups } from '../../../src/server/program/backup-contract.ts'
 import { testMigrations } from '../../../src/server/store/migration-contract.ts'
@@ -19,6 +19,10 @@ after(() => cluster[Symbol.asyncDispose]())
 testStore('postgres', async (options) =>
   openPostgresStore({ ...options, target: await cluster.createDatabase() }),
 )
+testLaggingWatches('postgres', async () => {
+  const target = await cluster.createDatabase()
+  return () => openPostgresStore({ target })
+})
 testCrashes('postgres', 20, async () => {
   const target = await cluster.createDatabase()
   return { place: { target }, open: () => openPostgresStore({ target }) }
