@@ -48,8 +48,16 @@ export interface NodeServer extends AsyncDisposable {
   run(options: { signal: AbortSignal }): Promise<void>
 }
 
-function peerOfRequest(request: Http2ServerRequest): X509Certificate | undefined {
-  return (request.stream.session?.socket as TLSSocket | undefined)?.getPeerX509Certificate()
+/** The same object for every request of a connection. */
+function openPeerCertificates(): (session: Http2Session | undefined) => X509Certificate | undefined {
+  const known = new WeakMap<Http2Session, X509Certificate>()
+  return (session) => {
+    if (!session) return undefined
+    const certificate =
+      known.get(session) ?? (session.socket as TLSSocket | undefined)?.getPeerX509Certificate()
+    if (certificate) known.set(session, certificate)
+    return certificate
+  }
 }
 
 /**
@@ -111,6 +119,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   const { port } = listener.address() as AddressInfo
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
+  const peerCertificateOf = openPeerCertificates()
   const service = nodeService({ ...options, nodeEndpoint, streams, nodeKeys })
   server.on(
     'request',
@@ -122,7 +131,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       acceptCompression: [],
       contextValues: (request) =>
         createContextValues()
-          .set(peerCertificate, peerOfRequest(request as Http2ServerRequest))
+          .set(peerCertificate, peerCertificateOf((request as Http2ServerRequest).stream.session))
           .set(peerPing, openPing((request as Http2ServerRequest).stream.session)),
     }),
   )

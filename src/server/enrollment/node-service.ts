@@ -67,10 +67,14 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
     limit.spend(daemonName)
   }
 
+  /** Read once for each connection: that takes longer than most calls. */
+  const peers = new WeakMap<X509Certificate, Peer>()
+
   function caller({ values }: HandlerContext): Peer {
     const certificate = values.get(peerCertificate)
     if (!certificate) throw new Fault('CERTIFICATE_INVALID', 'the caller has no certificate')
-    const peer = peerOf(certificate, trustDomain)
+    const peer = peers.get(certificate) ?? peerOf(certificate, trustDomain)
+    peers.set(certificate, peer)
     if (peer.expiresAt <= clock.now()) {
       throw new Fault('CERTIFICATE_INVALID', `the SVID of ${peer.spiffeId} has expired`)
     }
