@@ -82,6 +82,11 @@ export function testStore(name: string, open: (options: { keepRevisions: number 
     assert.deepEqual(await keys({ after: '/p/a' }), ['/p/b', false])
     assert.deepEqual(await keys({ after: '/o' }), ['/p/', '/p/a', '/p/b', false])
     for (const after of ['/p/b', '/q']) assert.deepEqual(await keys({ after, limit: 1 }), [false])
+    assert.deepEqual(await keys({ maxBytes: 2 }), ['/p/', '/p/a', true])
+    assert.deepEqual(await keys({ maxBytes: 3 }), ['/p/', '/p/a', '/p/b', false])
+    assert.deepEqual(await keys({ maxBytes: 0, after: '/p/' }), ['/p/a', true], 'one in any case')
+    assert.deepEqual(await keys({ maxBytes: 2, limit: 1 }), ['/p/', true])
+    assert.deepEqual(await keys({ maxBytes: 0, after: '/p/a' }), ['/p/b', false])
     assert.deepEqual([await store.count('/p/'), await store.count('/p/', { after: '/p/a' })], [3, 1])
   })
 

@@ -53,9 +53,14 @@ export function openMemoryStore({ keepRevisions = 1000 }: { keepRevisions?: numb
       return entries.get(key)
     },
     async list(prefix, range = {}) {
-      const { limit = Infinity } = range
+      const { limit = Infinity, maxBytes = Infinity } = range
       const { selected, revision } = await select(prefix, range)
-      return { entries: selected.slice(0, limit), revision, more: selected.length > limit }
+      let bytes = 0
+      const beyond = selected.findIndex(
+        ({ value }, index) => index === limit || ((bytes += value.length) > maxBytes && index > 0),
+      )
+      const entries = beyond === -1 ? selected : selected.slice(0, beyond)
+      return { entries, revision, more: entries.length < selected.length }
     },
     async count(prefix, range = {}) {
       return (await select(prefix, range)).selected.length

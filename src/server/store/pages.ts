@@ -3,6 +3,8 @@ import type { Store, StoreEntry, StoreKey, StoreRange } from './ports.ts'
 
 /** What is read at a time: some milliseconds of work, after which others have their turn. */
 const pageSize = 200
+/** Whoever reads slowly holds one page, and there may be a thousand such. */
+const pageBytes = 256 * 1024
 /** Beyond that the store takes writes faster than it can be read. */
 const maxAttempts = 5
 
@@ -16,7 +18,7 @@ export async function* readPages(
   range: Omit<StoreRange, 'limit'> = {},
 ): AsyncGenerator<Awaited<ReturnType<Store['list']>>> {
   for (let { after, atRevision } = range; ;) {
-    const page = await store.list(prefix, { after, atRevision, limit: pageSize })
+    const page = await store.list(prefix, { after, atRevision, limit: pageSize, maxBytes: pageBytes })
     yield page
     if (!page.more) return
     after = page.entries.at(-1)!.key

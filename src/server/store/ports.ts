@@ -43,6 +43,8 @@ export interface StoreRange {
   readonly after?: StoreKey | undefined
   /** So many of them at most. */
   readonly limit?: number | undefined
+  /** So many bytes of values at most, or one entry. */
+  readonly maxBytes?: number | undefined
   /** As they were at this revision; as they are unless given. */
   readonly atRevision?: number | undefined
 }
@@ -55,14 +57,14 @@ export interface Store extends AsyncDisposable {
   get(key: StoreKey): Promise<StoreEntry | undefined>
   /**
    * Entries whose key starts with `prefix`, in key order, with the revision they are of, and whether there are `more`
-   * than the limit. @throws Fault STORE_REVISION_GONE when that revision is no longer known, or is yet to come
+   * than the limits let through. @throws Fault STORE_REVISION_GONE when that revision is no longer known, or is yet to come
    */
   list(
     prefix: StoreKey,
     range?: StoreRange,
   ): Promise<{ entries: readonly StoreEntry[]; revision: number; more: boolean }>
   /** How many entries `list` would give. @throws Fault as `list` */
-  count(prefix: StoreKey, range?: Omit<StoreRange, 'limit'>): Promise<number>
+  count(prefix: StoreKey, range?: Omit<StoreRange, 'limit' | 'maxBytes'>): Promise<number>
   /** All compares hold: all operations are applied atomically. Else nothing is, and `conflict` names the first key. */
   transaction(
     compares: readonly StoreCompare[],

@@ -47,8 +47,11 @@ const range = `SELECT ${entryColumns} FROM tideway_entries
   UNION ALL SELECT key, previous_value, previous_mod_revision, create_revision FROM tideway_changes
     WHERE revision > coalesce($3, head) AND key >= $1 AND key < $2
       AND previous_mod_revision <= coalesce($3, head)`
-const selectRange = `SELECT head, floor, found.* FROM tideway_counters
-  LEFT JOIN LATERAL (${range} ORDER BY key LIMIT $4) AS found ON true ORDER BY key`
+const selectRange = `SELECT head, floor, found.* FROM tideway_counters LEFT JOIN LATERAL (
+    SELECT page.*, count(*) OVER () AS available, sum(octet_length(value)) OVER (ORDER BY key) AS bytes,
+      row_number() OVER (ORDER BY key) AS position
+    FROM (${range} ORDER BY key LIMIT $4) AS page
+  ) AS found ON position <= coalesce($5, position) AND (bytes <= coalesce($6, bytes) OR position = 1) ORDER BY key`
 const countRange = `SELECT head, floor, (SELECT count(*) FROM (${range}) AS found) AS count FROM tideway_counters`
 
 interface Counters {
@@ -65,22 +68,23 @@ function expectKnown({ head, floor }: Counters, at = head): number {
 export async function readEntries(
   connection: Connection,
   prefix: StoreKey,
-  { after, limit, atRevision }: StoreRange = {},
+  { after, limit, maxBytes, atRevision }: StoreRange = {},
 ): ReturnType<Store['list']> {
   // One beyond the limit shows that there are more.
   const most = limit === undefined ? null : limit + 1
-  const rows = await rowsOf<Counters & (StoreEntry | { [K in keyof StoreEntry]: null })>(
-    connection,
-    selectRange,
-    [...keyRange(prefix, after), atRevision ?? null, most],
-  )
+  type Found = StoreEntry & { readonly available: number }
+  const rows = await rowsOf<Counters & (Found | { [K in keyof Found]: null })>(connection, selectRange, [
+    ...keyRange(prefix, after),
+    atRevision ?? null,
+    most,
+    limit ?? null,
+    maxBytes ?? null,
+  ])
   const revision = expectKnown(rows[0]!, atRevision)
-  const entries = rows
-    .slice(0, limit)
-    .flatMap(({ key, value, modRevision, createRevision }) =>
-      key === null ? [] : [{ key, value, modRevision, createRevision }],
-    )
-  return { entries, revision, more: limit !== undefined && rows.length > limit }
+  const entries = rows.flatMap(({ key, value, modRevision, createRevision }) =>
+    key === null ? [] : [{ key, value, modRevision, createRevision }],
+  )
+  return { entries, revision, more: (rows[0]!.available ?? 0) > entries.length }
 }
 
 /** @throws Fault STORE_REVISION_GONE */

@@ -227,7 +227,7 @@ export function openSqliteDatabase({
   }
 
   function read({ type, prefix, range }: Extract<Request, { type: 'list' | 'count' }>): Reply {
-    const { after, limit, atRevision: at = head } = range
+    const { after, limit = -2, maxBytes = Infinity, atRevision: at = head } = range
     if (at < floor || at > head) return { type: 'gone' }
     const [from, to] = keyRange(prefix, after)
     if (type === 'count') {
@@ -235,10 +235,17 @@ export function openSqliteDatabase({
       return { type: 'counted', count }
     }
     // One beyond the limit shows that there are more; without a limit SQLite takes -1.
-    const rows = selectRange.all({ from, to, at, limit: (limit ?? -2) + 1 }) as unknown as Row[]
-    const more = limit !== undefined && rows.length > limit
-    const entries = rows.slice(0, limit).map((row) => ({ ...row }))
-    return { type: 'entries', entries, revision: at, more }
+    const entries: StoreEntry[] = []
+    let bytes = 0
+    for (const found of selectRange.iterate({ from, to, at, limit: limit + 1 })) {
+      const row = found as unknown as Row
+      bytes += row.value.length
+      if (entries.length === limit || (bytes > maxBytes && entries.length > 0)) {
+        return { type: 'entries', entries, revision: at, more: true }
+      }
+      entries.push({ ...row })
+    }
+    return { type: 'entries', entries, revision: at, more: false }
   }
 
   function answer(request: Request): Reply {
