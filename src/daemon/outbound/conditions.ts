@@ -19,14 +19,22 @@ export interface Condition {
   readonly message: string
 }
 
+/** What a condition is about. */
+export type Problem = { readonly subject: string; readonly type: string }
+
 /** Reports problems and their ends, and repeats itself from time to time: other workers may have said otherwise. */
 export interface Conditions {
   raise(subject: string, type: Condition['type'], reason: string, message: string): void
   clear(subject: string, type: Condition['type']): void
+  /** Somebody says that these are there: the next time that one is not, it is said at once. */
+  doubt(problems: readonly Problem[]): void
 }
 
-/** What was said last is not said again for this long. */
-const repeatMs = 5_000
+/**
+ * What was said last is not said again for this long. That all is well may be said for every request; that it is not
+ * must not be missed where another worker has said otherwise meanwhile.
+ */
+const repeatMs = { well: 5_000, wrong: 250 }
 /** Words remembered of each type; beyond that the oldest is forgotten, and may be repeated sooner. */
 const maxSaid = 256
 
@@ -57,7 +65,9 @@ export function openConditions({
   function isDue(said: Map<string, Said>, subject: string, message: string | undefined): boolean {
     const at = clock.monotonic()
     const last = said.get(subject)
-    if (last && last.message === message && at - last.at < repeatMs) return false
+    const sinceMs = at - (last?.at ?? -Infinity)
+    if (last?.message === message && sinceMs < (message === undefined ? repeatMs.well : repeatMs.wrong))
+      return false
     said.delete(subject)
     said.set(subject, { message, at })
     if (said.size > maxSaid) said.delete(said.keys().next().value!)
@@ -75,6 +85,12 @@ export function openConditions({
     clear(subject, type) {
       if (!isDue(saidOf(type), subject, undefined)) return
       onCondition({ subject, type, status: 'True', reason: 'Recovered', message: '' })
+    },
+    doubt(problems) {
+      for (const { subject, type } of problems) {
+        const said = words.get(type as Condition['type'])
+        if (said?.get(subject)?.message === undefined) said?.delete(subject)
+      }
     },
   }
 }

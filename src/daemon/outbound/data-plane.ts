@@ -6,7 +6,7 @@ import { openLeaves } from '#daemon/intercept'
 import { openPolicy } from '#model/policy'
 import { emptyScope, type Scope } from '#model/scope'
 import { Counts } from './bounds.ts'
-import { openConditions, type Condition } from './conditions.ts'
+import { openConditions, type Condition, type Problem } from './conditions.ts'
 import { openDialler, type Resolve } from './dial.ts'
 import { Intake, type Connection } from './intake.ts'
 import { openLedger } from './ledger.ts'
@@ -47,6 +47,8 @@ export interface DataPlane extends AsyncDisposable {
   apply(scope: Scope): { cut: number }
   /** Replaces the CA that mints leaves; needed before the first TLS connection of a bound host. */
   setLeafAuthority(authority: LeafAuthority): void
+  /** What other workers find wrong: that it is well again here is then said at once. */
+  doubt(problems: readonly Problem[]): void
   /**
    * Takes over a connection for good; never throws. `head` holds bytes already read from it. Sockets should come
    * from a server with `allowHalfOpen` and `pauseOnConnect`.
@@ -155,6 +157,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       return { cut }
     },
     setLeafAuthority: (authority) => leaves.setIssuer(authority),
+    doubt: (problems) => conditions.doubt(problems),
     accept(socket, origin, head) {
       // Broken sockets are noticed by their `close`; without a listener an error would end the process.
       socket.on('error', () => {})

@@ -26,7 +26,13 @@ interface Known {
 }
 
 /** Offsets count for the host that they were learned from only. */
-export function openSkews({ clock, conditions }: { clock: Clock; conditions: Conditions }): Skews {
+export function openSkews({
+  clock,
+  conditions,
+}: {
+  clock: Clock
+  conditions: Pick<Conditions, 'raise' | 'clear'>
+}): Skews {
   const known = new Map<string, Known>()
 
   function report(): void {

@@ -108,6 +108,7 @@ export async function openServing(
       }),
       onEnded: (name) => board.replace(name, []),
       leaseMs: () => lease.remainingMs(),
+      problems: () => board.all().map(({ subject, type }) => ({ subject, type })),
       clock,
       log,
       random,

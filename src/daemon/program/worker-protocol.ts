@@ -1,6 +1,6 @@
 import type { ClientConnection } from '#daemon/attestation'
 import type { CapturedProcess } from '#daemon/capture'
-import type { Condition, ConnectTo, DataPlaneStats } from '#daemon/outbound'
+import type { Condition, ConnectTo, DataPlaneStats, Problem } from '#daemon/outbound'
 import type { ProcessPin } from '#model/identity'
 import type { CaptureLevel } from '#model/scope'
 import type { ScopeMessage } from './scope-message.ts'
@@ -56,8 +56,8 @@ export type WorkerProtocol = {
   /** A change of the scope, and a heartbeat. */
   apply: { request: { update: ScopeMessage; generation: number; leaseMs: number }; response: { cut: number } }
   setAuthority: { request: LeafAuthorityMessage; response: void }
-  /** Says that the main process lives, and for how long credentials may still be used. */
-  heartbeat: { request: { leaseMs: number }; response: DataPlaneStats }
+  /** Says that the main process lives, for how long credentials may still be used, and what any worker finds wrong. */
+  heartbeat: { request: { leaseMs: number; problems: readonly Problem[] }; response: DataPlaneStats }
 }
 
 /** What the main process answers to workers. */

@@ -138,7 +138,8 @@ const answers: Answers<WorkerProtocol> = {
       hosts,
     })
   },
-  heartbeat({ leaseMs }) {
+  heartbeat({ leaseMs, problems }) {
+    serving!.plane.doubt(problems)
     takeHeartbeat(leaseMs)
     return serving!.plane.stats()
   },

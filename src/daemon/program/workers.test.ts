@@ -36,6 +36,7 @@ function openPool(answered: number) {
     answersFor: () => ({}) as never,
     onEnded: (name) => ended.push(name),
     leaseMs: () => 1000,
+    problems: () => [],
     clock: { ...clock, monotonic: () => clock.monotonic() + stopped },
     log: silentLog,
     random: () => 0,

@@ -5,7 +5,7 @@ import { backoffMs, type Clock } from '#base/clock'
 import { toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { openPeer, startChild, type Answers, type Peer } from '#daemon/processes'
-import type { DataPlaneStats } from '#daemon/outbound'
+import type { DataPlaneStats, Problem } from '#daemon/outbound'
 import type { Scope, ScopeUpdate } from '#model/scope'
 import { toScopeMessage } from './scope-message.ts'
 import {
@@ -72,6 +72,7 @@ export function openWorkerPool({
   answersFor,
   onEnded,
   leaseMs,
+  problems,
   clock,
   log,
   random,
@@ -86,6 +87,8 @@ export function openWorkerPool({
   onEnded: (name: string) => void
   /** For how long credentials may be used from now. */
   leaseMs: () => number
+  /** What any worker finds wrong. */
+  problems: () => readonly Problem[]
   clock: Clock
   log: Log
   random: () => number
@@ -150,7 +153,11 @@ export function openWorkerPool({
     tellWaiting()
   }
   const beat = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
-    slot.stats = await peer.call('heartbeat', { leaseMs: leaseMs() }, { timeoutMs: silenceLimitMs })
+    slot.stats = await peer.call(
+      'heartbeat',
+      { leaseMs: leaseMs(), problems: problems() },
+      { timeoutMs: silenceLimitMs },
+    )
     slot.heard = clock.monotonic()
   }
   const runOnce = async (slot: Slot): Promise<void> => {
