@@ -1,4 +1,5 @@
 /**
- * Files that are whole or not there, and folders of the mode that is asked for: what Node's own file functions do not promise. It knows no paths.
+ * Files that are whole or not there, and folders of the mode that is asked for: what Node's own file functions do
+ * not promise. It knows no paths.
  */
 export { makeFolder, readIfPresent, writeAtomically } from './files.ts'

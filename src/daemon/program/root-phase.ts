@@ -95,7 +95,7 @@ export async function prepareAsRoot(
   ] as const) {
     // The folder above may be the server's as well: passable, and root's.
     makeFolder(dirname(folder), 0o755)
-    makeFolder(folder, mode)
+    mkdirSync(folder, { recursive: true, mode })
     if (!everyoneMayEnter(dirname(folder))) {
       throw new Fault(
         'SETTING_INVALID',

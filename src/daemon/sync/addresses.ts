@@ -16,6 +16,11 @@ export type Resolve = (
   callback: (error: NodeJS.ErrnoException | null, found: LookupAddress[]) => void,
 ) => void
 
+/** Where to connect for a URL, as `node:tls` takes it: an IPv6 address without its brackets. */
+export function endpointOf({ hostname, port }: URL): { host: string; port: number } {
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) }
+}
+
 /** The addresses of the servers, which have one name together. */
 export interface Addresses {
   /**

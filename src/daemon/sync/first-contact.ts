@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
 import { Fault } from '#base/errors'
-import type { Addresses } from './addresses.ts'
+import { endpointOf, type Addresses } from './addresses.ts'
 
 const timeoutMs = 10_000
 const maxChain = 10
@@ -34,11 +34,9 @@ export async function fetchPinnedAuthority(
     throw new Fault('SETTING_INVALID', `${JSON.stringify(caHash)} is not sha256: and 64 hexadecimal digits`)
   }
   const chain = await new Promise<X509Certificate[]>((resolve, reject) => {
-    const host = server.hostname.replace(/^\[|\]$/g, '')
     const unreachable = (reason: string) =>
       reject(new Fault('SERVER_UNREACHABLE', `no TLS connection to ${server.host}: ${reason}`))
-    const address = { host, port: Number(server.port || 443), lookup }
-    const socket = connect({ ...address, rejectUnauthorized: false }, () => {
+    const socket = connect({ ...endpointOf(server), lookup, rejectUnauthorized: false }, () => {
       resolve(presentedChain(socket.getPeerCertificate(true)))
       socket.destroy()
     })

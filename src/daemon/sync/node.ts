@@ -10,7 +10,7 @@ import type { Secret } from '#base/secret'
 import type { SpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest, spiffeIdOf } from '#model/pki'
 import { Node as NodeService } from '#wire/proto'
-import { openAddresses, type Addresses, type Resolve } from './addresses.ts'
+import { endpointOf, openAddresses, type Addresses, type Resolve } from './addresses.ts'
 import { callFault, joinServer, recordOf, recoverSvid } from './enrollment.ts'
 import { fetchPinnedAuthority } from './first-contact.ts'
 import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
@@ -109,11 +109,10 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
   }
   const open = ({ nodeEndpoint, svid, bundle, serverSpiffeId }: NodeRecord): NodeConnection => {
     const url = `https://${nodeEndpoint}`
-    const { hostname, port } = new URL(url)
-    const host = hostname.replace(/^\[|\]$/g, '')
+    const { host, port } = endpointOf(new URL(url))
     const tls: ConnectionOptions = {
       host,
-      port: Number(port || 443),
+      port,
       ...(isIP(host) === 0 && { servername: host }),
       ALPNProtocols: ['h2'],
       key: key.export({ type: 'pkcs8', format: 'pem' }),

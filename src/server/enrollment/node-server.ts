@@ -1,4 +1,4 @@
-import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { createSecureServer, type Http2ServerRequest, type Http2Session } from 'node:http2'
 import { createServer, type AddressInfo } from 'node:net'
@@ -7,15 +7,15 @@ import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
 import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
-import { formatSpiffeId } from '#model/identity'
+import { formatSpiffeId, type TrustDomain } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
 import { openStrangers } from '#server/connections'
 import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
-import { daemonNamespace, openNodeKeys, serverWorkloadId } from './daemons.ts'
+import { daemonNamespace, openNodeKeys, peerOf, serverWorkloadId, type Peer } from './daemons.ts'
 import { openHandshakes } from './handshakes.ts'
-import { nodeService, peerCertificate, peerPing, type NodeContext } from './node-service.ts'
+import { nodeService, peerPing, readPeer, type NodeContext } from './node-service.ts'
 import { pingOf, type Ping } from './pulse.ts'
 import { openStreams } from './streams.ts'
 
@@ -48,15 +48,17 @@ export interface NodeServer extends AsyncDisposable {
   run(options: { signal: AbortSignal }): Promise<void>
 }
 
-/** The same object for every request of a connection. */
-function openPeerCertificates(): (session: Http2Session | undefined) => X509Certificate | undefined {
-  const known = new WeakMap<Http2Session, X509Certificate>()
+/** Who is at the other end: read once for each connection, for that takes longer than most calls. */
+function openPeers(trustDomain: TrustDomain): (session: Http2Session | undefined) => Peer {
+  const known = new WeakMap<Http2Session, Peer>()
   return (session) => {
-    if (!session) return undefined
-    const certificate =
-      known.get(session) ?? (session.socket as TLSSocket | undefined)?.getPeerX509Certificate()
-    if (certificate) known.set(session, certificate)
-    return certificate
+    const read = session && known.get(session)
+    if (read) return read
+    const certificate = (session?.socket as TLSSocket | undefined)?.getPeerX509Certificate()
+    if (!session || !certificate) throw new Fault('CERTIFICATE_INVALID', 'the caller has no certificate')
+    const peer = peerOf(certificate, trustDomain)
+    known.set(session, peer)
+    return peer
   }
 }
 
@@ -119,7 +121,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   const { port } = listener.address() as AddressInfo
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
-  const peerCertificateOf = openPeerCertificates()
+  const peerBehind = openPeers(trustDomain)
   const service = nodeService({ ...options, nodeEndpoint, streams, nodeKeys })
   server.on(
     'request',
@@ -129,10 +131,12 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       grpcWeb: false,
       readMaxBytes: maxMessageBytes,
       acceptCompression: [],
-      contextValues: (request) =>
-        createContextValues()
-          .set(peerCertificate, peerCertificateOf((request as Http2ServerRequest).stream.session))
-          .set(peerPing, openPing((request as Http2ServerRequest).stream.session)),
+      contextValues(request) {
+        const { session } = (request as Http2ServerRequest).stream
+        return createContextValues()
+          .set(readPeer, () => peerBehind(session))
+          .set(peerPing, openPing(session))
+      },
     }),
   )
 

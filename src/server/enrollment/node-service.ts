@@ -5,7 +5,6 @@ import {
   type HandlerContext,
   type ServiceImpl,
 } from '@connectrpc/connect'
-import type { X509Certificate } from 'node:crypto'
 import { Fault, isFault } from '#base/errors'
 import { parseAuditRecord, type AuditRecord } from '#model/audit'
 import { parseCertificateRequest } from '#model/pki'
@@ -13,14 +12,16 @@ import type { Daemon } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { Node } from '#wire/proto'
 import { failedCall } from './connect-error.ts'
-import { expectDaemon, peerOf, type NodeKeys, type Peer } from './daemons.ts'
+import { expectDaemon, type NodeKeys, type Peer } from './daemons.ts'
 import { openRateLimit } from './rate-limit.ts'
 import { issueDaemonSvid, type SvidIssuer } from './svid.ts'
 import { syncDaemon, type SyncContext } from './sync.ts'
 import type { Ping } from './pulse.ts'
 
-/** The client's certificate, whose chain TLS has verified. */
-export const peerCertificate = createContextKey<X509Certificate | undefined>(undefined)
+/** Reads who calls from the certificate of the connection, whose chain TLS has verified. @throws Fault as `peerOf` */
+export const readPeer = createContextKey<() => Peer>(() => {
+  throw new Fault('CERTIFICATE_INVALID', 'the caller has no certificate')
+})
 /** Asks the client for a sign of life. */
 export const peerPing = createContextKey<Ping>(() => {})
 
@@ -58,7 +59,7 @@ function readShipped(line: string, node: string): AuditRecord | undefined {
 
 /** The Node service: everything in it is for the daemon of the connection, and for no other. */
 export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
-  const { ca, trustDomain, scopes, streams, audit, clock, log } = context
+  const { ca, scopes, streams, audit, clock, log } = context
   const limit = openRateLimit({ clock, ...issuance })
 
   function limited(daemonName: string): void {
@@ -67,14 +68,8 @@ export function nodeService(context: NodeContext): ServiceImpl<typeof Node> {
     limit.spend(daemonName)
   }
 
-  /** Read once for each connection: that takes longer than most calls. */
-  const peers = new WeakMap<X509Certificate, Peer>()
-
   function caller({ values }: HandlerContext): Peer {
-    const certificate = values.get(peerCertificate)
-    if (!certificate) throw new Fault('CERTIFICATE_INVALID', 'the caller has no certificate')
-    const peer = peers.get(certificate) ?? peerOf(certificate, trustDomain)
-    peers.set(certificate, peer)
+    const peer = values.get(readPeer)()
     if (peer.expiresAt <= clock.now()) {
       throw new Fault('CERTIFICATE_INVALID', `the SVID of ${peer.spiffeId} has expired`)
     }
