@@ -5,5 +5,6 @@
 export { runProgram, runTogether, untilAborted } from './lifecycle.ts'
 export { openReadiness } from './readiness.ts'
 export type { Readiness } from './readiness.ts'
+export { returnFreedMemory } from './freed-memory.ts'
 export { afterAtMost, openBell } from './bell.ts'
 export type { Bell } from './bell.ts'

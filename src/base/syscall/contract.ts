@@ -3,6 +3,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Native } from './native.ts'
 import type { SyscallNumbers } from './numbers.ts'
 
@@ -10,6 +12,12 @@ const CLOCK_MONOTONIC = 1
 const ENOENT = 2
 const EBADF = 9
 const EFAULT = 14
+
+/** `gc()` of V8, which is there once its flag is set. */
+function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
 
 /** What every way to make system calls has to do. */
 export function nativeContract(native: Native, numbers: SyscallNumbers): void {
@@ -57,6 +65,18 @@ export function nativeContract(native: Native, numbers: SyscallNumbers): void {
     assert.ok(first.bytes.every((byte) => byte === 0))
     first.bytes.fill(0xff)
     assert.ok(second.bytes.every((byte) => byte === 0))
+  })
+
+  it('gives the pages of freed memory back, wherever in the heap they lie', () => {
+    const collect = garbageCollector()
+    let held = Array.from({ length: 4_000 }, () => Buffer.alloc(16 << 10, 1))
+    held = held.filter((_, index) => index % 1_000 === 999)
+    collect()
+    collect() // buffers that the first found unused are freed while the second begins
+    const before = process.memoryUsage.rss()
+    native.trim()
+    assert.ok(before - process.memoryUsage.rss() > 32 << 20)
+    assert.equal(held.length, 4)
   })
 
   it('keeps the error number apart from what the runtime does meanwhile', () => {

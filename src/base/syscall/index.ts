@@ -4,7 +4,7 @@
  * It promises typed wrappers that throw Faults; it does not promise that an effect reaches every thread of the
  * process: what Linux keeps per thread says so.
  */
-export { allocateMemory, errnoOf, errorName, must, syscall } from './system.ts'
+export { allocateMemory, errnoOf, errorName, must, syscall, trimMemory } from './system.ts'
 export type { Memory } from './native.ts'
 export type { SyscallName } from './numbers.ts'
 export {

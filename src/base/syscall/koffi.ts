@@ -9,15 +9,18 @@ export function openKoffi(mmap: number): Native | undefined {
   } catch {
     return undefined
   }
-  const syscall = koffi
-    .load(null)
-    .func('int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)')
+  const program = koffi.load(null)
+  const syscall = program.func(
+    'int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)',
+  )
+  const trim = program.func('int malloc_trim(size_t)')
   return nativeFrom(
     {
       name: 'koffi',
       syscall: (number, a, b, c, d, e, f) => syscall(number, a, b, c, d, e, f) as Word,
       errno: () => koffi.errno(),
       view: (address, length) => Buffer.from(koffi.view(address, length)),
+      trim: () => void trim(0),
     },
     mmap,
   )

@@ -8,8 +8,8 @@ export interface Memory {
 export type Word = number | bigint
 
 /**
- * The whole of what we ask from foreign code: one function and memory. Every argument is an integer (number,
- * flag, descriptor or address), so that there is one signature to get right.
+ * The whole of what we ask from foreign code: system calls, memory, and to be rid of memory. Every argument is an
+ * integer (number, flag, descriptor or address), so that there is hardly a signature to get wrong.
  */
 export interface Native {
   readonly name: 'node:ffi' | 'koffi'
@@ -21,6 +21,8 @@ export interface Native {
    * @throws RangeError when the system has no memory left
    */
   allocate(length: number): Memory
+  /** malloc_trim(3): gives the system back every page in which only freed memory lies; takes a millisecond or two. */
+  trim(): void
 }
 
 const PROT_READ_WRITE = 3
@@ -34,9 +36,10 @@ export interface ForeignCalls {
   readonly syscall: (number: number, a: Word, b: Word, c: Word, d: Word, e: Word, f: Word) => Word
   readonly errno: () => number
   readonly view: (address: bigint, length: number) => Buffer
+  readonly trim: () => void
 }
 
-export function nativeFrom({ name, syscall, errno, view }: ForeignCalls, mmap: number): Native {
+export function nativeFrom({ name, syscall, errno, view, trim }: ForeignCalls, mmap: number): Native {
   return {
     name,
     // Spelled out, because it is called for every connection: rest parameters cost as much as the system call.
@@ -49,5 +52,6 @@ export function nativeFrom({ name, syscall, errno, view }: ForeignCalls, mmap: n
       if (address < pageBytes) throw new RangeError(`mmap of ${length} bytes failed with error ${errno()}`)
       return { address, bytes: view(address, length) }
     },
+    trim,
   }
 }

@@ -13,6 +13,7 @@ export function openNodeFfi(mmap: number): Native | undefined {
   const { functions } = ffi.dlopen(null, {
     syscall: { arguments: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], return: 'i64' },
     __errno_location: { arguments: [], return: 'u64' },
+    malloc_trim: { arguments: ['u64'], return: 'i32' },
   })
   const errnoAddress = functions.__errno_location()
   return nativeFrom(
@@ -22,6 +23,7 @@ export function openNodeFfi(mmap: number): Native | undefined {
         functions.syscall(BigInt(number), big(a), big(b), big(c), big(d), big(e), big(f)),
       errno: () => ffi.getInt32(errnoAddress),
       view: (address, length) => Buffer.from(ffi.toArrayBuffer(address, length, false)),
+      trim: () => void functions.malloc_trim(0n),
     },
     mmap,
   )

@@ -61,6 +61,11 @@ export function allocateMemory(length: number): Memory {
   return system().native.allocate(length)
 }
 
+/** Gives the system back the pages in which only freed memory of the C library lies (malloc_trim(3)). */
+export function trimMemory(): void {
+  system().native.trim()
+}
+
 /** One page for the arguments of a single call: zeroed, valid until the next caller. */
 export function scratch(): Memory {
   const { scratch: page } = system()

@@ -1,5 +1,6 @@
 import process from 'node:process'
 import { systemClock } from '#base/clock'
+import { returnFreedMemory } from '#base/lifecycle'
 import { hardenProcess, openPeer, type Answers, type Protocol } from '#daemon/processes'
 import type { AttestorProtocol } from './attestor-process.ts'
 import { openProcessReader } from './process-reader.ts'
@@ -8,6 +9,7 @@ import { openProcessReader } from './process-reader.ts'
 hardenProcess()
 process.on('SIGINT', () => {}) // the terminal tells the whole group: the parent decides when we end
 process.on('disconnect', () => process.exit(0))
+void returnFreedMemory(systemClock)
 const reader = openProcessReader()
 const answers: Answers<AttestorProtocol> = {
   attest: ({ pid, startTicks }) => reader.attest(pid, startTicks),

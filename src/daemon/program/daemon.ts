@@ -1,7 +1,7 @@
 import process from 'node:process'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { runTogether } from '#base/lifecycle'
+import { returnFreedMemory, runTogether } from '#base/lifecycle'
 import { openLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
 import { openSpoolReader } from '#daemon/audit-spool'
@@ -203,6 +203,7 @@ export async function runDaemon(
     (options) => runShipping({ ...common, ...options, reader }),
     ({ signal }) => runHeartbeats(serving, clock, signal),
     ({ signal }) => runRefreshes(serving, clock, signal),
+    ({ signal }) => returnFreedMemory(clock, { signal }),
   ])
   if (fatal.signal.aborted) throw fatal.signal.reason
 }

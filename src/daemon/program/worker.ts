@@ -2,6 +2,7 @@ import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import process from 'node:process'
 import { systemClock } from '#base/clock'
+import { returnFreedMemory } from '#base/lifecycle'
 import { openLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
 import { openAuditSpool } from '#daemon/audit-spool'
@@ -45,6 +46,7 @@ async function countOwnStalls(): Promise<never> {
   }
 }
 void countOwnStalls()
+void returnFreedMemory(clock)
 const isMainAlive = () => Math.min(clock.monotonic(), timerDue) - lastHeartbeat < silenceLimitMs
 
 interface Serving {
