@@ -102,7 +102,7 @@ interface Times {
   routed?: number
 }
 
-/** Marks when `socket` is first read in vain, when its first bytes are read, and when it is given up. */
+/** Marks when `socket` is first read in vain, when its first bytes are read, and when it is routed: then it ends. */
 function watch(socket: Socket, times: Times): void {
   const read = socket.read.bind(socket)
   socket.read = (size?: number) => {
@@ -111,11 +111,14 @@ function watch(socket: Socket, times: Times): void {
     else times.hello ??= performance.now()
     return bytes
   }
-  // Without a certificate authority the data plane ends there, one look-up behind its decision to intercept.
-  const reset = socket.resetAndDestroy.bind(socket)
-  socket.resetAndDestroy = () => {
-    times.routed ??= performance.now()
-    return reset()
+  // Without a certificate authority the data plane waits for one, one look-up behind its decision to intercept.
+  const once = socket.once.bind(socket)
+  socket.once = (...given: Parameters<typeof once>) => {
+    if (times.hello !== undefined && times.routed === undefined) {
+      times.routed = performance.now()
+      setImmediate(() => socket.resetAndDestroy())
+    }
+    return once(...given)
   }
 }
 
