@@ -82,6 +82,8 @@ function streamOf(effect: Effect, rest: Partial<Stream> = {}): Stream {
     conditions: [],
     isArriving: false,
     synchronised: true,
+    sent: 1,
+    acknowledged: 1,
     error: undefined,
     effectOf: () => effect,
     ...rest,

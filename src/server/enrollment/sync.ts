@@ -1,7 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { captureLevels, type CaptureLevel } from '#model/scope'
 import { encodeScopeUpdate } from '#model/scope-codec'
@@ -61,16 +60,20 @@ function readerOf<T>(items: AsyncIterator<T>, signal: AbortSignal): () => Promis
     })
 }
 
-/** What `items` gives, and undefined every so often. */
+/**
+ * What `items` gives, and undefined every so often. Neither costs the other anything: a daemon gets its updates by
+ * the thousand, beside its leases.
+ */
 async function* withTicks<T>(
   items: AsyncIterator<T>,
-  { everyMs, clock, signal }: { everyMs: number; clock: Clock; signal: AbortSignal },
+  { everyMs, clock }: { everyMs: number; clock: Clock },
 ): AsyncGenerator<T | undefined> {
-  const bell = openBell()
   let settled: (() => IteratorResult<T>) | undefined
+  let isDue = false
+  let wake = () => {}
   const settle = (how: () => IteratorResult<T>) => {
     settled = how
-    bell.ring()
+    wake()
   }
   const pull = () => {
     settled = undefined
@@ -82,20 +85,30 @@ async function* withTicks<T>(
         }),
     )
   }
-  pull()
-  for (let tickAt = clock.monotonic() + everyMs; ;) {
-    const heard = bell.rings
-    const item = settled?.()
-    if (item?.done) return
-    if (item) {
-      pull()
-      yield item.value
+  const arm = () => {
+    isDue = false
+    const tick = () => {
+      isDue = true
+      wake()
     }
-    const ms = tickAt - clock.monotonic()
-    if (ms <= 0) {
-      tickAt = clock.monotonic() + everyMs
-      yield undefined
-    } else if (!item) await afterAtMost(bell, heard, { ms, clock, signal })
+    return clock.after(everyMs, tick, { unref: true })
+  }
+  let cancel = arm()
+  try {
+    for (pull(); ;) {
+      if (isDue) {
+        cancel = arm()
+        yield undefined
+      }
+      const item = settled?.()
+      if (item?.done) return
+      if (item) {
+        pull()
+        yield item.value
+      } else if (!isDue) await new Promise<void>((resolve) => (wake = resolve))
+    }
+  } finally {
+    cancel()
   }
 }
 
@@ -135,7 +148,10 @@ export async function* syncDaemon(
   callSignal: AbortSignal,
 ): AsyncGenerator<ScopeMessage> {
   const { name } = daemon.metadata
-  const signal = AbortSignal.any([callSignal, stream.signal])
+  const { signal } = stream
+  const hangUp = () => stream.abort(callSignal.reason)
+  callSignal.addEventListener('abort', hangUp, { once: true })
+  if (callSignal.aborted) hangUp()
   let silentAt = clock.monotonic() + helloTimeoutMs
   void watchSilence(() => silentAt - clock.monotonic(), { clock, stream, signal })
   const read = readerOf(incoming[Symbol.asyncIterator](), signal)
@@ -205,7 +221,7 @@ export async function* syncDaemon(
   const updates = scopes.follow(following, { signal })[Symbol.asyncIterator]()
   try {
     yield lease
-    for await (const update of withTicks(updates, { everyMs: leaseIntervalMs, clock, signal })) {
+    for await (const update of withTicks(updates, { everyMs: leaseIntervalMs, clock })) {
       if (!update && clock.now() >= streams.expiresAt(name))
         throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
       yield update ? { body: { case: 'update', value: encodeScopeUpdate(update) } } : lease

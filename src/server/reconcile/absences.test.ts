@@ -9,7 +9,13 @@ function openSetting() {
   const clock = openTestClock()
   const presence = new Map<string, Presence>()
   const settled: string[] = []
+  const daemons = new Map<string, Daemon>()
+  const put = (daemon: Daemon) => {
+    daemons.set(daemon.metadata.name, daemon)
+    return daemon.metadata.name
+  }
   const absences = openAbsences({
+    daemonNamed: (name) => daemons.get(name),
     presenceOf: (name) => presence.get(name) ?? 'absent',
     onSettled: (name) => settled.push(name),
     afterMs: 5_000,
@@ -20,8 +26,8 @@ function openSetting() {
     presence,
     settled,
     begin: (...daemons: Daemon[]) => absences.begin(daemons),
-    isAwaited: (daemon: Daemon) => absences.isAwaited(daemon),
-    isMissed: (daemon: Daemon) => absences.isMissed(daemon),
+    isAwaited: (daemon: Daemon) => absences.isAwaited(put(daemon)),
+    isMissed: (daemon: Daemon) => absences.isMissed(put(daemon)),
   }
 }
 

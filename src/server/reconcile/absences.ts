@@ -12,9 +12,9 @@ export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || sta
  */
 export interface Absences {
   /** Its server is gone, and it may be on its way to another, or to the same one. */
-  isAwaited(daemon: Daemon): boolean
+  isAwaited(daemonName: string): boolean
   /** It was waited for in vain. */
-  isMissed(daemon: Daemon): boolean
+  isMissed(daemonName: string): boolean
   /** Waits for all of these that were connected, for nobody has looked until now. */
   begin(daemons: Iterable<Daemon>): void
 }
@@ -27,11 +27,13 @@ export type Presence = 'absent' | 'arriving' | 'here'
  * `onSettled` is told who is awaited no more, missed or back.
  */
 export function openAbsences({
+  daemonNamed,
   presenceOf,
   onSettled,
   afterMs,
   clock,
 }: {
+  daemonNamed: (name: string) => Daemon | undefined
   presenceOf: (daemonName: string) => Presence
   onSettled: (daemonName: string) => void
   afterMs: number
@@ -64,11 +66,15 @@ export function openAbsences({
     time()
   }
 
-  function whereabouts(daemon: Daemon): 'known' | 'awaited' | 'missed' {
-    const { name } = daemon.metadata
+  /** Whether its own server has not seen it go: where it has, nobody waits for it. */
+  function mayReturn(name: string): boolean {
+    const daemon = daemonNamed(name)
+    return daemon !== undefined && isConnected(daemon)
+  }
+
+  function whereabouts(name: string): 'known' | 'awaited' | 'missed' {
     const presence = presenceOf(name)
-    // Where its own server has seen it go, nobody waits for it.
-    if (presence === 'here' || !isConnected(daemon)) {
+    if (presence === 'here' || !mayReturn(name)) {
       missed.delete(name)
       if (since.delete(name) && presence === 'here') {
         returnedAt = clock.monotonic()
@@ -84,8 +90,8 @@ export function openAbsences({
   }
 
   return {
-    isAwaited: (daemon) => whereabouts(daemon) === 'awaited',
-    isMissed: (daemon) => whereabouts(daemon) === 'missed',
+    isAwaited: (name) => whereabouts(name) === 'awaited',
+    isMissed: (name) => whereabouts(name) === 'missed',
     begin(daemons) {
       since.clear()
       missed.clear()

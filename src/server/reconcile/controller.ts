@@ -5,7 +5,7 @@ import { afterAtMost, untilAborted } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { TrustDomain } from '#model/identity'
-import { kinds } from '#model/resource'
+import { defaultNamespace, kinds } from '#model/resource'
 import {
   requestRotation,
   stsEndpoint,
@@ -74,8 +74,6 @@ export interface Reconciler {
 
 /** States are true within a second: how long those wait in which many daemons have a part. */
 const wideMs = 200
-/** And how long a daemon may take to put an update into effect before its state tells of it. */
-const syncingMs = 800
 
 // Timers take no more than 24.8 days.
 const maxWaitMs = 24 * 3_600_000
@@ -95,6 +93,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   let isNew = false
   let unheard: ResourceEvent[] = []
   const absences = openAbsences({
+    daemonNamed: (name) => cache.get('Daemon', defaultNamespace, name),
     presenceOf: (name) => presenceOf(streams.stream(name)),
     onSettled: (name) => changes.presence(name, []),
     afterMs: missedAfterMs,
@@ -153,7 +152,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     isNew = false
     judging.add(found.objects)
     judging.postpone(found.unhurried, wideMs)
-    judging.postpone(found.syncing, syncingMs)
+    judging.follow(found.syncing)
     const expired = cache
       .list('JoinToken')
       .filter((token) => expiryOf(token) > before && expiryOf(token) <= at)
@@ -164,7 +163,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
 
   /** Waits for a change, or for the next moment at which a state changes by itself. */
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
-    const ends = [survey.nextExpiry(), ...cache.list('JoinToken').map(expiryOf)]
+    const ends = [survey.nextDue(), ...cache.list('JoinToken').map(expiryOf)]
     const waitsMs = ends.map((end) => end - at).filter((ms) => ms > 0)
     const waitMs = Math.min(maxWaitMs, leading?.judging.dueInMs() ?? Infinity, ...waitsMs)
     await afterAtMost(changes, heard, { ms: waitMs, clock, signal })

@@ -126,7 +126,7 @@ function openBed() {
   const failures = new Map<string, ExchangeState['failure']>()
   const changes = openChanges()
   const scopes = openScopes({ changes })
-  const at = openTestClock().now()
+  let at = openTestClock().now()
   const survey = openSurvey({
     trustDomain,
     valid: ({ spiffeId, sourceName }) => credentials.get(`${sourceName} ${spiffeId}`),
@@ -169,7 +169,9 @@ function openBed() {
   const judged = (object: Resource, world: World) =>
     object.kind === 'Daemon' ? judgeDaemon(object, world) : judgeObject(object, world)
 
+  /** New bindings wait for their credentials for two or three of these. */
   function look(): void {
+    at += 100
     const { places, objects: touched, unhurried, syncing } = survey.findings(changes.take(), at)
     scopes.publish(survey.plan, (key) => survey.credentialOf(key, at), places)
     for (const key of new Set([...touched, ...unhurried, ...syncing])) {
@@ -268,8 +270,12 @@ function openBed() {
         scopes.observe(daemon.name, step.which % 3 === 0 ? [] : [condition])
       }
     }
+    await tell()
+  }
+
+  /** What is there to be sent is taken, as by daemons that read at once. */
+  async function tell(): Promise<void> {
     look()
-    // What is there to be sent is taken, as by daemons that read at once.
     for (let rounds = 0; rounds < 4; rounds += 1) await new Promise((resolve) => setImmediate(resolve))
     for (const [, stream] of streams) {
       const waiting = Symbol('waiting')
@@ -281,13 +287,18 @@ function openBed() {
     look()
   }
 
+  /** Nothing waits any more. */
+  const rest = async () => {
+    for (let rounds = 0; rounds < 2; rounds += 1) await tell()
+  }
+
   const close = async () => {
     for (const { stop, updates } of streams.values()) {
       stop.abort()
       await updates.return?.()
     }
   }
-  return { objects, living, survey, scopes, credentials, states, take, close, world, judged }
+  return { objects, living, survey, scopes, credentials, states, take, rest, close, world, judged }
 }
 
 /** The plan by a look at everything: slow, and simple enough to be seen to be right. */
@@ -339,6 +350,7 @@ test('after any changes, plan, scopes and states are what they would be from scr
       const bed = openBed()
       try {
         for (const step of [...beginning, ...steps]) await bed.take(step)
+        await bed.rest()
         const living = bed.living()
         const plan = planFromScratch(living)
         assert.deepEqual(bed.survey.plan, plan)

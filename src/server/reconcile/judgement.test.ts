@@ -29,6 +29,8 @@ function streamOf(name: string, effect: Effect = { state: 'OK' }, rest: Partial<
     conditions: [],
     isArriving: false,
     synchronised: true,
+    sent: 1,
+    acknowledged: 1,
     error: undefined,
     effectOf: () => effect,
     ...rest,

@@ -1,12 +1,5 @@
 import type { Clock } from '#base/clock'
-import {
-  defaultNamespace,
-  lookAtDaemon,
-  unknownHealth,
-  type Daemon,
-  type Kind,
-  type ResourceOf,
-} from '#model/resource'
+import { lookAtDaemon, unknownHealth, type Daemon, type Kind, type ResourceOf } from '#model/resource'
 import type { ResourceCache } from '#server/store'
 import { isBeingDeleted } from '#server/store'
 import { isConnected, type Absences } from './absences.ts'
@@ -17,6 +10,7 @@ import { nextStatus, type DesiredStatus, type Judgement } from './desired-status
 import { judgeJoinToken } from './join-token.ts'
 import { placeOf, scopedName } from './plan.ts'
 import { judgeService } from './service.ts'
+import type { Stream } from './scopes.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { ObjectKey } from './survey.ts'
 import { judgeVerifier } from './verifier.ts'
@@ -63,6 +57,8 @@ export interface Judging {
   add(keys: Iterable<ObjectKey>): void
   /** As `add`, once for all that is told within `ms`. */
   postpone(keys: Iterable<ObjectKey>, ms: number): void
+  /** Daemons that were sent something, or have put it into effect: their states tell when one is late. */
+  follow(keys: Iterable<ObjectKey>): void
   /** When the next of what was postponed is due. */
   dueInMs(): number
   /** Judges some of what was added, for a few milliseconds; false when there is more. */
@@ -75,6 +71,8 @@ export interface Judging {
  */
 const waitingPerSecond = 50
 const waitingAgainMs = 250
+/** A daemon that has not put into effect within this time what it had been sent is late. */
+const syncingMs = 400
 
 // Between two of these, everything else of the server gets its turn.
 const sliceMs = 8
@@ -100,6 +98,8 @@ export function openJudging({
   /** When they are due, by monotonic time. */
   const postponed = new Map<ObjectKey, number>()
   let dueAt = Infinity
+  /** What daemons had been sent, and not all put into effect, when they were looked at. */
+  const awaited = new Map<ObjectKey, { readonly sent: number; readonly since: number }>()
   let second = { endsAt: -Infinity, left: 0 }
 
   function mayTellOfWaiting(): boolean {
@@ -112,8 +112,9 @@ export function openJudging({
     const [kind, place] = key.split(' ') as [Kind, string]
     const [namespace, name] = place.split('/') as [string, string]
     const object = cache.get(kind, namespace, name)
-    if (object?.kind === 'Daemon') setDaemon(key, object, world)
-    else if (object && !isBeingDeleted(object) && !isToStand(object, world)) {
+    if (!object) awaited.delete(key)
+    else if (object.kind === 'Daemon') setDaemon(key, object, world)
+    else if (!isBeingDeleted(object) && !isToStand(object, world)) {
       const desired = judgeObject(object, world)
       if (desired) writer.set(object, (current) => nextStatus(current, desired, world.at))
     }
@@ -129,21 +130,37 @@ export function openJudging({
         ? [plan.identities.get(scopedName(metadata))]
         : plan.bindings.get(metadata.uid)?.identities
     return (identities ?? []).some(
-      (identity) => identity && daemonsAt(placeOf(identity)).values().some(isAwaited),
+      (identity) => identity && daemonsAt(placeOf(identity)).values().some(absences.isAwaited),
     )
   }
 
-  function isAwaited(name: string): boolean {
-    const daemon = cache.get('Daemon', defaultNamespace, name)
-    return daemon !== undefined && absences.isAwaited(daemon)
+  /** Whether a daemon has not put into effect in time what it had been sent when it was looked at before. */
+  function isLate(key: ObjectKey, stream: Stream | undefined): boolean {
+    const { sent = 0, acknowledged = 0 } = stream ?? {}
+    const before = awaited.get(key)
+    const now = clock.monotonic()
+    if (before && acknowledged < before.sent) return now - before.since >= syncingMs
+    awaited.set(key, { sent, since: now })
+    return false
+  }
+
+  /** What to say of a daemon now: that it waits is said of one that is late, and of the others what was said before. */
+  function conditionsOf(key: ObjectKey, daemon: Daemon, world: World): readonly Judgement[] {
+    const conditions = judgeDaemon(daemon, world)
+    const said = daemon.status?.conditions?.find(({ type }) => type === 'InSync')
+    if (!conditions.some(isWaiting)) awaited.delete(key)
+    if (!conditions.some(isWaiting) || (said && isWaiting(said))) return conditions
+    const isDue = isLate(key, world.streams.stream(daemon.metadata.name))
+    if (isDue && mayTellOfWaiting()) return conditions
+    postpone([key], isDue ? waitingAgainMs : syncingMs)
+    return conditions.flatMap((one) => (isWaiting(one) ? (said ?? []) : one))
   }
 
   function setDaemon(key: ObjectKey, daemon: Daemon, world: World): void {
-    if (absences.isAwaited(daemon)) return
-    const conditions = judgeDaemon(daemon, world)
-    const isNewlyWaiting = conditions.some(isWaiting) && !daemon.status?.conditions?.some(isWaiting)
-    if (isNewlyWaiting && !mayTellOfWaiting()) return postpone([key], waitingAgainMs)
-    const missed = absences.isMissed(daemon)
+    const { name } = daemon.metadata
+    if (absences.isAwaited(name)) return
+    const conditions = conditionsOf(key, daemon, world)
+    const missed = absences.isMissed(name)
     writer.set<'Daemon'>(daemon, (current) => {
       const { state = 'PENDING', message = '' } = current.status ?? {}
       if (!missed || !isConnected(current)) {
@@ -167,6 +184,7 @@ export function openJudging({
       for (const key of keys) waiting.add(key)
     },
     postpone,
+    follow: (keys) => postpone(keys, syncingMs),
     dueInMs: () => Math.max(0, dueAt - clock.monotonic()),
     judgeSome(world) {
       const now = clock.monotonic()

@@ -30,6 +30,9 @@ export interface Stream {
   readonly isArriving: boolean
   /** Everything that was sent is in effect. */
   readonly synchronised: boolean
+  /** The newest revision that it was sent, and the newest that is in effect. */
+  readonly sent: number
+  readonly acknowledged: number
   /** Why the daemon could not put the newest update into effect. */
   readonly error: string | undefined
   /** How far the binding is, credential included. */
@@ -55,7 +58,7 @@ export interface ScopeStreams extends Scopes {
   streamsAt(place: Place): readonly LocalStream[]
 }
 
-interface Following {
+interface Progress {
   readonly daemon: FollowingDaemon
   readonly bell: Bell
   /** What the daemon should have, and what it was sent so far. */
@@ -70,7 +73,12 @@ interface Following {
   readonly bindingSince: Map<string, number>
   readonly credentialSince: Map<string, number>
   conditions: readonly ReportedCondition[]
-  readonly replaced: AbortController
+  readonly over: AbortController
+}
+
+interface Following extends Progress {
+  /** What others see of it. */
+  readonly view: LocalStream
 }
 
 /** Streams that are brought up to date in one turn of the event loop; acknowledgements have theirs in between. */
@@ -92,14 +100,14 @@ export function openScopes({
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
   /** Those of which it has yet to be found out what they should have now. */
-  const stale = new Set<Following>()
+  const stale = new Set<Progress>()
   let isRefreshing = false
 
   /**
    * Finds out what the daemon should have by now.
    * SECURITY: to be called before anything is sent, so that nothing goes out that was withdrawn meanwhile.
    */
-  function refresh(stream: Following): void {
+  function refresh(stream: Progress): void {
     if (!stale.delete(stream) || !current) return
     const { plan, credentialOf } = current
     const wanted = scopeFor(plan, stream.daemon, credentialOf)
@@ -121,7 +129,7 @@ export function openScopes({
   }
 
   /** Notes the update as sent, and from which revision what it brings counts. */
-  function send(stream: Following, delta: Delta, reset: boolean): ScopeUpdate {
+  function send(stream: Progress, delta: Delta, reset: boolean): ScopeUpdate {
     const before = reset ? emptyScope : stream.sent
     const revision = ++stream.revision
     for (const name of touchedBindings(stream.wanted, delta)) stream.bindingSince.set(name, revision)
@@ -140,18 +148,20 @@ export function openScopes({
   }
 
   /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */
-  function effectiveFrom(stream: Following, { name, spiffeId, sourceName }: ScopedBinding): number {
+  function effectiveFrom(stream: Progress, { name, spiffeId, sourceName }: ScopedBinding): number {
     const credentialFrom = stream.credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
     return Math.max(stream.bindingSince.get(name) ?? Infinity, credentialFrom)
   }
 
-  function describe(stream: Following): LocalStream {
-    const { daemon, acknowledged, error } = stream
+  /** Made once for each stream: states are judged by those of a whole group at a time. */
+  function viewOf(stream: Progress): LocalStream {
+    const { daemon } = stream
     const isUnsent = ({ name }: ScopedBinding) => {
       refresh(stream)
       return stream.unsent?.bindings.has(name) === true
     }
     const effectOfScoped = (binding: ScopedBinding): Effect => {
+      const { acknowledged, error } = stream
       if (!satisfiesCapture(daemon.captureLevel, binding.minimumCapture)) return { state: 'WITHHELD' }
       if (effectiveFrom(stream, binding) <= acknowledged && !isUnsent(binding)) return { state: 'OK' }
       return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
@@ -162,13 +172,26 @@ export function openScopes({
         refresh(stream)
         return stream.wanted
       },
-      conditions: stream.conditions,
-      isArriving: acknowledged === 0 && error === undefined,
+      get conditions() {
+        return stream.conditions
+      },
+      get isArriving() {
+        return stream.acknowledged === 0 && stream.error === undefined
+      },
       get synchronised() {
         refresh(stream)
-        return stream.unsent === undefined && acknowledged === stream.revision && acknowledged > 0
+        const { unsent, acknowledged, revision } = stream
+        return unsent === undefined && acknowledged === revision && acknowledged > 0
       },
-      error,
+      get sent() {
+        return stream.revision
+      },
+      get acknowledged() {
+        return stream.acknowledged
+      },
+      get error() {
+        return stream.error
+      },
       effectOfScoped,
       effectOf: ({ scoped }) => effectOfScoped(scoped),
     }
@@ -178,7 +201,7 @@ export function openScopes({
     const { daemon } = stream
     const before = following.get(daemon.name)
     if (before) leave(before)
-    before?.replaced.abort()
+    before?.over.abort()
     following.set(daemon.name, stream)
     for (const place of placesOf(daemon)) at.add(place, stream)
     metrics.gauge('daemons_connected', following.size)
@@ -198,7 +221,7 @@ export function openScopes({
     daemon: FollowingDaemon,
     { signal: callerSignal }: { signal: AbortSignal },
   ): AsyncIterable<ScopeUpdate> {
-    const stream: Following = {
+    const progress: Progress = {
       daemon,
       bell: openBell(),
       wanted: emptyScope,
@@ -210,9 +233,13 @@ export function openScopes({
       bindingSince: new Map(),
       credentialSince: new Map(),
       conditions: [],
-      replaced: new AbortController(),
+      over: new AbortController(),
     }
-    const signal = AbortSignal.any([callerSignal, stream.replaced.signal])
+    const stream: Following = Object.assign(progress, { view: viewOf(progress) })
+    // One plain signal: a composed one is looked through whenever it is asked.
+    const { signal } = stream.over
+    callerSignal.addEventListener('abort', () => stream.over.abort(), { once: true })
+    if (callerSignal.aborted) return
     enter(stream)
     try {
       if (!current) await firstPlan.after(0, signal)
@@ -270,11 +297,8 @@ export function openScopes({
       for (const stream of touched) stale.add(stream)
       void refreshAll()
     },
-    streams: () => [...following.values()].map(describe),
-    stream(daemonName) {
-      const stream = following.get(daemonName)
-      return stream && describe(stream)
-    },
-    streamsAt: (place) => [...at.get(place)].map(describe),
+    streams: () => Array.from(following.values(), ({ view }) => view),
+    stream: (daemonName) => following.get(daemonName)?.view,
+    streamsAt: (place) => Array.from(at.get(place), ({ view }) => view),
   }
 }

@@ -83,6 +83,8 @@ export function decodeReport(text: string): Stream {
     conditions,
     isArriving,
     synchronised,
+    sent: 1,
+    acknowledged: synchronised ? 1 : 0,
     error,
     effectOf(binding) {
       const { name, minimumCapture } = binding.scoped

@@ -11,6 +11,7 @@ import { placeOf, type Place, type Plan } from './plan.ts'
 import { openPlanner, type Replanned } from './planner.ts'
 import { openReportBook, type Reports } from './reports.ts'
 import type { Stream } from './scopes.ts'
+import { openWaits } from './waits.ts'
 
 /** A binding on more daemons than these is not judged anew for each that acknowledges it. */
 const maxDaemonsJudgedAtOnce = 10
@@ -50,8 +51,8 @@ export interface Survey {
   readonly plan: Plan
   readonly daemonsAt: DaemonPlaces['at']
   readonly reports: Reports
-  /** The next moment at which a credential in use expires. */
-  nextExpiry(): EpochMs
+  /** The next moment at which a credential in use expires, or a new binding has waited for one for long enough. */
+  nextDue(): EpochMs
   credentialOf(key: string, at: EpochMs): Credential | undefined
   /** Takes in changes of objects. */
   absorb(events: Iterable<Pick<ResourceEvent, 'type' | 'object'>>): void
@@ -76,6 +77,10 @@ export function openSurvey({
   /** Of credentials in use, by key; those of `unread` have to be read again. */
   const expiries = new Map<string, EpochMs>()
   const unread = new Set<string>()
+  const waits = openWaits((workloadId, where) => {
+    notePlaces(where)
+    noteObjects(workloadId)
+  })
   let places = new Set<Place>()
   let objects = new Set<ObjectKey>()
   let unhurried = new Set<ObjectKey>()
@@ -86,10 +91,20 @@ export function openSurvey({
     return target && valid(target, at)
   }
 
-  function noteWorkload({ workloadId, before, after }: Replanned): void {
+  function noteObjects(workloadId: string): void {
     for (const object of planner.objectsOf(workloadId)) objects.add(keyOf(object))
+  }
+
+  function notePlaces(changed: readonly Place[]): void {
+    for (const place of changed) places.add(place)
+  }
+
+  function noteWorkload(replanned: Replanned): void {
+    const { workloadId, before, after } = replanned
+    noteObjects(workloadId)
+    const isForLater = waits.note(replanned)
     for (const { identities, bindings } of [before, after]) {
-      for (const identity of identities) places.add(placeOf(identity))
+      if (!isForLater) notePlaces(identities.map(placeOf))
       for (const { services, scoped, key } of bindings) {
         for (const { name } of services) objects.add(keyNamed('Service', name))
         unhurried.add(keyNamed('CredentialSource', scoped.sourceName))
@@ -104,11 +119,12 @@ export function openSurvey({
     unread.add(key)
     const target = plan.targets.get(key)
     if (!target) return
+    waits.release(key)
     unhurried.add(keyNamed('CredentialSource', target.sourceName))
     for (const binding of plan.bindingsOf.get(target.spiffeId) ?? []) {
       if (binding.key !== key) continue
       objects.add(keyNamed('CredentialBinding', binding.scoped.name))
-      for (const identity of binding.identities) places.add(placeOf(identity))
+      notePlaces(binding.identities.map(placeOf))
     }
   }
 
@@ -145,7 +161,7 @@ export function openSurvey({
     plan,
     daemonsAt: (place) => daemons.at(place),
     reports,
-    nextExpiry: () => expiries.values().reduce((least, expiry) => Math.min(least, expiry), Infinity),
+    nextDue: () => expiries.values().reduce((least, expiry) => Math.min(least, expiry), waits.nextEnd()),
     credentialOf,
     absorb(events) {
       for (const { type, object } of events) {
@@ -175,6 +191,7 @@ export function openSurvey({
         else expiries.delete(key)
       }
       unread.clear()
+      waits.releaseDue(at, (key) => credentialOf(key, at) !== undefined)
       const found = { places, objects, unhurried, syncing, targets }
       places = new Set()
       objects = new Set()
