@@ -121,7 +121,7 @@ export class Link {
 
   /** Ends our side after what was written. */
   end(): void {
-    this.socket.end()
+    if (!this.closed) this.socket.end()
   }
 
   destroy(): void {

@@ -313,7 +313,7 @@ export class Session implements Served {
   async #close(): Promise<void> {
     const client = this.#client
     this.#within(this.#plane.limits.lingerMs)
-    client.socket.end()
+    client.end()
     await this.#exchange?.upload
     do client.take(client.held.length)
     while (await client.fill())
