@@ -60,10 +60,7 @@ function readerOf<T>(items: AsyncIterator<T>, signal: AbortSignal): () => Promis
     })
 }
 
-/**
- * What `items` gives, and undefined every so often. Neither costs the other anything: a daemon gets its updates by
- * the thousand, beside its leases.
- */
+/** What `items` gives, and undefined every so often, until they end. No timer is set for an item: many may come. */
 async function* withTicks<T>(
   items: AsyncIterator<T>,
   { everyMs, clock }: { everyMs: number; clock: Clock },
