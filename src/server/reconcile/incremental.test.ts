@@ -169,7 +169,7 @@ function openBed() {
   const judged = (object: Resource, world: World) =>
     object.kind === 'Daemon' ? judgeDaemon(object, world) : judgeObject(object, world)
 
-  /** New bindings wait for their credentials for two or three of these. */
+  /** New bindings wait for their credentials for five or six of these. */
   function look(): void {
     at += 100
     const { places, objects: touched, unhurried, syncing } = survey.findings(changes.take(), at)
@@ -289,7 +289,7 @@ function openBed() {
 
   /** Nothing waits any more. */
   const rest = async () => {
-    for (let rounds = 0; rounds < 2; rounds += 1) await tell()
+    for (let rounds = 0; rounds < 3; rounds += 1) await tell()
   }
 
   const close = async () => {

@@ -3,7 +3,7 @@ import { placeOf, type Place, type PlannedBinding, type WorkloadPlan } from './p
 import type { Replanned } from './planner.ts'
 
 /** A new binding and its credential are one update to daemons when the exchange takes no longer than this. */
-const exchangeMs = 250
+const exchangeMs = 500
 
 interface Wait {
   readonly keys: ReadonlySet<string>
