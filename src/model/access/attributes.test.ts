@@ -29,7 +29,11 @@ const resourceCases: [
   ['GET', '/api/v1/pods', 'list', '', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?watch=true', 'watch', '', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?watch=1', 'watch', '', '', 'pods', '', ''],
+  ['GET', '/api/v1/pods?watch=True', 'watch', '', '', 'pods', '', ''],
+  ['GET', '/api/v1/pods?watch=', 'watch', '', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?watch=false', 'list', '', '', 'pods', '', ''],
+  ['GET', '/api/v1/pods?watch=False', 'list', '', '', 'pods', '', ''],
+  ['GET', '/api/v1/pods?watch=0', 'list', '', '', 'pods', '', ''],
   [
     'GET',
     '/api/v1/namespaces/other/pods?fieldSelector=metadata.name%3Dfoo',

@@ -49,8 +49,10 @@ export interface RequestLine {
   readonly query: Readonly<Record<string, unknown>>
 }
 
-const isSet = (value: unknown): boolean =>
-  value !== undefined && value !== '' && value !== 'false' && value !== '0'
+/** Whether a parameter says yes: whatever its value, but for `0` and `false` (apimachinery, Convert_Slice_string_To_bool). */
+export function saysYes(value: unknown): boolean {
+  return value !== undefined && value !== '0' && !(typeof value === 'string' && /^false$/i.test(value))
+}
 
 /** The one name that a field selector narrows a list to. */
 function selectedName(selector: unknown): string {
@@ -73,7 +75,7 @@ export function accessRequest({ method, segments, query }: RequestLine): AccessR
   let { name } = place
   if (name === '' && (verb === 'get' || verb === 'delete')) {
     if (verb === 'delete') verb = 'deletecollection'
-    else verb = isSet(query['watch']) ? 'watch' : 'list'
+    else verb = saysYes(query['watch']) ? 'watch' : 'list'
     name = selectedName(query['fieldSelector'])
   }
   return { verb, group, version, ...place, name }

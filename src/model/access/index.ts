@@ -13,6 +13,7 @@ export {
   type RequestLine,
   type ResourceRequest,
   type User,
+  saysYes,
 } from './attributes.ts'
 export { userFromClaims, type ClaimedUser, type ClaimMapping } from './claims.ts'
 export { builtInBindings, builtInRoles } from './built-in-roles.ts'

@@ -230,6 +230,20 @@ describe('nobody gives himself, or others, more than he has', () => {
   })
 })
 
+test('who may list does not watch, however a client spells yes and no', async () => {
+  await using hall = await openHall()
+  await hall.client.create(service())
+  const { ask } = await hall.account('lister', [onServices('list')])
+  for (const yes of ['watch=true', 'watch=True', 'watch=1', 'watch=yes', 'watch=', 'watch']) {
+    assert.equal((await ask('GET', `${services}?${yes}`)).status, 403, yes)
+  }
+  for (const no of ['watch=false', 'watch=False', 'watch=0', 'limit=5']) {
+    const { status, body } = await ask('GET', `${services}?${no}`)
+    assert.equal(status, 200, no)
+    assert.equal((JSON.parse(body) as { kind: string }).kind, 'ServiceList', no)
+  }
+})
+
 describe('a right that is taken away', () => {
   test('ends a watch that lives on it', async () => {
     await using hall = await openHall()

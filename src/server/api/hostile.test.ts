@@ -215,7 +215,7 @@ test('the flood of one user is refused, that of all together too, and who is don
   assert.deepEqual(await ask('c'), refused)
   const watch = ask('a', { path: '/?watch=true' })
   await untilWaiting(4)
-  assert.deepEqual(await ask('a', { path: '/?watch=1' }), refused)
+  assert.deepEqual(await ask('a', { path: '/?watch=True' }), refused)
   for (const serve of waiting.splice(0)) serve()
   for (const served of await Promise.all([...first, other, watch])) assert.equal(served.status, 200)
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { saysYes } from '#model/access'
 import type { Principal } from '#server/access'
 import { RequestRefusal } from './status.ts'
 
@@ -42,7 +43,7 @@ function openShares({ ofOne, ofAll }: Share): (user: string, amount: number) => 
 
 const isStream = ({ method, query }: FastifyRequest) => {
   const { watch, follow } = query as Readonly<Record<string, unknown>>
-  return method === 'GET' && (watch === 'true' || watch === '1' || follow === 'true')
+  return method === 'GET' && (saysYes(watch) || saysYes(follow))
 }
 
 /** Without a length it may become as large as any. */

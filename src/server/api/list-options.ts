@@ -1,6 +1,6 @@
 import { invalidResource } from '#model/resource'
 import type { ServedKind } from './events-view.ts'
-import { single, type Query } from './resource-request.ts'
+import { flag, single, type Query } from './resource-request.ts'
 import { selectionFrom, type Selection } from './selectors.ts'
 import { badRequest } from './status.ts'
 
@@ -47,14 +47,6 @@ function readContinuation(token: string): Continuation {
     // As any other that is none of ours.
   }
   throw badRequest('continue key is not valid: it must be taken from the answer before')
-}
-
-function flag(query: Query, name: string): boolean | undefined {
-  const value = single(query, name)
-  if (value === undefined) return undefined
-  if (value === 'true' || value === '1') return true
-  if (value === 'false' || value === '0') return false
-  throw badRequest(`${name} must be true or false`)
 }
 
 function count(query: Query, name: string): number | undefined {

@@ -3,7 +3,7 @@ import { isScalar, parseDocument, visit, type Document } from 'yaml'
 import type { Kind, KindDefinition } from '#model/resource'
 import type { Patch } from '#server/store'
 import { expectShallow } from './nesting.ts'
-import { single, type ResourceRequest } from './resource-request.ts'
+import { flag, single, type ResourceRequest } from './resource-request.ts'
 import { badRequest, RequestRefusal } from './status.ts'
 import { invalidOptions } from './write-options.ts'
 
@@ -74,7 +74,7 @@ const isBuiltIn = ({ group }: KindDefinition<Kind>) => group === '' || group.end
 export function patchFrom(request: ResourceRequest, definition: KindDefinition<Kind>): PatchRequest {
   const { body, query, headers } = request
   const [type = ''] = (headers['content-type'] ?? '').split(';', 1)
-  const force = single(query, 'force')
+  const force = flag(query, 'force')
   if (type.trim() === apply) {
     if (single(query, 'fieldManager') === undefined) {
       throw invalidOptions('PatchOptions', {
@@ -83,7 +83,7 @@ export function patchFrom(request: ResourceRequest, definition: KindDefinition<K
         message: 'Required value: is required for apply patch',
       })
     }
-    return { type: 'apply', config: body, force: force === 'true' || force === '1' }
+    return { type: 'apply', config: body, force: force === true }
   }
   if (force !== undefined) {
     throw invalidOptions('PatchOptions', {

@@ -156,7 +156,7 @@ test('a list is of the version that is asked for, or says that it cannot be', as
   ]) {
     assert.equal((await list(query)).code, 422, query)
   }
-  for (const query of ['resourceVersion=x', 'limit=-1', 'watch=maybe']) {
+  for (const query of ['resourceVersion=x', 'limit=-1', 'watch=1&watch=0']) {
     assert.equal((await list(query)).code, 400, query)
   }
   await compact(server)
@@ -178,6 +178,15 @@ test('a watch lasts as long as it was asked to, and says where to go on', async 
     ['ADDED', 'BOOKMARK'],
   )
   assert.deepEqual(Object.keys(events[1].object.metadata), ['resourceVersion', 'creationTimestamp'])
+})
+
+test("a watch is one however a client spells yes: the Python client's says True", async () => {
+  await using server = await openTestServer()
+  await server.client.create(named('a'))
+  for (const yes of ['watch=True', 'watch=1', 'watch']) {
+    const { body } = await whileTimePasses(server, server.ask('GET', `${services}?${yes}&timeoutSeconds=1`))
+    assert.equal((JSON.parse(body) as { type: string }).type, 'ADDED', yes)
+  }
 })
 
 test('a long list without a limit is whole, and of the same type as a short one', async () => {

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { Fault } from '#base/errors'
+import { saysYes } from '#model/access'
 import { kindAt, type Kind, type KindDefinition } from '#model/resource'
 import { eventsView, type ServedKind } from './events-view.ts'
 import { badRequest, methodNotAllowed } from './status.ts'
@@ -59,4 +60,11 @@ export function single(query: Query, name: string): string | undefined {
   const value = query[name]
   if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
   return value === '' ? undefined : value
+}
+
+/** A parameter that says yes or no; undefined where it is not given. @throws RequestRefusal when it is more than once */
+export function flag(query: Query, name: string): boolean | undefined {
+  const value = query[name]
+  if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
+  return value === undefined ? undefined : saysYes(value)
 }

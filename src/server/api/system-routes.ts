@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '#base/log'
+import { saysYes } from '#model/access'
 import { auditedActor } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { KeyRotation } from '#server/issuer'
@@ -20,7 +21,7 @@ export function systemRoutes(
     }
     await sendLines(request, reply, {
       contentType: 'application/x-ndjson',
-      lines: (signal) => audit.read({ limit: Number(limit), follow: follow === 'true', signal }),
+      lines: (signal) => audit.read({ limit: Number(limit), follow: saysYes(follow), signal }),
       onError: statusOf,
       signal,
       log,

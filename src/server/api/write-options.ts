@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { invalidResource, type FieldError } from '#model/resource'
 import type { DeleteOptions, PropagationPolicy, WriteOptions } from '#server/store'
-import { single, type ResourceRequest } from './resource-request.ts'
+import { flag, single, type ResourceRequest } from './resource-request.ts'
 import { badRequest } from './status.ts'
 
 const maxManagerLength = 128
@@ -72,8 +72,7 @@ export function deleteOptionsFrom({ query, body }: ResourceRequest): DeleteOptio
   const { preconditions, dryRun, orphanDependents } = options
   const { uid, resourceVersion } = (preconditions ?? {}) as Readonly<Record<string, unknown>>
   if (dryRun !== undefined && JSON.stringify(dryRun) !== '["All"]') throw badRequest('dryRun must be ["All"]')
-  const orphaned = orphanDependents ?? single(query, 'orphanDependents')
-  const byOldName = orphaned === true || orphaned === 'true' ? 'Orphan' : undefined
+  const byOldName = (orphanDependents ?? flag(query, 'orphanDependents')) === true ? 'Orphan' : undefined
   const policy = options['propagationPolicy'] ?? single(query, 'propagationPolicy') ?? byOldName
   if (policy !== undefined && !policies.includes(policy as PropagationPolicy)) {
     throw badRequest(`propagationPolicy must be ${policies.join(', ')}`)
