@@ -2,7 +2,7 @@
 // needs Go. About a minute after the build.
 import { test } from 'node:test'
 import { mustRun } from '../rgw/command.ts'
-import { openControlPlane } from './control-plane.ts'
+import { openControlPlane } from '../watches/control-plane.ts'
 import { buildGitops } from './programs.ts'
 import { report } from './report.ts'
 

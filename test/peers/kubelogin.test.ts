@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { openProvider, type TestProvider } from '../../src/cli/commands/provider-fixture.ts'
 import { until } from '../system/stack/world.ts'
-import { openControlPlane, type ControlPlane } from './control-plane.ts'
+import { openControlPlane, type ControlPlane } from '../watches/control-plane.ts'
 import { buildKubectl, installKubelogin } from './programs.ts'
 
 const namespace = 'riptides-system'

@@ -5,15 +5,22 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, test, type TestContext } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { mustRun } from '../rgw/command.ts'
 import { until } from '../system/stack/world.ts'
+import { openControlPlane, type ControlPlane } from '../watches/control-plane.ts'
 import { openHistory, secretsIn, servicesIn, type History } from '../watches/history.ts'
-import { judge, judgeOutcome } from '../watches/judgement.ts'
-import { openControlPlane, type ControlPlane } from './control-plane.ts'
+import { judgeOutcome } from '../watches/judgement.ts'
+import {
+  judgeThroughEnds,
+  pythonWatcher,
+  startWatcher,
+  untilSeen,
+  write,
+  type Watcher,
+  type WatcherOptions,
+} from '../watches/watchers.ts'
 import { buildClientGo, installKubernetesClient } from './programs.ts'
 import { report } from './report.ts'
-import { startWatcher, watchersOf, type Watcher } from './watchers.ts'
 
 const ends = ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGTERM'] as const
 /** client-go waits for up to a minute after some failures. */
@@ -32,48 +39,37 @@ after(async () => {
   await plane?.[Symbol.asyncDispose]()
 })
 
+/** client-go in each way in which it can watch Secrets and Services. */
+function clientGoWatchers(namespace: string, secrets: History, services: History): readonly WatcherOptions[] {
+  const informer = (version: string, resource: string) => [go, 'watch', version, resource, namespace]
+  const ofSecrets = { command: informer('v1', 'secrets'), history: secrets }
+  const ofServices = { command: informer(services.target.apiVersion, 'services'), history: services }
+  const streaming = { KUBE_FEATURE_WatchListClient: 'true' }
+  const listing = { KUBE_FEATURE_WatchListClient: 'false' }
+  return [
+    { ...ofSecrets, name: 'client-go, streaming lists', env: streaming },
+    { ...ofSecrets, name: 'client-go, lists', env: listing },
+    { ...ofServices, name: 'client-go, streaming lists, of Services', env: streaming },
+    { ...ofServices, name: 'client-go, lists, of Services', env: listing },
+  ]
+}
+
 async function openWatchers(t: TestContext, namespace: string) {
   const secrets = openHistory(plane.call, secretsIn(namespace))
   const services = openHistory(plane.call, servicesIn(namespace))
-  const options = watchersOf({ go, python, plane }, { namespace, secrets, services })
+  const options = [
+    ...clientGoWatchers(namespace, secrets, services),
+    pythonWatcher({ python, plane, secrets }, 'watch'),
+    pythonWatcher({ python, plane, secrets }, 'informer'),
+  ]
   const watchers = await Promise.all(options.map((one) => startWatcher(plane, one)))
   for (const watcher of watchers) t.after(() => watcher[Symbol.asyncDispose]())
   return { histories: [secrets, services], watchers }
 }
 
-async function write(histories: readonly History[], count: number): Promise<void> {
-  for (const history of histories) for (let left = count; left > 0; left -= 1) await history.write()
-}
-
-async function untilSeen(watchers: readonly Watcher[]): Promise<void> {
-  for (const { name, history, seen } of watchers) {
-    const last = history.written.at(-1)!
-    // A Service may have got its state meanwhile.
-    const [, named, step] = last.split(' ')
-    const isLast = (line: string) =>
-      line === last || (line.startsWith('update') && line.includes(` ${named} ${step} `))
-    await until(`${name} has seen: ${last}`, () => seen.some(isLast), patienceSeconds)
-  }
-}
-
 test('nothing is missed and nothing seen twice through kills and restarts', async (t) => {
-  const { histories, watchers } = await openWatchers(t, 'restarted')
-  for (const end of ends) {
-    await write(histories, 12)
-    await untilSeen(watchers)
-    const writing = write(histories, 30)
-    await delay(100)
-    await plane.stop(end)
-    await plane.start()
-    await writing
-  }
-  await untilSeen(watchers)
-  for (const { name, history, seen, lists } of watchers) {
-    t.diagnostic(`${name}: ${seen.length} changes, ${lists} lists`)
-    const found = lists === 1 ? judge(history, seen) : judgeOutcome(history, seen)
-    assert.deepEqual(found, [], name)
-  }
-  assert.ok(watchers.some(({ lists }) => lists === 1))
+  const opened = await openWatchers(t, 'restarted')
+  await judgeThroughEnds(t, { plane, ...opened }, { ends, patienceSeconds })
 })
 
 /** What the store does by itself after tens of thousands of writes. */
@@ -85,7 +81,7 @@ function forgetChanges(): void {
 test('who was away for longer than changes are kept lists again, and goes on from there', async (t) => {
   const { histories, watchers } = await openWatchers(t, 'forgotten')
   await write(histories, 12)
-  await untilSeen(watchers)
+  await untilSeen(watchers, patienceSeconds)
   for (const watcher of watchers) watcher.pause()
   await plane.stop('SIGTERM')
   await plane.start()
@@ -96,9 +92,9 @@ test('who was away for longer than changes are kept lists again, and goes on fro
   for (const watcher of watchers) watcher.resume()
   const again = ({ lists }: Watcher) => lists > 1
   await until('all have listed again', () => watchers.every(again), patienceSeconds)
-  await untilSeen(watchers)
+  await untilSeen(watchers, patienceSeconds)
   await write(histories, 12)
-  await untilSeen(watchers)
+  await untilSeen(watchers, patienceSeconds)
   for (const { name, history, seen, lists } of watchers) {
     t.diagnostic(`${name}: ${lists} lists`)
     assert.deepEqual(judgeOutcome(history, seen), [], name)

@@ -9,11 +9,10 @@ import threading
 import time
 
 from kubernetes import client, config, watch
-from kubernetes.informer import ADDED, DELETED, MODIFIED, SharedInformer
 
 mode, kubeconfig, namespace = sys.argv[1:]
 api = client.CoreV1Api(config.new_client_from_config(kubeconfig))
-types = {ADDED: "add", MODIFIED: "update", DELETED: "delete"}
+types = {"ADDED": "add", "MODIFIED": "update", "DELETED": "delete"}
 
 
 def say(line):
@@ -22,7 +21,7 @@ def say(line):
 
 def tell(type, secret):
     metadata = secret.metadata
-    rest = "" if type == DELETED else f" {(metadata.labels or {}).get('step')} {metadata.resource_version}"
+    rest = "" if type == "DELETED" else f" {(metadata.labels or {}).get('step')} {metadata.resource_version}"
     say(f"{types[type]} {metadata.name}{rest}")
 
 
@@ -44,11 +43,11 @@ def follow():
                 answer = listed(namespace=namespace)
                 now = {secret.metadata.name: secret for secret in answer.items}
                 for name in known.keys() - now.keys():
-                    tell(DELETED, known[name])
+                    tell("DELETED", known[name])
                 for name, secret in now.items():
                     before = known.get(name)
                     if before is None or before.metadata.resource_version != secret.metadata.resource_version:
-                        tell(MODIFIED if before else ADDED, secret)
+                        tell("MODIFIED" if before else "ADDED", secret)
                 known, version = now, answer.metadata.resource_version
             watcher = watch.Watch()
             for event in watcher.stream(
@@ -59,7 +58,7 @@ def follow():
                     continue
                 secret = event["object"]
                 tell(event["type"], secret)
-                if event["type"] == DELETED:
+                if event["type"] == "DELETED":
                     known.pop(secret.metadata.name, None)
                 else:
                     known[secret.metadata.name] = secret
@@ -74,6 +73,8 @@ def follow():
 if mode == "watch":
     threading.Thread(target=follow, daemon=True).start()
 else:
+    from kubernetes.informer import SharedInformer  # which older releases do not have
+
     informer = SharedInformer(listed, namespace)
     for type in types:
         informer.add_event_handler(type, lambda secret, type=type: tell(type, secret))
