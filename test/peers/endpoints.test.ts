@@ -1,11 +1,11 @@
-// The table of endpoints against botocore's own resolver: all services, regions and variants. By hand:
-// npm run test:peers; needs pip, and a quarter of an hour.
+// The table of endpoints against botocore's own resolver: all services, regions and variants; and what counts as a
+// call that returns credentials against its models. By hand: npm run test:peers; needs pip, and a quarter of an hour.
 import assert from 'node:assert/strict'
 import { mkdtempDisposableSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { before, test } from 'node:test'
-import { deriveSigningScope } from '#model/signing'
+import { deriveSigningScope, isCredentialIssuance } from '#model/signing'
 import { mustRun } from '../rgw/command.ts'
 import { sources } from './programs.ts'
 
@@ -64,4 +64,24 @@ test('every endpoint that botocore resolves is signed for what botocore signs it
     return !known && (derived?.service !== service || asked !== region)
   })
   assert.deepEqual(wrong, [])
+})
+
+/** Names a secret key that only the call which makes it returns. */
+const withoutKeys = ['lightsail GetBucketAccessKeys']
+
+test('every operation that AWS credentials come back from counts as one', async () => {
+  const printed = await mustRun([python, path.join(sources, 'issuance.py')])
+  const lines = printed.trimEnd().split('\n')
+  assert.ok(lines.length > 25, `${lines.length} operations`)
+  const missed = lines.filter((line) => {
+    const [service = '', method = '', uri = '', target = '', operation = ''] = line.split(' ')
+    const [route = '', query = ''] = uri.split('?')
+    const headers =
+      target === '-'
+        ? [{ name: 'content-type', value: 'application/x-www-form-urlencoded' }]
+        : [{ name: 'x-amz-target', value: target }]
+    const request = { method, path: route, query, headers, bodyText: `Action=${operation}` }
+    return !withoutKeys.includes(`${service} ${operation}`) && !isCredentialIssuance(service, request)
+  })
+  assert.deepEqual(missed, [])
 })

@@ -51,6 +51,10 @@ ${entries(table.fixedRegions)}])
 /** Hosts without a region that take SigV4A alone, for these regions. */
 export const regionSets: ReadonlyMap<string, string> = new Map([
 ${entries(table.regionSets)}])
+
+/** What stands behind the region where that comes first and alone: a label before a suffix, or a whole domain. */
+export const regionFirst: ReadonlyMap<string, string> = new Map([
+${entries(table.regionFirst)}])
 `,
 )
 const leftOut = new Set(left.map(({ service, url, reason }) => `${service}: ${url}: ${reason}`))

@@ -8,6 +8,7 @@ export interface Table {
   readonly fixedRegions: ReadonlyMap<string, string>
   readonly regionSets: ReadonlyMap<string, string>
   readonly ambiguousNames: ReadonlyMap<string, string>
+  readonly regionFirst: ReadonlyMap<string, string>
 }
 
 /** A leaf that the table says nothing about, and why. */
@@ -59,6 +60,14 @@ function patternOf(host: string, suffixes: ReadonlyMap<string, string>): Pattern
   return key === '' ? undefined : { key, suffix, hasRegion: at !== -1 }
 }
 
+/** What stands behind `{Region}.` where that is all of a host: a label before any partition's suffix, or a domain. */
+function behindRegion(host: string): string | undefined {
+  const rest = /^\{Region\}\.(.+)$/
+    .exec(host)?.[1]
+    ?.replace(/\.\{\w+#(?:dnsSuffix|dualStackDnsSuffix)\}$/, '')
+  return rest === undefined || placeholder.test(rest) ? undefined : rest
+}
+
 /** The hosts of a leaf: with what operations put before it, and their values in place of parameters. */
 function hostsOf({ url }: Leaf, { hostPrefixes, constants }: Service): string[] {
   const host = /^https:\/\/([^/]+)/.exec(url)?.[1]
@@ -99,9 +108,15 @@ export function buildTable(
   const hostRegions = new Map<string, string>()
   const fixedRegions = new Map<string, string>()
   const regionSets = new Map<string, string>()
+  const regionFirst = new Map<string, string>()
   const left: LeftOut[] = []
 
   const add = (service: Service, leaf: Leaf, host: string): string | undefined => {
+    const domain = behindRegion(host)
+    if (domain !== undefined) {
+      regionFirst.set(domain, schemeOf(leaf)?.signingName ?? service.signingName)
+      return undefined
+    }
     const pattern = patternOf(host, suffixes)
     if (!pattern) return 'no service label, or a suffix of no partition'
     const { key, suffix, hasRegion } = pattern
@@ -139,6 +154,7 @@ export function buildTable(
       hostRegions,
       fixedRegions,
       regionSets,
+      regionFirst,
     },
     left,
   }

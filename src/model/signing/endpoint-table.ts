@@ -147,3 +147,19 @@ export const regionSets: ReadonlyMap<string, string> = new Map([
   ['endpoint.events', '*'],
   ['endpoints.email', '*'],
 ])
+
+/** What stands behind the region where that comes first and alone: a label before a suffix, or a whole domain. */
+export const regionFirst: ReadonlyMap<string, string> = new Map([
+  ['neptune-graph', 'neptune-graph'],
+  ['oauth.signin.aws', 'signin'],
+  ['signin', 'signin'],
+  ['signin-fips.amazonaws-us-gov.com', 'signin'],
+  ['signin.amazonaws-eusc.eu', 'signin'],
+  ['signin.amazonaws-us-gov.com', 'signin'],
+  ['signin.amazonaws.cn', 'signin'],
+  ['signin.aws.amazon.com', 'signin'],
+  ['signin.c2shome.ic.gov', 'signin'],
+  ['signin.csphome.adc-e.uk', 'signin'],
+  ['signin.csphome.hci.ic.gov', 'signin'],
+  ['signin.sc2shome.sgov.gov', 'signin'],
+])

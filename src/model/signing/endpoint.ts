@@ -2,6 +2,7 @@ import {
   ambiguousNames,
   fixedRegions,
   hostRegions,
+  regionFirst,
   regionSets,
   signingNames,
   suffixes,
@@ -49,7 +50,7 @@ const documentedRegions: ReadonlyMap<string, string> = new Map([
  * Services whose region stands before them: `search-x.eu-west-1.es.amazonaws.com`. Others that do so are no HTTP
  * services of AWS but customers' machines: `elb`, `compute`, `rds`, `cache`, `redshift`.
  */
-const regionFirst = new Set(['aoss', 'cloudsearch', 'es', 'neptune', 'neptune-graph', 'queue'])
+const regionBefore = new Set(['aoss', 'cloudsearch', 'es', 'neptune', 'queue', ...regionFirst.keys()])
 
 /** Labels under which customers host: load balancers, websites. */
 const customers = new Set(['elb', 's3-website'])
@@ -69,10 +70,19 @@ export function deriveSigningScope(host: string): SigningScope | undefined {
   const name = host.replace(/:[0-9]*$/, '').toLowerCase()
   if (name.endsWith('.on.aws')) return resource(name.slice(0, -'.on.aws'.length).split('.'))
   const zone = zones.find(({ suffix }) => name.endsWith(suffix))
-  if (zone === undefined) return undefined
+  if (zone === undefined) return ownDomain(name)
   const labels = name.slice(0, -zone.suffix.length).split('.')
   if (labels.includes('')) return undefined
   return regional(labels) ?? global(labels, zone)
+}
+
+/** Domains that are of no partition, and have the region alone before them: `us-east-1.signin.aws.amazon.com`. */
+function ownDomain(name: string): SigningScope | undefined {
+  const [first = '', ...rest] = name.split('.')
+  const service = rest.length > 1 ? regionFirst.get(rest.join('.')) : undefined
+  return service !== undefined && /^[a-z]+(?:-[a-z0-9]+)+$/.test(first)
+    ? { service, region: first }
+    : undefined
 }
 
 function resource(labels: readonly string[]): SigningScope | undefined {
@@ -85,7 +95,7 @@ function regional(labels: readonly string[]): SigningScope | undefined {
   if (last === undefined) return undefined
   if (region.test(last)) return scopeOf(rest.slice(0, -1), last)
   const before = rest.at(-2)
-  if (before !== undefined && regionFirst.has(last) && region.test(before)) return scopeOf([last], before)
+  if (before !== undefined && regionBefore.has(last) && region.test(before)) return scopeOf([last], before)
   // Older S3 names join both by a dash: `bucket.s3-eu-west-1.amazonaws.com`.
   const joined = /^s3-(?:fips-)?(.+)$/.exec(last)?.[1]
   return joined !== undefined && region.test(joined) ? { service: 's3', region: joined } : undefined

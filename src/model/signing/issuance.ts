@@ -19,17 +19,30 @@ const harmlessSts = lowerCaseSet(['DecodeAuthorizationMessage', 'GetAccessKeyInf
 /** Actions that return credentials, by the names that the query and JSON protocols carry. */
 const issuingActions: ReadonlyMap<string, ReadonlySet<string>> = new Map(
   Object.entries({
+    athena: ['CreatePresignedNotebookUrl', 'GetSessionEndpoint'],
+    cloudwatch: ['GetSpaceCredentialsForOrganization', 'GetSpaceDataAccess'],
+    codepipeline: ['GetJobDetails', 'GetThirdPartyJobDetails', 'PollForJobs'],
     'cognito-identity': ['GetCredentialsForIdentity', 'GetOpenIdToken', 'GetOpenIdTokenForDeveloperIdentity'],
+    'cognito-idp': ['GetClientToken'],
+    ec2: ['CreateKeyPair'],
     ecr: ['GetAuthorizationToken'],
     'ecr-public': ['GetAuthorizationToken'],
-    elasticmapreduce: ['GetClusterSessionCredentials'],
-    gamelift: ['GetComputeAccess', 'GetComputeAuthToken', 'GetInstanceAccess', 'RequestUploadCredentials'],
+    elasticmapreduce: ['GetClusterSessionCredentials', 'GetSessionEndpoint'],
+    gamelift: [
+      'CreateBuild',
+      'GetComputeAccess',
+      'GetComputeAuthToken',
+      'GetInstanceAccess',
+      'RequestUploadCredentials',
+    ],
+    glue: ['GetSessionEndpoint'],
     iam: [
       'CreateAccessKey',
       'CreateServiceSpecificCredential',
       'CreateVirtualMFADevice',
       'ResetServiceSpecificCredential',
     ],
+    'license-manager': ['CreateToken', 'GetAccessToken'],
     lightsail: [
       'CreateBucketAccessKey',
       'CreateContainerServiceRegistryLogin',
@@ -40,6 +53,8 @@ const issuingActions: ReadonlyMap<string, ReadonlySet<string>> = new Map(
     ],
     redshift: ['GetClusterCredentials', 'GetClusterCredentialsWithIAM', 'GetIdentityCenterAuthToken'],
     'redshift-serverless': ['GetCredentials', 'GetIdentityCenterAuthToken'],
+    ssm: ['GetAccessToken'],
+    workmail: ['AssumeImpersonationRole'],
   }).map(([service, actions]) => [service, lowerCaseSet(actions)]),
 )
 
@@ -50,17 +65,24 @@ function lowerCaseSet(names: readonly string[]): ReadonlySet<string> {
 
 /** Paths of REST calls that return credentials. */
 const issuingPaths: ReadonlyMap<string, RegExp> = new Map([
+  ['account-access', /^\/access\/credentials/],
   ['airflow', /^\/(?:clitoken|webtoken)\//],
   ['awsssoportal', /^\/federation\/credentials/],
   ['bedrock-agentcore', /^\/identities\//],
   ['codeartifact', /^\/v1\/authorization-token/],
-  ['datazone', /\/credentials$/],
+  ['connect', /^\/user\/federate\//],
+  ['datazone', /\/credentials$|\/connections\/[^/]+$/],
   ['deadline', /\/(?:read|user|queue|fleet)-roles$/],
   ['eks-auth', /\/assume-role-for-pod-identity$/],
   ['emr-containers', /\/credentials$/],
+  ['emr-serverless', /\/sessions\/[^/]+\/endpoint$/],
   ['finspace-api', /^\/credentials\//],
+  ['grafana', /\/(?:apikeys|tokens)$/],
+  ['iot', /^\/keys-and-certificate|\/provisioning-claim$/],
   ['lakeformation', /^\/(?:GetTemporary\w*Credentials|AssumeDecoratedRoleWithSAML)/],
+  ['lambda', /\/microvms\/[^/]+\/(?:shell-)?auth-token$/],
   ['rolesanywhere', /^\/sessions/],
+  ['signin', /^\/v1\/token/],
   ['sso-oauth', /^\/token/],
 ])
 
@@ -68,7 +90,7 @@ const issuingPaths: ReadonlyMap<string, RegExp> = new Map([
 const s3GrantPath = /^\/v20180820\/accessgrantsinstance\/dataaccess/
 
 /** Services whose calls are named in a form body (the query protocol). */
-const queryServices = new Set(['iam', 'redshift', 'sts'])
+const queryServices = new Set(['ec2', 'iam', 'redshift', 'sts'])
 
 /**
  * Whether the body has to be read before `isCredentialIssuance` can tell (an empty one counts as read). For S3
