@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import { makeFolder } from '#base/files'
-import { openReadiness, runTogether, untilAborted } from '#base/lifecycle'
+import { openReadiness, returnFreedMemory, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import { observeEventLoop, openMetrics } from '#base/metrics'
 import type { Secret } from '#base/secret'
@@ -229,6 +229,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const lifecycle = { cache, audit, clock, log }
   await runTogether(signal, [
     ({ signal }) => observeEventLoop(metrics, { clock, signal }),
+    ({ signal }) => returnFreedMemory(clock, { signal }),
     (run) => duties.run(run),
     persist((run) => node.run(run)),
     persist((run) => issuer.follow(run)),
