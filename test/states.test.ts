@@ -31,12 +31,12 @@ import { openProbes } from '../src/server/exchange/probes.ts'
 import {
   binding,
   credentialNamed,
-  daemonNamed,
   identity,
   makeObject,
   objectsOf,
   service,
   source,
+  streamOf,
   worldOf,
 } from '../src/server/reconcile/fixture.ts'
 import { judgeDaemon } from '../src/server/reconcile/daemon.ts'
@@ -76,20 +76,6 @@ const target = {
   aws: aws.spec.aws!,
 }
 
-function streamOf(effect: Effect, rest: Partial<Stream> = {}): Stream {
-  return {
-    daemon: daemonNamed('one'),
-    conditions: [],
-    isArriving: false,
-    synchronised: true,
-    sent: 1,
-    acknowledged: 1,
-    error: undefined,
-    effectOf: () => effect,
-    ...rest,
-  }
-}
-
 type World = Parameters<typeof worldOf>[1]
 
 /** The state and the conditions of an object among others. */
@@ -125,11 +111,11 @@ function fromReconciling(): readonly Said[] {
     state: 'failed',
     ...describeUnreachable(subject.endpoint, new Error('reset')),
   } as const
-  const streams = [streamOf(ok)]
+  const streams = [streamOf('one', ok)]
   const withOk = { ...exchanging(exchanged), streams }
   const on = (effect: Effect, rest?: Partial<Stream>) => ({
     ...exchanging(exchanged),
-    streams: [streamOf(effect, rest)],
+    streams: [streamOf('one', effect, rest)],
   })
   const again = binding('again', 'app/a', 'aws', 's3')
   const file = binding('file', 'app/a', 'aws', 's3', { propagation: { sysfs: {} } })
@@ -365,7 +351,7 @@ test('what daemons report says what to do, of every type that they know, and of 
     const message = reportedTypes[type] && !reportedTypes[type].remedy ? 'it is so: set it' : 'it is so'
     const status = type === 'NotCapturable' ? 'True' : 'False'
     const conditions = [{ subject: 'Service/s3', type, status, reason: 'Any', message } as const]
-    const streams = [streamOf(ok, { conditions })]
+    const streams = [streamOf('one', ok, { conditions })]
     const found: readonly Said[] = judged(s3, { streams }).filter((condition) => condition.type === type)
     assert.equal(found.length, 1)
     assert.deepEqual(faultsOf(found[0]!, forms.action), [])

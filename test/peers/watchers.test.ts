@@ -59,8 +59,8 @@ async function openWatchers(t: TestContext, namespace: string) {
   const services = openHistory(plane.call, servicesIn(namespace))
   const options = [
     ...clientGoWatchers(namespace, secrets, services),
-    pythonWatcher({ python, plane, secrets }, 'watch'),
-    pythonWatcher({ python, plane, secrets }, 'informer'),
+    pythonWatcher({ python, plane }, { mode: 'watch', namespace, secrets }),
+    pythonWatcher({ python, plane }, { mode: 'informer', namespace, secrets }),
   ]
   const watchers = await Promise.all(options.map((one) => startWatcher(plane, one)))
   for (const watcher of watchers) t.after(() => watcher[Symbol.asyncDispose]())

@@ -7,9 +7,13 @@ import { judgeThroughEnds, pythonWatcher, startWatcher } from '../watches/watche
 
 test('a loop of the Python client misses nothing and sees nothing twice through kills and restarts', async (t) => {
   await using plane = await openControlPlane()
-  const secrets = openHistory(plane.call, secretsIn('restarted'))
+  const namespace = 'restarted'
+  const secrets = openHistory(plane.call, secretsIn(namespace))
   const python = '/usr/bin/python3'
-  await using watcher = await startWatcher(plane, pythonWatcher({ python, plane, secrets }, 'watch'))
+  await using watcher = await startWatcher(
+    plane,
+    pythonWatcher({ python, plane }, { mode: 'watch', namespace, secrets }),
+  )
   const ends = ['SIGKILL', 'SIGTERM', 'SIGKILL'] as const
   await judgeThroughEnds(
     t,

@@ -68,11 +68,10 @@ export async function startWatcher(
 
 /** The Python client, of Secrets: `watch` is the loop of its documentation. */
 export function pythonWatcher(
-  { python, plane, secrets }: { python: string; plane: ControlPlane; secrets: History },
-  mode: 'watch' | 'informer',
+  { python, plane }: { python: string; plane: ControlPlane },
+  { mode, namespace, secrets }: { mode: 'watch' | 'informer'; namespace: string; secrets: History },
 ): WatcherOptions {
   const script = path.join(import.meta.dirname, 'kubernetes_client.py')
-  const [, namespace = ''] = /\/namespaces\/([^/]+)\//.exec(secrets.target.path) ?? []
   const name = mode === 'watch' ? 'a loop of the Python client' : 'an informer of the Python client'
   return { name, command: [python, script, mode, plane.kubeconfig, namespace], history: secrets }
 }

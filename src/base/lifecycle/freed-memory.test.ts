@@ -11,7 +11,6 @@ test('freed memory is back with the system five seconds later, until abort', asy
   const running = returnFreedMemory(clock, { signal: stop.signal })
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  // A few stay, so that what is free does not lie at the end of the heap.
   let held = Array.from({ length: 4_000 }, () => Buffer.alloc(16 << 10, 1))
   held = held.filter((_, index) => index % 1_000 === 999) // so that what is free does not lie at the end of the heap
   collect()

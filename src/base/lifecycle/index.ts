@@ -1,5 +1,6 @@
 /**
- * How long-lived things start and stop: services that run until aborted, run together, and fall together.
+ * How long-lived things start and stop: services that run until aborted, run together, and fall together; and that
+ * what a process frees goes back to the system while it runs.
  * It does not install signal handlers for libraries: only programs call `runProgram`.
  */
 export { runProgram, runTogether, untilAborted } from './lifecycle.ts'

@@ -55,16 +55,20 @@ export function writtenKindOf(params: Params): KindDefinition<Kind> {
   return definition
 }
 
-/** A query parameter that may be given once; empty is absent. @throws RequestRefusal */
-export function single(query: Query, name: string): string | undefined {
+function givenOnce(query: Query, name: string): string | undefined {
   const value = query[name]
   if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
+  return value
+}
+
+/** A query parameter that may be given once; empty is absent. @throws RequestRefusal */
+export function single(query: Query, name: string): string | undefined {
+  const value = givenOnce(query, name)
   return value === '' ? undefined : value
 }
 
 /** A parameter that says yes or no; undefined where it is not given. @throws RequestRefusal when it is more than once */
 export function flag(query: Query, name: string): boolean | undefined {
-  const value = query[name]
-  if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
+  const value = givenOnce(query, name)
   return value === undefined ? undefined : saysYes(value)
 }

@@ -10,7 +10,7 @@ import { placesOf, type Plan } from './plan.ts'
 import { openPlanner } from './planner.ts'
 import type { FollowingDaemon } from './ports.ts'
 import { openReportBook } from './reports.ts'
-import type { Stream } from './scopes.ts'
+import type { Effect, Stream } from './scopes.ts'
 import type { Objects } from './surroundings.ts'
 import type { World } from './world.ts'
 
@@ -104,6 +104,21 @@ export function daemonNamed(
   { groups = [], captureLevel = 'process' }: { groups?: string[]; captureLevel?: CaptureLevel } = {},
 ): FollowingDaemon {
   return { name, workloadId: parseWorkloadId(`riptides/daemon/${name}`), groups, captureLevel }
+}
+
+/** A stream that is in step, but for `rest`, and on which every binding is as far as `effect`. */
+export function streamOf(name: string, effect: Effect = { state: 'OK' }, rest: Partial<Stream> = {}): Stream {
+  return {
+    daemon: daemonNamed(name),
+    conditions: [],
+    isArriving: false,
+    synchronised: true,
+    sent: 1,
+    acknowledged: 1,
+    error: undefined,
+    effectOf: () => effect,
+    ...rest,
+  }
 }
 
 export function credentialNamed(accessKeyId: string): AwsCredential {

@@ -8,34 +8,20 @@ import { nextStatus } from './desired-status.ts'
 import {
   binding,
   credentialNamed,
-  daemonNamed,
   identity,
   makeObject,
   objectsOf,
   service,
   source,
+  streamOf,
   worldOf,
 } from './fixture.ts'
-import type { Effect, Stream } from './scopes.ts'
+import type { Stream } from './scopes.ts'
 import { judgeJoinToken } from './join-token.ts'
 import { judgeService } from './service.ts'
 import { judgeVerifier } from './verifier.ts'
 import { judgeWorkloadCredential } from './workload-credential.ts'
 import { judgeWorkloadIdentity } from './workload-identity.ts'
-
-function streamOf(name: string, effect: Effect = { state: 'OK' }, rest: Partial<Stream> = {}): Stream {
-  return {
-    daemon: daemonNamed(name),
-    conditions: [],
-    isArriving: false,
-    synchronised: true,
-    sent: 1,
-    acknowledged: 1,
-    error: undefined,
-    effectOf: () => effect,
-    ...rest,
-  }
-}
 
 const app = identity('a', 'app/a')
 const aws = source('aws')

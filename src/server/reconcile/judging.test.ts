@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
 import type { Condition, Daemon, Kind, ResourceOf } from '#model/resource'
-import { daemonNamed, makeObject, objectsOf, worldOf } from './fixture.ts'
+import { makeObject, objectsOf, streamOf, worldOf } from './fixture.ts'
 import { openJudging } from './judging.ts'
-import type { Stream } from './scopes.ts'
 import { keyOf } from './survey.ts'
 
 /** One daemon, whose state is judged whenever that is due. */
@@ -14,16 +13,7 @@ function openBed() {
     workloadID: 'riptides/daemon/one',
     claimerType: 'JoinToken',
   })
-  let stream: Stream = {
-    daemon: daemonNamed('one'),
-    conditions: [],
-    isArriving: false,
-    synchronised: true,
-    sent: 1,
-    acknowledged: 1,
-    error: undefined,
-    effectOf: () => ({ state: 'OK' }),
-  }
+  let stream = streamOf('one')
   const judging = openJudging({
     cache: { get: <K extends Kind>() => daemon as ResourceOf<Kind> as ResourceOf<K> },
     writer: {

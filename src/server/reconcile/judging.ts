@@ -147,9 +147,12 @@ export function openJudging({
   /** What to say of a daemon now: that it waits is said of one that is late, and of the others what was said before. */
   function conditionsOf(key: ObjectKey, daemon: Daemon, world: World): readonly Judgement[] {
     const conditions = judgeDaemon(daemon, world)
+    if (!conditions.some(isWaiting)) {
+      awaited.delete(key)
+      return conditions
+    }
     const said = daemon.status?.conditions?.find(({ type }) => type === 'InSync')
-    if (!conditions.some(isWaiting)) awaited.delete(key)
-    if (!conditions.some(isWaiting) || (said && isWaiting(said))) return conditions
+    if (said && isWaiting(said)) return conditions
     const isDue = isLate(key, world.streams.stream(daemon.metadata.name))
     if (isDue && mayTellOfWaiting()) return conditions
     postpone([key], isDue ? waitingAgainMs : syncingMs)
