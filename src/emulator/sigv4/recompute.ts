@@ -91,11 +91,9 @@ export function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right)
 }
 
+/** `%2F` becomes a slash of the key, which S3 does not encode: it signs the key, however its path was written. */
 function reencodePath(path: string): string {
-  return path
-    .split('/')
-    .map((segment) => encodeRfc3986(decodeURIComponent(segment)))
-    .join('/')
+  return decodeURIComponent(path).split('/').map(encodeRfc3986).join('/')
 }
 
 /** Percent-encodes everything but RFC 3986's unreserved characters. */
