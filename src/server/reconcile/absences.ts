@@ -11,8 +11,12 @@ export const isConnected = ({ status }: Daemon) => status?.state === 'OK' || sta
  * one after the other, and until then what was said of them stands.
  */
 export interface Absences {
+  /** To be told whenever a daemon comes or goes, or its object changes. */
+  look(daemonName: string): void
   /** Its server is gone, and it may be on its way to another, or to the same one. */
   isAwaited(daemonName: string): boolean
+  /** Mostly nobody is: then nobody has to be asked about. */
+  isAnyAwaited(): boolean
   /** It was waited for in vain. */
   isMissed(daemonName: string): boolean
   /** Waits for all of these that were connected, for nobody has looked until now. */
@@ -90,6 +94,8 @@ export function openAbsences({
   }
 
   return {
+    look: (name) => void whereabouts(name),
+    isAnyAwaited: () => since.size > 0,
     isAwaited: (name) => whereabouts(name) === 'awaited',
     isMissed: (name) => whereabouts(name) === 'missed',
     begin(daemons) {

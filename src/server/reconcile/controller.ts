@@ -24,7 +24,6 @@ import {
 } from '#server/store'
 import { openAbsences, type Presence } from './absences.ts'
 import type { Changes } from './changes.ts'
-import { expiryOf } from './join-token.ts'
 import { judgedKinds, openJudging, type Judging } from './judging.ts'
 import { openMultimap } from './multimap.ts'
 import { placesOf, type Place } from './plan.ts'
@@ -140,7 +139,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   }
 
   /** Brings scopes and states to what follows from everything now; false when there are more states to judge. */
-  function look(before: EpochMs, at: EpochMs): boolean {
+  function look(at: EpochMs): boolean {
     absorb()
     streams = everywhere(scopes, reports)
     const found = survey.findings(changes.take(), at)
@@ -150,22 +149,18 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     if (found.targets || isNew) exchanges.require(plan.targets)
     if (isNew) for (const kind of judgedKinds) judging.add(cache.list(kind).map(keyOf))
     isNew = false
+    for (const name of found.moved) absences.look(name)
     judging.add(found.objects)
     judging.postpone(found.unhurried, wideMs)
     judging.follow(found.syncing)
-    const expired = cache
-      .list('JoinToken')
-      .filter((token) => expiryOf(token) > before && expiryOf(token) <= at)
-    judging.add(expired.map(keyOf))
     lookAtProbes(leading)
     return judging.judgeSome(worldAt(at, leading))
   }
 
   /** Waits for a change, or for the next moment at which a state changes by itself. */
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
-    const ends = [survey.nextDue(), ...cache.list('JoinToken').map(expiryOf)]
-    const waitsMs = ends.map((end) => end - at).filter((ms) => ms > 0)
-    const waitMs = Math.min(maxWaitMs, leading?.judging.dueInMs() ?? Infinity, ...waitsMs)
+    const dueInMs = Math.max(0, survey.nextDue() - at)
+    const waitMs = Math.min(maxWaitMs, leading?.judging.dueInMs() ?? Infinity, dueInMs)
     await afterAtMost(changes, heard, { ms: waitMs, clock, signal })
   }
 
@@ -181,12 +176,11 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       for (const { kind } of kinds) {
         survey.absorb(cache.list(kind).map((object) => ({ type: 'ADDED', object })))
       }
-      for (let before = clock.now(); !signal.aborted;) {
+      while (!signal.aborted) {
         const heard = changes.rings
         const started = clock.monotonic()
         const at = clock.now()
-        const done = look(before, at)
-        before = at
+        const done = look(at)
         metrics.observe('reconcile_duration_seconds', {}, (clock.monotonic() - started) / 1000)
         if (done) await untilNextLook(heard, at, signal)
         // What changes together is looked at once, and I/O gets its turn between two looks.

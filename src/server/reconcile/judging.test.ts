@@ -23,7 +23,7 @@ function openBed() {
       [Symbol.asyncDispose]: async () => {},
     },
     clock,
-    absences: { isAwaited: () => false, isMissed: () => false },
+    absences: { isAnyAwaited: () => false, isAwaited: () => false, isMissed: () => false },
   })
   const judge = () => judging.judgeSome(worldOf(objectsOf(daemon), { streams: [stream] }))
   judging.add([keyOf(daemon)])

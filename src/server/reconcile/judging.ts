@@ -92,7 +92,7 @@ export function openJudging({
   cache: Pick<ResourceCache, 'get'>
   writer: StatusWriter
   clock: Clock
-  absences: Pick<Absences, 'isAwaited' | 'isMissed'>
+  absences: Pick<Absences, 'isAnyAwaited' | 'isAwaited' | 'isMissed'>
 }): Judging {
   const waiting = new Set<ObjectKey>()
   /** When they are due, by monotonic time. */
@@ -123,6 +123,7 @@ export function openJudging({
   /** Whether what was said of an object stands for now: a daemon that it concerns is about to come back. */
   function isToStand(object: ResourceOf<Kind>, { plan, daemonsAt }: World): boolean {
     if (object.kind !== 'WorkloadIdentity' && object.kind !== 'CredentialBinding') return false
+    if (!absences.isAnyAwaited()) return false
     const { status, metadata } = object
     if (status?.observedGeneration !== metadata.generation) return false
     const identities =

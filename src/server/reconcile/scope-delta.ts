@@ -22,8 +22,47 @@ export function isInScope(
   return where.kind === 'daemon' ? where.id === daemon.workloadId : daemon.groups.includes(where.id)
 }
 
+/** What a daemon got when it was last looked at, and the only workloads of which something has changed since. */
+export interface Earlier {
+  readonly scope: Scope
+  readonly changed: ReadonlySet<SpiffeId>
+}
+
+interface Parts {
+  readonly identities: Map<string, ScopedIdentity>
+  readonly services: Map<string, ScopedService>
+  readonly bindings: Map<string, ScopedBinding>
+  readonly credentials: Map<string, ScopedCredential>
+}
+
+function unchanged<T extends { readonly spiffeId: SpiffeId }>(
+  all: ReadonlyMap<string, T>,
+  changed: ReadonlySet<SpiffeId>,
+): Map<string, T> {
+  const kept = new Map<string, T>()
+  for (const [key, item] of all) if (!changed.has(item.spiffeId)) kept.set(key, item)
+  return kept
+}
+
+/** What is as it was. A Service has changed only where all workloads have whose bindings name it. */
+function keptOf(earlier: Earlier | undefined): Parts {
+  const { identities, services, bindings, credentials } = earlier?.scope ?? emptyScope
+  const changed = earlier?.changed ?? new Set()
+  const kept = unchanged(bindings, changed)
+  const needed = new Map<string, ScopedService>()
+  for (const { serviceNames } of kept.values()) {
+    for (const name of serviceNames) needed.set(name, services.get(name)!)
+  }
+  return {
+    identities: unchanged(identities, changed),
+    services: needed,
+    bindings: kept,
+    credentials: unchanged(credentials, changed),
+  }
+}
+
 /**
- * What one daemon gets. SECURITY: only the identities whose scope names it, only the bindings of these, only the
+ * What one daemon gets, the same with `earlier` as without. SECURITY: only the identities whose scope names it, only the bindings of these, only the
  * Services and credentials of these bindings (design invariant 3), and no credential for a binding that demands
  * a stronger capture level than it has (rule 12).
  */
@@ -31,19 +70,17 @@ export function scopeFor(
   plan: Plan,
   daemon: FollowingDaemon,
   credentialOf: (key: string) => Credential | undefined,
+  earlier?: Earlier,
 ): Scope {
-  const identities = new Map<string, ScopedIdentity>()
+  const { identities, services, bindings, credentials } = keptOf(earlier)
   const spiffeIds = new Set<SpiffeId>()
   for (const place of placesOf(daemon)) {
     for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
+      if (earlier && !earlier.changed.has(scoped.spiffeId)) continue
       identities.set(scoped.name, scoped)
       spiffeIds.add(scoped.spiffeId)
     }
   }
-  if (identities.size === 0) return emptyScope
-  const services = new Map<string, ScopedService>()
-  const bindings = new Map<string, ScopedBinding>()
-  const credentials = new Map<string, ScopedCredential>()
   for (const spiffeId of spiffeIds) {
     for (const binding of plan.bindingsOf.get(spiffeId) ?? []) {
       const { key, scoped } = binding

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { openBell, type Bell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { Credential } from '#model/credential'
+import type { SpiffeId } from '#model/identity'
 import {
   credentialKey,
   emptyScope,
@@ -47,11 +48,11 @@ export interface LocalStream extends Stream {
 }
 
 export interface ScopeStreams extends Scopes {
-  /** Gives every stream at the places, or all unless given, what follows from the plan now. */
+  /** Gives every stream what follows from the plan now, or those at some places what some workloads get there. */
   publish(
     plan: Plan,
     credentialOf: (key: string) => Credential | undefined,
-    where?: Iterable<Place> | 'all',
+    where?: ReadonlyMap<Place, ReadonlySet<SpiffeId>> | 'all',
   ): void
   streams(): readonly LocalStream[]
   stream(daemonName: string): LocalStream | undefined
@@ -99,8 +100,8 @@ export function openScopes({
   const at = openMultimap<Place, Following>()
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
-  /** Those of which it has yet to be found out what they should have now. */
-  const stale = new Set<Progress>()
+  /** Those of which it has yet to be found out what they should have now, and of which workloads. */
+  const stale = new Map<Progress, Set<SpiffeId> | 'all'>()
   let isRefreshing = false
 
   /**
@@ -108,13 +109,22 @@ export function openScopes({
    * SECURITY: to be called before anything is sent, so that nothing goes out that was withdrawn meanwhile.
    */
   function refresh(stream: Progress): void {
-    if (!stale.delete(stream) || !current) return
+    const changed = stale.get(stream)
+    if (!changed || !current) return
+    stale.delete(stream)
     const { plan, credentialOf } = current
-    const wanted = scopeFor(plan, stream.daemon, credentialOf)
+    const earlier = changed === 'all' ? undefined : { scope: stream.wanted, changed }
+    const wanted = scopeFor(plan, stream.daemon, credentialOf, earlier)
     const delta = deltaBetween(stream.sent, wanted)
     stream.wanted = delta ? wanted : stream.sent
     stream.unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
     if (delta) stream.bell.ring()
+  }
+
+  function note(stream: Progress, changed: ReadonlySet<SpiffeId>): void {
+    const known = stale.get(stream)
+    if (known === undefined) stale.set(stream, new Set(changed))
+    else if (known !== 'all') for (const spiffeId of changed) known.add(spiffeId)
   }
 
   /** What changes again before its turn comes, as with the credential of a new binding, is sent once. */
@@ -122,7 +132,7 @@ export function openScopes({
     if (isRefreshing) return
     isRefreshing = true
     while (stale.size > 0) {
-      for (const stream of stale.values().take(streamsAtOnce)) refresh(stream)
+      for (const stream of stale.keys().take(streamsAtOnce)) refresh(stream)
       await nextTurn()
     }
     isRefreshing = false
@@ -244,7 +254,7 @@ export function openScopes({
     try {
       if (!current) await firstPlan.after(0, signal)
       if (!current || signal.aborted) return
-      stale.add(stream)
+      stale.set(stream, 'all')
       refresh(stream)
       yield send(stream, stream.unsent?.delta ?? noDelta, true)
       while (!signal.aborted) {
@@ -293,8 +303,8 @@ export function openScopes({
     publish(plan, credentialOf, where = 'all') {
       current = { plan, credentialOf }
       firstPlan.ring()
-      const touched = where === 'all' ? following.values() : [...where].flatMap((place) => [...at.get(place)])
-      for (const stream of touched) stale.add(stream)
+      if (where === 'all') for (const stream of following.values()) stale.set(stream, 'all')
+      else for (const [place, changed] of where) for (const stream of at.get(place)) note(stream, changed)
       void refreshAll()
     },
     streams: () => Array.from(following.values(), ({ view }) => view),

@@ -1,5 +1,5 @@
 import type { EpochMs } from '#base/clock'
-import type { TrustDomain } from '#model/identity'
+import type { SpiffeId, TrustDomain } from '#model/identity'
 import { defaultNamespace, kinds, namespaceOf, type Kind, type ResourceOf } from '#model/resource'
 import type { Credential } from '#model/credential'
 import type { ScopedBinding } from '#model/scope'
@@ -7,7 +7,10 @@ import type { ExchangeTarget } from '#server/exchange'
 import { isBeingDeleted, type ResourceEvent } from '#server/store'
 import type { Taken } from './changes.ts'
 import { openDaemonPlaces, type DaemonPlaces } from './daemon-places.ts'
-import { placeOf, type Place, type Plan } from './plan.ts'
+import { openDeadlines } from './deadlines.ts'
+import { expiryOf } from './join-token.ts'
+import { openMultimap } from './multimap.ts'
+import { placeOf, type Place, type Plan, type PlannedIdentity } from './plan.ts'
 import { openPlanner, type Replanned } from './planner.ts'
 import { openReportBook, type Reports } from './reports.ts'
 import type { Stream } from './scopes.ts'
@@ -33,12 +36,15 @@ const kindInLowerCase = new Map(kinds.map(({ kind }) => [kind.toLowerCase(), kin
 
 /** What follows from changes: what daemons at some places get may differ, and so may the states of some objects. */
 export interface Findings {
-  readonly places: ReadonlySet<Place>
+  /** And of which workloads. */
+  readonly places: ReadonlyMap<Place, ReadonlySet<SpiffeId>>
   readonly objects: ReadonlySet<ObjectKey>
   /** Objects of which much may be told in a short time: their states may wait for more. */
   readonly unhurried: ReadonlySet<ObjectKey>
   /** Daemons that were sent something, or have put it into effect. */
   readonly syncing: ReadonlySet<ObjectKey>
+  /** Names of daemons that came or went, or whose objects changed. */
+  readonly moved: ReadonlySet<string>
   /** What is to be exchanged, or how, has changed. */
   readonly targets: boolean
 }
@@ -51,7 +57,10 @@ export interface Survey {
   readonly plan: Plan
   readonly daemonsAt: DaemonPlaces['at']
   readonly reports: Reports
-  /** The next moment at which a credential in use expires, or a new binding has waited for one for long enough. */
+  /**
+   * Nothing follows from the time before: a credential in use or a join token expires, or a new binding has waited for
+   * its credential for long enough.
+   */
   nextDue(): EpochMs
   credentialOf(key: string, at: EpochMs): Credential | undefined
   /** Takes in changes of objects. */
@@ -75,15 +84,17 @@ export function openSurvey({
   const daemons = openDaemonPlaces()
   const reports = openReportBook()
   /** Of credentials in use, by key; those of `unread` have to be read again. */
-  const expiries = new Map<string, EpochMs>()
+  const expiries = openDeadlines<string>()
   const unread = new Set<string>()
-  const waits = openWaits((workloadId, where) => {
-    notePlaces(where)
+  const tokenExpiries = openDeadlines<ObjectKey>()
+  const waits = openWaits((workloadId, identities) => {
+    notePlaces(identities)
     noteObjects(workloadId)
   })
-  let places = new Set<Place>()
+  let places = openMultimap<Place, SpiffeId>()
   let objects = new Set<ObjectKey>()
   let unhurried = new Set<ObjectKey>()
+  let moved = new Set<string>()
   let targets = false
 
   const credentialOf = (key: string, at: EpochMs) => {
@@ -95,8 +106,8 @@ export function openSurvey({
     for (const object of planner.objectsOf(workloadId)) objects.add(keyOf(object))
   }
 
-  function notePlaces(changed: readonly Place[]): void {
-    for (const place of changed) places.add(place)
+  function notePlaces(identities: readonly PlannedIdentity[]): void {
+    for (const identity of identities) places.add(placeOf(identity), identity.scoped.spiffeId)
   }
 
   function noteWorkload(replanned: Replanned): void {
@@ -104,7 +115,7 @@ export function openSurvey({
     noteObjects(workloadId)
     const isForLater = waits.note(replanned)
     for (const { identities, bindings } of [before, after]) {
-      if (!isForLater) notePlaces(identities.map(placeOf))
+      if (!isForLater) notePlaces(identities)
       for (const { services, scoped, key } of bindings) {
         for (const { name } of services) objects.add(keyNamed('Service', name))
         unhurried.add(keyNamed('CredentialSource', scoped.sourceName))
@@ -124,7 +135,7 @@ export function openSurvey({
     for (const binding of plan.bindingsOf.get(target.spiffeId) ?? []) {
       if (binding.key !== key) continue
       objects.add(keyNamed('CredentialBinding', binding.scoped.name))
-      notePlaces(binding.identities.map(placeOf))
+      notePlaces(binding.identities)
     }
   }
 
@@ -161,7 +172,7 @@ export function openSurvey({
     plan,
     daemonsAt: (place) => daemons.at(place),
     reports,
-    nextDue: () => expiries.values().reduce((least, expiry) => Math.min(least, expiry), waits.nextEnd()),
+    nextDue: () => Math.min(expiries.next(), tokenExpiries.next(), waits.nextEnd()),
     credentialOf,
     absorb(events) {
       for (const { type, object } of events) {
@@ -171,7 +182,12 @@ export function openSurvey({
         const living = type !== 'DELETED' && !isBeingDeleted(object)
         if (living) planner.set(object)
         else planner.delete(object)
+        if (object.kind === 'JoinToken') {
+          if (living) tokenExpiries.set(keyOf(object), expiryOf(object))
+          else tokenExpiries.delete(keyOf(object))
+        }
         if (object.kind !== 'Daemon') continue
+        moved.add(object.metadata.name)
         for (const place of daemons.set(object.metadata.name, living ? object : undefined)) notePlace(place)
       }
       for (const replanned of planner.replan()) noteWorkload(replanned)
@@ -181,10 +197,12 @@ export function openSurvey({
       // Where its stream was, and where its object says that it is: those differ while one catches up.
       const where = [...taken.present].flatMap((name) => daemons.of(name))
       for (const place of new Set([...taken.places, ...where])) notePlace(place)
+      for (const name of taken.present) moved.add(name)
       for (const name of taken.daemons) noteDaemon(name)
       const syncing = new Set([...taken.streams].map((name) => keyNamed('Daemon', name)))
       for (const binding of taken.bindings.values()) noteEffect(binding)
-      for (const [key, expiry] of expiries) if (expiry <= at) noteCredential(key)
+      for (const key of expiries.take(at)) noteCredential(key)
+      for (const key of tokenExpiries.take(at)) objects.add(key)
       for (const key of unread) {
         const credential = credentialOf(key, at)
         if (credential) expiries.set(key, credential.expiresAt)
@@ -192,10 +210,11 @@ export function openSurvey({
       }
       unread.clear()
       waits.releaseDue(at, (key) => credentialOf(key, at) !== undefined)
-      const found = { places, objects, unhurried, syncing, targets }
-      places = new Set()
+      const found = { places: places.all, objects, unhurried, syncing, moved, targets }
+      places = openMultimap()
       objects = new Set()
       unhurried = new Set()
+      moved = new Set()
       targets = false
       return found
     },

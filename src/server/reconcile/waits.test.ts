@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { binding, identity, service, source, trustDomain } from './fixture.ts'
+import { placeOf } from './plan.ts'
 import { openPlanner } from './planner.ts'
 import { openWaits } from './waits.ts'
 
@@ -14,7 +15,7 @@ const s3 = binding('one', 'app/a', 'aws', 's3')
 function openBed() {
   const planner = openPlanner(trustDomain)
   const ended: string[] = []
-  const waits = openWaits((workloadId, places) => ended.push(workloadId, ...places))
+  const waits = openWaits((workloadId, identities) => ended.push(workloadId, ...identities.map(placeOf)))
   const taken = () => ended.splice(0)
   /** Whether daemons have to be told nothing for now, of each workload that changed. */
   const note = (action: 'set' | 'delete', ...objects: readonly Parameters<typeof planner.set>[0][]) => {

@@ -1,5 +1,5 @@
 import type { EpochMs } from '#base/clock'
-import { placeOf, type Place, type PlannedBinding, type WorkloadPlan } from './plan.ts'
+import type { PlannedBinding, PlannedIdentity, WorkloadPlan } from './plan.ts'
 import type { Replanned } from './planner.ts'
 
 /** A new binding and its credential are one update to daemons when the exchange takes no longer than this. */
@@ -7,7 +7,7 @@ const exchangeMs = 500
 
 interface Wait {
   readonly keys: ReadonlySet<string>
-  readonly places: readonly Place[]
+  readonly identities: readonly PlannedIdentity[]
   /** Undefined until somebody asks what has waited for long enough. */
   until: EpochMs | undefined
 }
@@ -37,8 +37,10 @@ function onlyAdded(before: WorkloadPlan, after: WorkloadPlan): readonly PlannedB
   return isSame ? after.bindings.filter((binding) => !before.bindings.includes(binding)) : undefined
 }
 
-/** `onOver` is told which workload waits no more, and where its daemons are. */
-export function openWaits(onOver: (workloadId: string, places: readonly Place[]) => void): Waits {
+/** `onOver` is told which workload waits no more, and its identities. */
+export function openWaits(
+  onOver: (workloadId: string, identities: readonly PlannedIdentity[]) => void,
+): Waits {
   /** By workload ID. */
   const waits = new Map<string, Wait>()
 
@@ -46,7 +48,7 @@ export function openWaits(onOver: (workloadId: string, places: readonly Place[])
     for (const [workloadId, wait] of waits) {
       if (!isOver(wait)) continue
       waits.delete(workloadId)
-      onOver(workloadId, wait.places)
+      onOver(workloadId, wait.identities)
     }
   }
 
@@ -57,7 +59,7 @@ export function openWaits(onOver: (workloadId: string, places: readonly Place[])
       if (!added) waits.delete(workloadId)
       if (!added || added.length === 0) return added !== undefined
       const keys = new Set([...(known?.keys ?? []), ...added.map(({ key }) => key)])
-      waits.set(workloadId, { keys, places: after.identities.map(placeOf), until: known?.until })
+      waits.set(workloadId, { keys, identities: after.identities, until: known?.until })
       return true
     },
     release: (key) => end(({ keys }) => keys.has(key)),
