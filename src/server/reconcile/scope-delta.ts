@@ -28,43 +28,10 @@ export interface Earlier {
   readonly changed: ReadonlySet<SpiffeId>
 }
 
-interface Parts {
-  readonly identities: Map<string, ScopedIdentity>
-  readonly services: Map<string, ScopedService>
-  readonly bindings: Map<string, ScopedBinding>
-  readonly credentials: Map<string, ScopedCredential>
-}
-
-function unchanged<T extends { readonly spiffeId: SpiffeId }>(
-  all: ReadonlyMap<string, T>,
-  changed: ReadonlySet<SpiffeId>,
-): Map<string, T> {
-  const kept = new Map<string, T>()
-  for (const [key, item] of all) if (!changed.has(item.spiffeId)) kept.set(key, item)
-  return kept
-}
-
-/** What is as it was. A Service has changed only where all workloads have whose bindings name it. */
-function keptOf(earlier: Earlier | undefined): Parts {
-  const { identities, services, bindings, credentials } = earlier?.scope ?? emptyScope
-  const changed = earlier?.changed ?? new Set()
-  const kept = unchanged(bindings, changed)
-  const needed = new Map<string, ScopedService>()
-  for (const { serviceNames } of kept.values()) {
-    for (const name of serviceNames) needed.set(name, services.get(name)!)
-  }
-  return {
-    identities: unchanged(identities, changed),
-    services: needed,
-    bindings: kept,
-    credentials: unchanged(credentials, changed),
-  }
-}
-
 /**
- * What one daemon gets, the same with `earlier` as without. SECURITY: only the identities whose scope names it, only the bindings of these, only the
- * Services and credentials of these bindings (design invariant 3), and no credential for a binding that demands
- * a stronger capture level than it has (rule 12).
+ * What one daemon gets, the same with `earlier` as without. SECURITY: only the identities whose scope names it, only
+ * the bindings of these, only the Services and credentials of these bindings (design invariant 3), and no credential
+ * for a binding that demands a stronger capture level than it has (rule 12).
  */
 export function scopeFor(
   plan: Plan,
@@ -72,7 +39,7 @@ export function scopeFor(
   credentialOf: (key: string) => Credential | undefined,
   earlier?: Earlier,
 ): Scope {
-  const { identities, services, bindings, credentials } = keptOf(earlier)
+  const identities = new Map<string, ScopedIdentity>()
   const spiffeIds = new Set<SpiffeId>()
   for (const place of placesOf(daemon)) {
     for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
@@ -81,6 +48,9 @@ export function scopeFor(
       spiffeIds.add(scoped.spiffeId)
     }
   }
+  const services = new Map<string, ScopedService>()
+  const bindings = new Map<string, ScopedBinding>()
+  const credentials = new Map<string, ScopedCredential>()
   for (const spiffeId of spiffeIds) {
     for (const binding of plan.bindingsOf.get(spiffeId) ?? []) {
       const { key, scoped } = binding
@@ -91,7 +61,49 @@ export function scopeFor(
       credentials.set(key, { spiffeId, sourceName: scoped.sourceName, credential })
     }
   }
-  return { identities, services, bindings, credentials }
+  const now = { identities, services, bindings, credentials }
+  return earlier ? merged(earlier, now) : now
+}
+
+/** `now`, which is all that the changed workloads have, with what the others had before. */
+function merged({ scope, changed }: Earlier, now: Scope): Scope {
+  const bindings = replaced(scope.bindings, now.bindings, { changed })
+  const services = new Map<string, ScopedService>()
+  for (const { serviceNames } of bindings.values()) {
+    // A Service has changed only where all workloads have whose bindings name it.
+    for (const name of serviceNames) services.set(name, (now.services.get(name) ?? scope.services.get(name))!)
+  }
+  return {
+    identities: replaced(scope.identities, now.identities, { changed }),
+    services,
+    bindings,
+    credentials: replaced(scope.credentials, now.credentials, { changed, same: sameCredential }),
+  }
+}
+
+/** `before` with `now` in place of what the changed workloads had; the very same map where that is equal. */
+function replaced<T extends { readonly spiffeId: SpiffeId }>(
+  before: ReadonlyMap<string, T>,
+  now: ReadonlyMap<string, T>,
+  { changed, same = Object.is }: { changed: ReadonlySet<SpiffeId>; same?: (a: T, b: T) => boolean },
+): ReadonlyMap<string, T> {
+  const isKept = (key: string, item: T) => {
+    const present = now.get(key)
+    return present !== undefined && same(item, present)
+  }
+  const stale: string[] = []
+  let kept = 0
+  // For each daemon of a group at each change: mostly nothing has to be copied.
+  for (const [key, item] of before) {
+    if (!changed.has(item.spiffeId)) continue
+    if (isKept(key, item)) kept += 1
+    else stale.push(key)
+  }
+  if (stale.length === 0 && kept === now.size) return before
+  const after = new Map(before)
+  for (const key of stale) after.delete(key)
+  for (const [key, item] of now) after.set(key, item)
+  return after
 }
 
 export type Delta = Pick<ScopeUpdate, 'upsert' | 'remove'>
@@ -108,6 +120,7 @@ function changed<T>(
 ): { upsert: T[]; remove: string[] } {
   const upsert: T[] = []
   const remove: string[] = []
+  if (before === after) return { upsert, remove }
   // For each daemon of a group at each change: no lists on the way.
   for (const [key, item] of after) {
     const known = before.get(key)
