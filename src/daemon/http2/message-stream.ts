@@ -86,6 +86,11 @@ export abstract class MessageStream extends Duplex {
     else this.once('finish', () => this.destroy())
   }
 
+  /** The HTTP/2 stream, in which bytes wait too. */
+  get inner(): Duplex | undefined {
+    return this.#stream
+  }
+
   /** Everything that belongs to the written message was written. */
   protected get complete(): boolean {
     return this.#scanner?.done === true || (this.#untilClose && this.writableEnded)

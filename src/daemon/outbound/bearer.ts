@@ -1,6 +1,7 @@
 import { isFault } from '#base/errors'
 import type { Decision, Grant, Policy } from '#model/policy'
 import { unusable, usableGrant, type UsableGrant } from './admission.ts'
+import type { Holder } from './backlog.ts'
 import type { Plane } from './plane.ts'
 import type { Refusal } from './refusal.ts'
 import { queryOf, type Route } from './route.ts'
@@ -65,4 +66,6 @@ export interface Served {
   cut(reason: string): void
   /** Gives up on whoever has kept it waiting for too long at monotonic time `now`. */
   sweep(now: number): void
+  /** What waits in our memory because of it. */
+  readonly holders: Iterable<Holder>
 }

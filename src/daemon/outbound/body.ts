@@ -1,3 +1,4 @@
+import { Gathering } from '#wire/gathering'
 import { openBodyScanner, type Framing } from '#wire/http1'
 import type { Budget } from './bounds.ts'
 import type { Link } from './link.ts'
@@ -17,16 +18,13 @@ export async function holdBody(
   { limit, budget }: { limit: number; budget: Budget },
 ): Promise<HeldBody> {
   const scanner = openBodyScanner(framing)
-  const parts: Buffer[] = []
-  let size = 0
+  const body = new Gathering()
   let failure: 'too-large' | 'exhausted' | undefined
 
   function keep(part: Buffer): void {
-    if (size + part.length > limit) failure ??= 'too-large'
+    if (body.length + part.length > limit) failure ??= 'too-large'
     else if (!budget.take(part.length)) failure ??= 'exhausted'
-    if (failure) return
-    size += part.length
-    parts.push(part)
+    if (!failure) body.push(part)
   }
 
   try {
@@ -35,15 +33,15 @@ export async function holdBody(
       client.take(consumed)
       if (failure) break
       if (!scanner.done && !(await client.fill())) {
-        budget.give(size)
+        budget.give(body.length)
         return { kind: 'gone' }
       }
     }
   } catch (error) {
-    budget.give(size)
+    budget.give(body.length)
     throw error
   }
-  if (!failure) return { kind: 'held', payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
-  budget.give(size)
+  if (!failure) return { kind: 'held', payload: body.joined }
+  budget.give(body.length)
   return { kind: failure }
 }

@@ -2,13 +2,14 @@ import { createHash, type Hash } from 'node:crypto'
 import { Fault } from '#base/errors'
 import { openChunkSignatures, type SeedSignature } from '#model/signing'
 import { openAwsChunkedParser, parseTail, type ChunkHeader } from '#wire/aws-chunked'
+import { Gathering } from '#wire/gathering'
 import type { BodyTransformer } from './body-transformer.ts'
 import type { Budget } from './bounds.ts'
 
 interface OpenChunk extends ChunkHeader {
   readonly signature: string
   readonly hash: Hash
-  readonly parts: Buffer[]
+  readonly parts: Gathering
 }
 
 const crlf = Buffer.from('\r\n')
@@ -32,7 +33,7 @@ export function openChunkResigner(
       const { signature, size } = header
       if (signature === undefined) throw new Fault('WIRE_MALFORMED', 'aws-chunked body: unsigned chunk')
       if (size > limit) throw new Fault('WIRE_TOO_LARGE', overLimit(size, limit))
-      chunk = { ...header, signature, hash: createHash('sha256'), parts: [] }
+      chunk = { ...header, signature, hash: createHash('sha256'), parts: new Gathering() }
       if (size === 0) sign(chunk)
     },
     data(bytes) {
@@ -52,7 +53,7 @@ export function openChunkResigner(
 
   function sign({ sizeText, signature, hash, parts }: OpenChunk): void {
     const ours = fitted(signatures.signChunk(hash.digest('hex')), signature)
-    ready.push(Buffer.from(`${sizeText};chunk-signature=${ours}\r\n`), ...parts)
+    ready.push(Buffer.from(`${sizeText};chunk-signature=${ours}\r\n`), ...parts.pieces)
   }
 
   function letGo(): void {

@@ -3,8 +3,10 @@ import type { Clock } from '#base/clock'
 import type { Log } from '#base/log'
 import type { ConnectionOrigin } from '#daemon/capture'
 import { openLeaves } from '#daemon/intercept'
+import type { SpiffeId } from '#model/identity'
 import { openPolicy } from '#model/policy'
 import { emptyScope, type Scope } from '#model/scope'
+import { Backlogs } from './backlog.ts'
 import { Counts } from './bounds.ts'
 import { openConditions, type Condition, type Problem } from './conditions.ts'
 import { openDialler, type Resolve } from './dial.ts'
@@ -39,6 +41,8 @@ export interface DataPlaneOptions {
 export interface DataPlaneStats extends Readonly<Counters> {
   readonly connections: number
   readonly idleUpstreams: number
+  /** Bytes that waited at the last look, and were let stay. */
+  readonly backlog: number
 }
 
 /** The data plane of one worker. */
@@ -116,16 +120,26 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
   })
   const connections = new Set<Connection>()
   const stop = new AbortController()
+  let backlog = 0
 
   function sweep(): void {
     const now = clock.monotonic()
     const leased = lease()
     if (!leased) upstreams.retain(() => false)
-    for (const { served, socket, deadline } of connections) {
+    const backlogs = new Backlogs<SpiffeId | number>()
+    for (const { served, spliced, socket, origin, deadline } of connections) {
+      if (spliced) backlogs.add(origin.process.uid, spliced)
+      for (const holder of served?.holders ?? []) {
+        backlogs.add(served!.bearer.route.identity.spiffeId, holder)
+      }
       if (!served && deadline <= now) socket.destroy()
       else if (served?.bearer.grant && !leased) served.cut('the offline lease has ended')
       else served?.sweep(now)
     }
+    const { maxBacklogPerIdentity: maxPerOwner, maxBacklogTotal: maxTotal } = limits
+    const { shed, kept } = backlogs.shed({ maxPerOwner, maxTotal })
+    counters.overflowed += shed
+    backlog = kept
     upstreams.sweep()
   }
 
@@ -178,7 +192,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       })
       void intake.take(connection)
     },
-    stats: () => ({ ...counters, connections: connections.size, idleUpstreams: upstreams.idle }),
+    stats: () => ({ ...counters, connections: connections.size, idleUpstreams: upstreams.idle, backlog }),
     async [Symbol.asyncDispose]() {
       stop.abort()
       upstreams.retain(() => false)

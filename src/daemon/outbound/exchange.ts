@@ -1,4 +1,4 @@
-import { toFault, type Fault } from '#base/errors'
+import { isFault, toFault, type Fault } from '#base/errors'
 import {
   formatResponseHead,
   openBodyScanner,
@@ -39,8 +39,10 @@ interface Options {
   readonly client: Link
   readonly upstream: Link
   readonly head: RequestHead
-  /** The head to send, with the body behind it when that was held. */
-  readonly bytes: Buffer
+  /** The head to send. */
+  readonly signed: Buffer
+  /** What was held of the body, which is all of it. */
+  readonly body: Buffer | undefined
   /** The body is streamed from the client. */
   readonly streams: boolean
   /** Rewrites the body that is streamed; without it the bytes pass as they come. */
@@ -66,6 +68,7 @@ interface Malformed {
   readonly malformed: string
 }
 
+const noBytes = Buffer.alloc(0)
 const closing: readonly HeaderField[] = [{ name: 'Connection', value: 'close' }]
 
 /**
@@ -91,14 +94,14 @@ export class Exchange {
   }
 
   async run(): Promise<Outcome> {
-    const { upstream, bytes, streams, head, transformer } = this.#options
+    const { upstream, signed, body, streams, head, transformer } = this.#options
     if (streams) {
       this.#uploaded = false
-      this.upload = this.#upload(openBodyScanner(head.framing), bytes)
+      this.upload = this.#upload(openBodyScanner(head.framing), signed)
       if (transformer) this.upload = this.upload.finally(() => transformer.close())
     } else {
       // Not waited for: it is all in memory, and an upstream that answers early may never read the rest.
-      void upstream.write(bytes)
+      void writeTogether(upstream, signed, body ?? noBytes)
     }
     const outcome = await this.#relayHeads()
     this.#over = true
@@ -187,7 +190,8 @@ export class Exchange {
 
   #unanswered(): Outcome {
     const { upstream } = this.#options
-    const fault = this.#uploadFault
+    const fault =
+      this.#uploadFault ?? (isFault(upstream.error, 'BUFFERS_EXHAUSTED') ? upstream.error : undefined)
     if (fault) return { kind: 'failed', reason: fault.message, fault }
     if (this.#clientLeft) return { kind: 'failed', reason: 'the client left before the end of its body' }
     const reason = upstream.error ? `upstream: ${upstream.error.message}` : 'upstream closed the connection'

@@ -6,6 +6,7 @@ import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/in
 import type { SpiffeId } from '#model/identity'
 import type { Decision } from '#model/policy'
 import { deriveSigningScope } from '#model/signing'
+import type { Holder } from './backlog.ts'
 import { Bearer, type Served } from './bearer.ts'
 import type { Counts } from './bounds.ts'
 import type { Dialler } from './dial.ts'
@@ -24,6 +25,8 @@ export interface Connection {
   /** Monotonic time at which it is given up; once it is served, that keeps its own. */
   deadline: number
   served?: Served
+  /** Where it is neither looked into nor ended by us. */
+  spliced?: Holder
 }
 
 type Identified = Extract<Verdict, { kind: 'identified' }>
@@ -147,7 +150,7 @@ export class Intake {
     this.#plane.counters.spliced += 1
     // It is not ours: it lasts for as long as its two ends want, busy or idle.
     connection.deadline = Infinity
-    splice(socket, upstream)
+    connection.spliced = splice(socket, upstream)
   }
 
   /** The route that a connection would take if it were intercepted; undefined when it cannot be. */

@@ -8,8 +8,7 @@ export interface Limits {
   readonly maxPartialHellos: number
   readonly maxPartialHellosPerIdentity: number
   /**
-   * Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them. Each may
-   * have 384 KiB of its body with us while upstream does not read.
+   * Beyond these, a request over HTTP/2 is turned away; they count beside the connections that carry them.
    */
   readonly maxStreams: number
   readonly maxStreamsPerIdentity: number
@@ -21,6 +20,13 @@ export interface Limits {
   readonly maxBufferedBody: number
   readonly maxBufferedPerIdentity: number
   readonly maxBufferedTotal: number
+  /**
+   * What else waits here for a peer that does not read or does not go on, beyond 16 KiB of each request or spliced
+   * connection: of one identity (of one user, where it is spliced), and all together. Weighed once a second; beyond,
+   * the largest are given up.
+   */
+  readonly maxBacklogPerIdentity: number
+  readonly maxBacklogTotal: number
   /** How long a client may say nothing before we dial, so that a server may speak first. */
   readonly silenceMs: number
   /** From the first byte of a ClientHello to its last. Before the first a client has `clientIdleMs`. */
@@ -59,6 +65,8 @@ export const defaultLimits: Limits = Object.freeze({
   maxBufferedBody: 16 * 1024 * 1024,
   maxBufferedPerIdentity: 64 * 1024 * 1024,
   maxBufferedTotal: 128 * 1024 * 1024,
+  maxBacklogPerIdentity: 64 * 1024 * 1024,
+  maxBacklogTotal: 128 * 1024 * 1024,
   silenceMs: 250,
   helloMs: 10_000,
   handshakeMs: 10_000,

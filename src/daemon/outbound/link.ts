@@ -1,9 +1,12 @@
 import type { Duplex } from 'node:stream'
+import { waitingIn } from './waiting.ts'
 
 /** A socket, or what behaves like one. */
 export interface ByteStream extends Duplex {
   /** Ends, and is destroyed once what was written has left. */
   destroySoon(): void
+  /** Another stream within it. */
+  readonly inner?: Duplex | undefined
 }
 
 /** Beyond this many unread bytes the sender is held back by TCP. */
@@ -52,6 +55,12 @@ export class Link {
       this.closed = true
       this.ended = true
     }
+  }
+
+  /** Memory that is taken by what was received and not taken, or written and not sent. */
+  get backlog(): number {
+    const { inner } = this.socket
+    return this.#size + waitingIn(this.socket) + (inner ? waitingIn(inner) : 0)
   }
 
   /** Received and not taken, in one. */

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls'
 import { acceptHttp2, type AcceptedHttp2, type RequestStream } from '#daemon/http2'
+import type { Holder } from './backlog.ts'
 import type { Bearer, Served } from './bearer.ts'
 import { Link } from './link.ts'
 import type { Plane } from './plane.ts'
@@ -53,6 +54,10 @@ export class Multiplex implements Served {
     for (const session of this.#sessions) session.sweep(now)
     if (this.#sessions.size > 0 || now < this.#idleSince + this.#plane.limits.clientIdleMs) return
     this.#connection.destroy()
+  }
+
+  get holders(): Iterable<Holder> {
+    return this.#sessions
   }
 
   /** What a client did that no request of its own can be answered for. */

@@ -18,7 +18,7 @@ export interface Counters {
   cut: number
   intercepted: number
   spliced: number
-  /** Connections reset because a bound was reached. */
+  /** Connections and requests ended because a bound was reached. */
   overflowed: number
 }
 

@@ -1,5 +1,5 @@
 import type { Grant } from '#model/policy'
-import { toFault } from '#base/errors'
+import { Fault, toFault } from '#base/errors'
 import {
   formatRequestHead,
   parseRequestHead,
@@ -8,6 +8,7 @@ import {
   type ResponseHead,
 } from '#wire/http1'
 import { admit, isRefusal, sameKind, type UsableGrant } from './admission.ts'
+import type { Holder } from './backlog.ts'
 import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
@@ -20,6 +21,9 @@ import { relayWebSocket, switchHeaders } from './websocket.ts'
 
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
+/** What a head takes in memory while its request is under way: its bytes, their text, and what is signed and sent. */
+const headCopies = 4
+
 /** RFC 9110 section 9.2.2, less TRACE. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
@@ -28,7 +32,7 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
  * grants, signed, to the verified host of its route. It ends when the client does, when its identity changes, or
  * when it is cut.
  */
-export class Session implements Served {
+export class Session implements Served, Holder {
   readonly bearer: Bearer
   /** How long whoever keeps this session waiting may do so, in milliseconds. */
   #patience = Infinity
@@ -40,6 +44,10 @@ export class Session implements Served {
   #upstream: Upstream | undefined
   #exchange: Exchange | undefined
   #head: RequestHead | undefined
+  #headBytes = 0
+  /** Of its body, where that is held: counted as such. */
+  #bodyBytes = 0
+  #isShed = false
   #cutReason: string | undefined
 
   /** `protocol` is what the client speaks: where upstream speaks it too, it is spoken all the way. */
@@ -78,6 +86,26 @@ export class Session implements Served {
     link.destroy()
   }
 
+  get holders(): readonly Holder[] {
+    return [this]
+  }
+
+  get backlog(): number {
+    const upstream = this.#upstream?.link.backlog ?? 0
+    const sent = Math.max(0, upstream - this.#bodyBytes)
+    return this.#client.backlog + sent + headCopies * this.#headBytes
+  }
+
+  /** Whoever can still be told is told once; the others, and whoever does not listen, are cut. */
+  shed(reason: string): void {
+    const { link } = this.#upstream ?? {}
+    const isPastTelling = this.#isShed || !link || this.#exchange?.started
+    this.#isShed = true
+    if (isPastTelling) return this.cut(`BUFFERS_EXHAUSTED: ${reason}`)
+    link.error = new Fault('BUFFERS_EXHAUSTED', reason)
+    link.destroy()
+  }
+
   #within(ms: number): void {
     this.#patience = ms
     this.#deadline = undefined
@@ -93,8 +121,10 @@ export class Session implements Served {
     }
     this.#client.take(parsed.length)
     this.#head = parsed.head
+    this.#headBytes = parsed.length
     const goesOn = await this.#serve(parsed.head)
     this.#head = undefined
+    this.#headBytes = 0
     if (goesOn) this.#exchange = undefined
     return goesOn
   }
@@ -123,9 +153,11 @@ export class Session implements Served {
     const admitting = admit(this.#plane, this.#client, { head, route, grant })
     const admitted = admitting instanceof Promise ? await admitting : admitting
     if (isRefusal(admitted)) return this.#refuse(admitted)
+    this.#bodyBytes = admitted.body?.length ?? 0
     try {
       return await this.#forward(admitted, grant)
     } finally {
+      this.#bodyBytes = 0
       if (admitted.body) held.leave(route.identity.spiffeId, admitted.body.length)
     }
   }
@@ -225,7 +257,6 @@ export class Session implements Served {
     const headers = head.upgrade ? [...request.headers, ...switchHeaders] : request.headers
     const signed = formatRequestHead({ method, target, headers })
     const streams = !body && head.framing.kind !== 'none'
-    const bytes = body ? Buffer.concat([signed, body]) : signed
     // A body of unannounced length may be one side of a conversation, with pauses in it.
     const bodyMs = head.framing.kind === 'chunked' ? limits.responseMs : limits.bodyMs
     const begun = clock.monotonic()
@@ -237,7 +268,8 @@ export class Session implements Served {
       client: this.#client,
       upstream: link,
       head,
-      bytes,
+      signed,
+      body,
       streams,
       transformer,
       onProgress: (what) => this.#within(what === 'body' ? bodyMs : limits.responseMs),
@@ -299,13 +331,17 @@ export class Session implements Served {
     return this.#answer(refusal)
   }
 
-  #answer(refusal: Refusal): boolean {
+  /** SECURITY: waits until it is on its way: who asks on and never reads would pile up answers here without end. */
+  async #answer(refusal: Refusal): Promise<boolean> {
+    this.#within(this.#plane.limits.bodyMs)
     this.#plane.counters.refused += 1
     const head = this.#head
     // A body that nobody reads would be taken for the next request.
     const unread = head !== undefined && head.framing.kind !== 'none'
     const close = refusal.closes === true || !head?.keepAlive || unread
-    void this.#client.write(formatRefusal(refusal, { head, close }))
+    const drained = this.#client.write(formatRefusal(refusal, { head, close }))
+    // Behind the last one nothing piles up, and what the client still sends has to be read.
+    if (drained && !close) await drained
     return !close
   }
 

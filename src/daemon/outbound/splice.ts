@@ -1,15 +1,24 @@
 import type { Socket } from 'node:net'
+import type { Holder } from './backlog.ts'
+import { waitingIn } from './waiting.ts'
 
 /** How long a peer may be silent at TCP level before the kernel asks whether it is still there. */
 const keepAliveMs = 60_000
 
 /**
  * Joins two sockets byte for byte until both directions have ended; half-closes pass through, and a break of one
- * breaks the other with a reset. Both must allow half-open.
+ * breaks the other with a reset. Both must allow half-open. Answers
+ * what waits in them because of who does not read.
  */
-export function splice(client: Socket, upstream: Socket): void {
+export function splice(client: Socket, upstream: Socket): Holder {
   join(client, upstream)
   join(upstream, client)
+  return {
+    get backlog() {
+      return waitingIn(client) + waitingIn(upstream)
+    },
+    shed: () => client.resetAndDestroy(),
+  }
 }
 
 function join(from: Socket, to: Socket): void {

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import { Fault } from '#base/errors'
+import { Gathering } from '#wire/gathering'
 import { parseEventHeaders, type EventHeader } from './headers.ts'
 
 export interface EventMessage {
@@ -29,16 +30,9 @@ function malformed(reason: string): never {
 /** Parses one stream whose messages have at most `maxMessageBytes`. */
 export function openEventStreamParser({ maxMessageBytes }: { maxMessageBytes: number }): EventStreamParser {
   // Joined only when enough is there: pieces may be much smaller than their message.
-  let pieces: Buffer[] = []
-  let held = 0
+  let held = new Gathering()
   /** How much is there before the next step: a prelude, then the whole message. */
   let wanted = preludeBytes
-
-  function join(): Buffer {
-    const joined = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-    pieces = [joined]
-    return joined
-  }
 
   function readPrelude(prelude: Buffer): number {
     const total = prelude.readUInt32BE(0)
@@ -57,19 +51,18 @@ export function openEventStreamParser({ maxMessageBytes }: { maxMessageBytes: nu
 
   return {
     get held() {
-      return held
+      return held.length
     },
     push(bytes) {
       const messages: EventMessage[] = []
-      pieces.push(bytes)
-      held += bytes.length
-      while (held >= wanted) {
-        const joined = join()
+      held.push(bytes)
+      while (held.length >= wanted) {
+        const { joined } = held
         wanted = readPrelude(joined)
-        if (held < wanted) break
+        if (joined.length < wanted) break
         messages.push(readMessage(joined.subarray(0, wanted)))
-        held -= wanted
-        pieces = held > 0 ? [joined.subarray(wanted)] : []
+        held = new Gathering()
+        if (joined.length > wanted) held.push(joined.subarray(wanted))
         wanted = preludeBytes
       }
       return messages

@@ -12,6 +12,7 @@ const maxSizeDigits = 16
 const maxExtensionBytes = 16 * 1024
 const maxTrailerBytes = 16 * 1024
 const maxTrailers = 64
+const nothing = Buffer.alloc(0)
 /** RFC 9112 section 7.1.1, without its optional white space. */
 const extensions =
   /^(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)+$/
@@ -42,10 +43,18 @@ export function openChunkedScanner(): BodyScanner {
   let state: State = 'size'
   let size = 0
   let digits = 0
-  let extension = ''
+  /** Of all chunks so far, and of those before the one at hand. */
   let extensionBytes = 0
-  const trailer: number[] = []
+  let extensionStart = 0
+  let kept = nothing
+  let trailerBytes = 0
   let trailers: readonly Header[] = []
+
+  /** What is unfinished lies in one buffer: as text or numbers, byte by byte, it would take many times its length. */
+  function keep(byte: number, at: number): void {
+    if (at === kept.length) kept = Buffer.concat([kept], Math.max(64, 2 * at))
+    kept[at] = byte
+  }
 
   /** Takes one byte of a size line. */
   function takeSize(byte: number): void {
@@ -63,25 +72,29 @@ export function openChunkedScanner(): BodyScanner {
   }
 
   function takeExtension(byte: number): void {
-    extensionBytes += 1
-    if (extensionBytes > maxExtensionBytes) malformed('too many extensions')
     if (byte !== CR) {
+      if (extensionBytes === maxExtensionBytes) malformed('too many extensions')
       state = 'extension'
-      extension += String.fromCharCode(byte)
+      keep(byte, extensionBytes - extensionStart)
+      extensionBytes += 1
       return
     }
-    if (!extensions.test(extension)) malformed('malformed extension')
+    if (!extensions.test(kept.toString('latin1', 0, extensionBytes - extensionStart))) {
+      malformed('malformed extension')
+    }
     state = 'size-lf'
-    extension = ''
+    extensionStart = extensionBytes
   }
 
   /** Trailers end with an empty line, as a line feed two bytes behind another: each has its carriage return. */
   function takeTrailer(byte: number): void {
-    if ((byte === LF) !== (trailer.at(-1) === CR)) malformed('bare CR or LF in the trailers')
-    trailer.push(byte)
-    if (trailer.length > maxTrailerBytes) malformed('trailers too large')
-    if (byte !== LF || (trailer.length > 2 && trailer.at(-3) !== LF)) return
-    const bytes = Buffer.from(trailer)
+    const afterCr = trailerBytes > 0 && kept[trailerBytes - 1] === CR
+    if ((byte === LF) !== afterCr) malformed('bare CR or LF in the trailers')
+    if (trailerBytes === maxTrailerBytes) malformed('trailers too large')
+    keep(byte, trailerBytes)
+    trailerBytes += 1
+    if (byte !== LF || (trailerBytes > 2 && kept[trailerBytes - 3] !== LF)) return
+    const bytes = kept.subarray(0, trailerBytes)
     const range = { start: 0, end: bytes.length - 2, maxHeaders: maxTrailers }
     const fields = parseFields(bytes, bytes.toString('latin1'), range)
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
