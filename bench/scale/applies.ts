@@ -148,6 +148,6 @@ export async function measureApplies(bed: Bed): Promise<void> {
     concerned: fleet.members,
   }))
   await measure(bed, 'one daemon', own, 45_000)
-  await measure(bed, 'all daemons', shared.slice(0, sharedApplies), 45_000)
+  await measure(bed, 'all daemons', shared.slice(0, sharedApplies), 180_000)
   await measure(bed, 'all daemons, new host', shared.slice(sharedApplies), 30_000)
 }

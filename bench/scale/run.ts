@@ -27,7 +27,7 @@ a watch event, the event loop's delay; at a tenth of the size and at the whole. 
 
 const full: Effort = {
   applies: 300,
-  sharedApplies: 40,
+  sharedApplies: 100,
   newHosts: 5,
   watchers: 100,
   watchedWrites: 50,

@@ -31,11 +31,12 @@ export function judgeCredentialSource(
   )
   const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
   const states = exchangesOf(object, world)
-  const exchanged = exchangedCondition(states)
+  const failing = firstFailing(states)
+  const exchanged = exchangedCondition(states, failing)
   const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedOn(object, world.reports)]
-  const failure = states.find((state) => state.failure)?.failure
-  if (failure) {
-    return { state: failure.needsOperator ? 'FAILED' : 'PENDING', message: exchanged.message, conditions }
+  if (failing) {
+    const state = failing.failure.needsOperator ? 'FAILED' : 'PENDING'
+    return { state, message: exchanged.message, conditions }
   }
   // What a cloud has accepted it could fetch: an exchange that succeeded says more than our own look.
   const checks = exchanged.status === 'True' ? [] : [discovery, endpoint]
@@ -55,11 +56,24 @@ function probed(type: string, probe: Probe, ok: string): Judgement {
 }
 
 function exchangesOf({ metadata }: CredentialSource, { plan, exchangeState }: World): ExchangeState[] {
-  const keys = new Set([...(plan.bindingsOfSource.get(scopedName(metadata)) ?? [])].map(({ key }) => key))
-  return [...keys].sort().flatMap((key) => exchangeState(key) ?? [])
+  const keys = new Set<string>()
+  for (const { key } of plan.bindingsOfSource.get(scopedName(metadata)) ?? []) keys.add(key)
+  return [...keys].flatMap((key) => exchangeState(key) ?? [])
 }
 
-function exchangedCondition(states: readonly ExchangeState[]): Judgement {
+type Failing = ExchangeState & Required<Pick<ExchangeState, 'failure'>>
+
+/** Always the same one of several: that of the first SPIFFE ID. */
+function firstFailing(states: readonly ExchangeState[]): Failing | undefined {
+  return states
+    .filter((state): state is Failing => state.failure !== undefined)
+    .reduce<Failing | undefined>(
+      (first, state) => (first && first.target.spiffeId <= state.target.spiffeId ? first : state),
+      undefined,
+    )
+}
+
+function exchangedCondition(states: readonly ExchangeState[], failing: Failing | undefined): Judgement {
   if (states.length === 0) {
     return judge(
       'Exchanged',
@@ -68,8 +82,7 @@ function exchangedCondition(states: readonly ExchangeState[]): Judgement {
       'ready: create a CredentialBinding, which triggers the first exchange',
     )
   }
-  const failing = states.find(({ failure }) => failure)
-  if (failing?.failure) {
+  if (failing) {
     const { spiffeId } = failing.target
     const serves = failing.credential
       ? `; the present credential serves until ${new Date(failing.credential.expiresAt).toISOString()}`

@@ -36,8 +36,16 @@ export function reportedOn(object: ResourceOf<Kind>, reports: Reports): Judgemen
   })
 }
 
-/** `a, b and 3 more`. */
+/** `a, b and 3 more`: the first in the order of code units, whatever order they come in. */
 export function enumerate(names: readonly string[], max = 5): string {
-  const shown = names.slice(0, max).join(', ')
-  return names.length > max ? `${shown} and ${names.length - max} more` : shown
+  const first: string[] = []
+  // They may be thousands: nothing else is sorted.
+  for (const name of names) {
+    if (first.length === max && name >= first.at(-1)!) continue
+    const at = first.findIndex((one) => name < one)
+    first.splice(at < 0 ? first.length : at, 0, name)
+    if (first.length > max) first.pop()
+  }
+  const more = names.length - first.length
+  return first.join(', ') + (more > 0 ? ` and ${more} more` : '')
 }

@@ -4,7 +4,7 @@ import type { ExchangeState } from '#server/exchange'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
-import { nextStatus } from './desired-status.ts'
+import { enumerate, nextStatus } from './desired-status.ts'
 import {
   binding,
   credentialNamed,
@@ -58,6 +58,26 @@ test('a source is AVAILABLE before any exchange when the spec is valid and both 
   assert.equal(state({ exchanges: () => refused(true) })[0], 'FAILED')
   assert.equal(state({ exchanges: () => refused(false) })[0], 'PENDING')
   assert.equal(state({ exchanges: () => ({ target }) })[2], 'Unknown')
+})
+
+test('a message says the same whatever order things come in: every server judges alike', () => {
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+  for (const order of [ids, ids.toReversed(), ['c', 'a', 'g', 'f', 'b', 'e', 'd']]) {
+    assert.equal(enumerate(order), 'a, b, c, d, e and 2 more')
+    const objects = order.flatMap((id) => [identity(id, `app/${id}`), binding(id, `app/${id}`, 'aws', 's3')])
+    const { message } = judgeCredentialSource(
+      aws,
+      worldOf(objectsOf(aws, s3, ...objects), {
+        exchanges: (key) => {
+          const spiffeId = key.slice('aws '.length) as typeof target.spiffeId
+          return key.endsWith('/a') ? exchanged : { ...refused(true), target: { ...target, spiffeId } }
+        },
+      }),
+    )
+    assert.equal(message, 'exchange for spiffe://example.org/app/b failed: because')
+  }
+  assert.equal(enumerate(['b', 'a']), 'a, b')
+  assert.equal(enumerate([]), '')
 })
 
 test('an exchange that succeeded says more about the issuer than a look from here', () => {

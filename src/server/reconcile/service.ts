@@ -5,7 +5,7 @@ import type { World } from './world.ts'
 
 export function judgeService(object: Service, { plan, reports }: World): DesiredStatus<'Service'> {
   const name = scopedName(object.metadata)
-  const bindings = [...(plan.bindingsOfService.get(name) ?? [])].map(({ scoped }) => scoped.name).sort()
+  const bindings = [...(plan.bindingsOfService.get(name) ?? [])].map(({ scoped }) => scoped.name)
   const bound =
     bindings.length === 0
       ? judge(

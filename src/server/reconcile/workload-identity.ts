@@ -55,7 +55,7 @@ export function judgeWorkloadIdentity(
 }
 
 function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams }: World): Judgement {
-  const names = [...daemonsAt(placeOf(plan.identities.get(scopedName(object.metadata))!))].sort()
+  const names = [...daemonsAt(placeOf(plan.identities.get(scopedName(object.metadata))!))]
   if (names.length === 0) {
     const { kind, id } = scopeOf(object.spec)
     const message =
