@@ -1,10 +1,9 @@
 import type { Conflict, Manager } from './updater.ts'
 
 /** A manager as Kubernetes names it in a conflict. */
-function managerText({ name, operation, subresource, time }: Manager, apiVersion: string): string {
+function managerText({ name, operation, subresource }: Manager, apiVersion: string): string {
   const place = subresource === undefined ? '' : ` with subresource ${JSON.stringify(subresource)}`
-  const when = time === undefined ? '' : ` at ${time}`
-  const how = operation === 'Apply' ? '' : ` using ${apiVersion}${when}`
+  const how = operation === 'Apply' ? '' : ` using ${apiVersion}`
   return `${JSON.stringify(name)}${place}${how}`
 }
 

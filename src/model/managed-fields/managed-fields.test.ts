@@ -159,6 +159,7 @@ test('what the server sets belongs to nobody', () => {
   })
 })
 
+// Without the time that is told there: no API server knows it where it tells of conflicts (buildmanagerinfo.go).
 test('conflict_test.go TestNewFromSets: conflicts are told by manager', () => {
   const manager = (name: string, operation: 'Apply' | 'Update'): Manager => ({
     name,
@@ -175,7 +176,7 @@ test('conflict_test.go TestNewFromSets: conflicts are told by manager', () => {
   const { message, causes } = conflictTexts(conflicts, 'v1')
   assert.equal(
     message,
-    `Apply failed with 3 conflicts: conflicts with "Alice" using v1 at ${at}:
+    `Apply failed with 3 conflicts: conflicts with "Alice" using v1:
 - .value
 conflicts with "Bob":
 - .key
@@ -184,7 +185,7 @@ conflicts with "Bob":
   assert.deepEqual(causes[0], { field: '.key', message: 'conflict with "Bob"' })
   assert.equal(
     conflictTexts(conflicts.slice(2), 'v1').message,
-    `Apply failed with 1 conflict: conflict with "Alice" using v1 at ${at}: .value`,
+    `Apply failed with 1 conflict: conflict with "Alice" using v1: .value`,
   )
 })
 

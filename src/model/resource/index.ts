@@ -25,7 +25,16 @@ export {
   type JoinToken,
   type Verifier,
 } from './daemon.ts'
-export { fieldErrorsOf, forbidden, invalidResource, type FieldError } from './field-error.ts'
+export {
+  fieldErrorsOf,
+  forbidden,
+  invalid,
+  invalidResource,
+  malformed,
+  notSupported,
+  required,
+  type FieldError,
+} from './field-error.ts'
 export { authGroup, coreGroup, nameColumn, type Column, type Draft, type KindDefinition } from './kind.ts'
 export {
   nextStatus,

@@ -1,21 +1,23 @@
 import { Type, type Static } from 'typebox'
-import { forbidden, invalid, required, type FieldError } from './field-error.ts'
-import { closed, dateTime, flag, list, stringMap, text } from './schema.ts'
+import { at, forbidden, invalid, malformed, required, type FieldError } from './field-error.ts'
+import { atomic, closed, dateTime, flag, list, stringMap, text } from './schema.ts'
 
 export const defaultNamespace = 'riptides-system'
 
-const ownerReference = closed(
-  {
-    apiVersion: text('API group and version of the owner.'),
-    kind: text('Kind of the owner.'),
-    name: text('Name of the owner.'),
-    uid: text('uid of the owner.'),
-    controller: Type.Optional(flag('Whether this owner is the controller of the object.')),
-    blockOwnerDeletion: Type.Optional(
-      flag('Whether an owner that is deleted in the foreground waits for this object to go.'),
-    ),
-  },
-  'A reference to an owner in the same namespace, or to one that lies in none.',
+const ownerReference = atomic(
+  closed(
+    {
+      apiVersion: text('API group and version of the owner.'),
+      kind: text('Kind of the owner.'),
+      name: text('Name of the owner.'),
+      uid: text('uid of the owner.'),
+      controller: Type.Optional(flag('Whether this owner is the controller of the object.')),
+      blockOwnerDeletion: Type.Optional(
+        flag('Whether an owner that is deleted in the foreground waits for this object to go.'),
+      ),
+    },
+    'A reference to an owner in the same namespace, or to one that lies in none.',
+  ),
 )
 
 export type OwnerReference = Static<typeof ownerReference>
@@ -36,7 +38,11 @@ export const objectMeta = closed(
     deletionTimestamp: Type.Optional(dateTime('When deletion was asked for; set by the server.')),
     deletionGracePeriodSeconds: Type.Optional(Type.Integer({ description: 'Set by the server; always 0.' })),
     labels: Type.Optional(stringMap('Labels for selecting objects.')),
-    annotations: Type.Optional(stringMap('Free annotations.')),
+    annotations: Type.Optional(
+      Type.Record(Type.String(), Type.String({ description: 'The value of one key.' }), {
+        description: 'Free annotations, of 256 KiB together.',
+      }),
+    ),
     finalizers: Type.Optional(
       list(
         text('Name of a finalizer.'),
@@ -104,13 +110,62 @@ const nameForms: Record<NameForm, { readonly fits: (name: string) => boolean; re
   },
 }
 
+const qualifiedName =
+  /^(?:(?=[^/]{1,253}\/)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\/)?[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?$/
+const labelValue = /^(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?$/
+const nameDetail =
+  "a qualified name is a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or " +
+  'a digit, perhaps behind a DNS subdomain and a slash'
+const valueDetail =
+  "a label's value is empty, or at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or a digit"
+
+// The bound of Kubernetes: kubectl keeps in an annotation all that it applied.
+const maxAnnotationBytes = 256 * 1024
+
+/** Whoever breaks these rules could write what no selector can name, and no other Kubernetes would take. */
+function labelErrors({
+  labels = {},
+  annotations = {},
+  finalizers = [],
+}: Static<typeof objectMeta>): FieldError[] {
+  const names = (field: string, found: readonly string[]) =>
+    found
+      .filter((name) => !qualifiedName.test(field === 'metadata.annotations' ? name.toLowerCase() : name))
+      .map((name) => invalid(field, name, nameDetail))
+  const values = Object.values(labels).filter((value) => !labelValue.test(value))
+  const bytes = Object.entries(annotations).flat()
+  const size = bytes.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  return [
+    ...names('metadata.labels', Object.keys(labels)),
+    ...values.map((value) => invalid('metadata.labels', value, valueDetail)),
+    ...names('metadata.annotations', Object.keys(annotations)),
+    ...(size > maxAnnotationBytes
+      ? [malformed('metadata.annotations', `they have more than ${maxAnnotationBytes} bytes together`)]
+      : []),
+    ...names('metadata.finalizers', finalizers),
+  ]
+}
+
+function ownerErrors({ ownerReferences = [] }: Static<typeof objectMeta>): FieldError[] {
+  const field = 'metadata.ownerReferences'
+  const controllers = ownerReferences.filter(({ controller }) => controller === true)
+  return [
+    ...ownerReferences.flatMap(({ apiVersion }, index) =>
+      apiVersion.split('/').length <= 2
+        ? []
+        : [invalid(at(field, index, 'apiVersion'), apiVersion, 'GROUP/VERSION')],
+    ),
+    ...(controllers.length > 1 ? [malformed(field, 'one of them at most can be the controller')] : []),
+  ]
+}
+
 /** The rules for the metadata of a kind of this scope, whose names have this form. */
 export function checkMeta(
   meta: Static<typeof objectMeta>,
   { scope, names = 'subdomain' }: { readonly scope: 'Namespaced' | 'Cluster'; readonly names?: NameForm },
 ): FieldError[] {
   const errors: FieldError[] = []
-  if (meta.name === undefined) errors.push(required('metadata.name', 'name is required'))
+  if (meta.name === undefined) errors.push(required('metadata.name', 'name or generateName is required'))
   else if (!nameForms[names].fits(meta.name)) {
     errors.push(invalid('metadata.name', meta.name, nameForms[names].detail))
   }
@@ -119,5 +174,5 @@ export function checkMeta(
   } else if (meta.namespace !== undefined && !label.test(meta.namespace)) {
     errors.push(invalid('metadata.namespace', meta.namespace, 'a lowercase RFC 1123 label is expected'))
   }
-  return errors
+  return [...errors, ...labelErrors(meta), ...ownerErrors(meta)]
 }

@@ -236,7 +236,9 @@ test('names and namespaces are DNS names', () => {
   for (const name of ['', 'A', 'a_b', '-a', 'a..b', 'a/b', 'x'.repeat(254)]) {
     assert.equal(errorsOf('Service', service(), { name }).length, 1, name)
   }
-  assert.deepEqual(errorsOf('Service', service(), {}), ['metadata.name: Required value: name is required'])
+  assert.deepEqual(errorsOf('Service', service(), {}), [
+    'metadata.name: Required value: name or generateName is required',
+  ])
   assert.equal(errorsOf('Service', service(), { name: 'a', namespace: 'a.b' }).length, 1)
 })
 
@@ -423,4 +425,42 @@ test('the transition time of a condition moves only when its status does', () =>
   const third = withCondition(second, ready('False', 'c'), 2000)
   assert.equal(third[0]!.lastTransitionTime, '1970-01-01T00:00:02.000Z')
   assert.deepEqual(withoutCondition(third, 'Ready'), [])
+})
+
+test('labels, annotations, finalizers and owners are of the forms that Kubernetes has for them', () => {
+  const errors = (metadata: object) =>
+    errorsOf('Service', service(), { name: 'a', ...metadata }).map((error) => error.split(':', 1)[0])
+  const fine = {
+    labels: { app: '', 'example.org/a_b.c': 'x'.repeat(63) },
+    annotations: { 'Example.org/A': '\u{1f600} anything', a: 'x'.repeat(200_000) },
+    finalizers: ['orphan', 'example.org/a'],
+  }
+  assert.deepEqual(errors(fine), [])
+  const owner = { apiVersion: 'v1', kind: 'Secret', name: 'x', uid: 'u' }
+  const cases: readonly [string, readonly object[]][] = [
+    [
+      'metadata.labels',
+      [
+        { 'a b': '' },
+        { 'a/b/c': '' },
+        { '-a': '' },
+        { 'A.org/a': '' },
+        { a: 'x y' },
+        { a: 'x'.repeat(64) },
+      ].map((labels) => ({ labels })),
+    ],
+    [
+      'metadata.annotations',
+      [{ 'a b': '' }, { a: 'x'.repeat(270_000) }].map((annotations) => ({ annotations })),
+    ],
+    ['metadata.finalizers', [{ finalizers: ['example.org/-'] }]],
+    ['metadata.ownerReferences[0].apiVersion', [{ ownerReferences: [{ ...owner, apiVersion: 'a/b/c' }] }]],
+    [
+      'metadata.ownerReferences',
+      [{ ownerReferences: ['u', 'v'].map((uid) => ({ ...owner, uid, controller: true })) }],
+    ],
+  ]
+  for (const [field, wrong] of cases)
+    for (const metadata of wrong)
+      assert.deepEqual(errors(metadata), [field], JSON.stringify(metadata).slice(0, 80))
 })

@@ -5,6 +5,11 @@ export function closed<P extends TProperties>(properties: P, description: string
   return Type.Object(properties, { additionalProperties: false, description })
 }
 
+/** An object that one writer owns as a whole. */
+export function atomic<T extends TObject>(schema: T): T {
+  return { ...schema, 'x-kubernetes-map-type': 'atomic' }
+}
+
 /** An object whose fields are another system's affair: kept as written. */
 export function open(description: string) {
   return Type.Record(Type.String(), Type.Unknown({ description: 'Kept as written.' }), {

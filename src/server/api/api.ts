@@ -8,7 +8,7 @@ import type { Access, Hold, Principal } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { KeyRotation } from '#server/issuer'
 import type { Resources, Review } from '#server/store'
-import { fastify, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
+import { fastify, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
 import { boundConnections, connectionTimes, endStalled } from './connections.ts'
@@ -20,7 +20,7 @@ import { openapiRoutes } from './openapi-routes.ts'
 import { patchParsers } from './patch-body.ts'
 import { protobufBodies } from './protobuf-body.ts'
 import { readRoutes } from './read-routes.ts'
-import { failure, statusOf } from './status.ts'
+import { failure, sendStatus, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
 import { writeRoutes } from './write-routes.ts'
 
@@ -94,6 +94,10 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     keepAliveTimeout: 75_000,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 253 },
+    // SECURITY: the framework's own answer quotes the request to whoever sent it.
+    frameworkErrors: (error, _request, reply) => {
+      void sendStatus((reply as FastifyReply).headers(securityHeaders), statusOf(error))
+    },
   })
 
   app.decorateRequest('principal', undefined)
@@ -128,7 +132,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     if (status.code >= 500)
       log.error('api.failed', { method: request.method, route: request.routeOptions.url, error })
     if (status.code === 401) void reply.header('www-authenticate', 'Bearer realm="tideway"')
-    return reply.code(status.code).send(status)
+    return sendStatus(reply, status)
   })
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send(failure(404, 'NotFound', 'the server could not find the requested resource')),

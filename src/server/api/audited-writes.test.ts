@@ -41,7 +41,7 @@ test('every way of writing says what it did, by which program', async () => {
     'gitops apply Service/aws ok: spec.labels.tier',
     'gitops apply Service/aws ok: spec.labels.tier',
     'other apply Service/aws refused: Apply failed with 1 conflict: conflict with "kubectl" ' +
-      'using core.riptides.io/v1alpha1 at 2026-01-01T00:00:00Z: .spec.labels.app',
+      'using core.riptides.io/v1alpha1: .spec.labels.app',
     'other apply Service/aws ok: only who owns which field changed',
     'judge patch-status Service/aws ok: status.state',
     'kubectl delete Service/aws ok',

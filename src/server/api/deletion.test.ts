@@ -41,7 +41,7 @@ test('propagation policies are kept as finalizers until somebody acts on them', 
   assert.deepEqual(await finalizersAfter({ orphanDependents: true }), ['orphan'])
   assert.deepEqual(await finalizersAfter({}, '?propagationPolicy=Orphan'), ['orphan'])
   await server.client.create(service())
-  assert.equal((await server.ask('DELETE', path, { body: { propagationPolicy: 'Some' } })).status, 400)
+  assert.equal((await server.ask('DELETE', path, { body: { propagationPolicy: 'Some' } })).status, 422)
 })
 
 test('a collection is deleted as far as its selectors say', async () => {

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { fastify, type FastifyInstance } from 'fastify'
 import { boundConnections } from './connections.ts'
 import { boundInFlight } from './in-flight.ts'
-import { statusOf, type Status } from './status.ts'
+import { sendStatus, statusOf, type Status } from './status.ts'
 import { openTestServer, type TestServer } from './test-server.ts'
 
 const services = '/apis/core.riptides.io/v1alpha1/namespaces/riptides-system/services'
@@ -167,8 +167,7 @@ async function openWaiting(bound: (app: FastifyInstance) => void) {
     if (user !== undefined) Object.assign(asked, { principal: { name: user, groups: [], provider: 'test' } })
   })
   app.setErrorHandler((error, _request, reply) => {
-    const status = statusOf(error)
-    return reply.code(status.code).send(status)
+    return sendStatus(reply, statusOf(error))
   })
   bound(app)
   const wait = () => new Promise<string>((resolve) => waiting.push(() => resolve('served')))

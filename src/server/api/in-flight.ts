@@ -78,7 +78,6 @@ export function boundInFlight(
       return
     }
     place?.()
-    void reply.header('retry-after', '1')
     const details = { retryAfterSeconds: 1 }
     throw new RequestRefusal(429, 'TooManyRequests', 'too many requests at a time, please try again later', {
       details,

@@ -1,8 +1,8 @@
-import { invalidResource } from '#model/resource'
+import { forbidden, notSupported, type FieldError } from '#model/resource'
 import type { ServedKind } from './events-view.ts'
 import { flag, single, type Query } from './resource-request.ts'
 import { selectionFrom, type Selection } from './selectors.ts'
-import { badRequest } from './status.ts'
+import { badRequest, invalidOptions } from './status.ts'
 
 /** Where a list goes on: after a position, at the revision of the parts before. */
 export interface Continuation {
@@ -55,12 +55,55 @@ function count(query: Query, name: string): number | undefined {
   return value === undefined ? undefined : Number(value)
 }
 
-function refuse(field: string, message: string): never {
-  const error = { reason: 'FieldValueForbidden', field, message: `Forbidden: ${message}` } as const
-  throw invalidResource('ListOptions.meta.k8s.io ""', [error])
+/** What is wrong with options together (apimachinery, meta/internalversion/validation). */
+function optionErrors({
+  watch,
+  resourceVersion,
+  match,
+  sendInitialEvents,
+  isContinued,
+}: {
+  readonly watch: boolean
+  readonly resourceVersion: string | undefined
+  readonly match: string | undefined
+  readonly sendInitialEvents: boolean | undefined
+  readonly isContinued: boolean
+}): FieldError[] {
+  const field = 'resourceVersionMatch'
+  const [exact, notOlder] = ['Exact', 'NotOlderThan']
+  const isMatched = match !== undefined
+  const isStreamed = sendInitialEvents !== undefined
+  const unsupported = (values: readonly string[]) => notSupported(field, match, values)
+  const whenContinued = forbidden(field, 'resourceVersionMatch is forbidden when continue is provided')
+  const ofWatches: readonly (readonly [boolean, FieldError])[] = [
+    [
+      isStreamed && match !== notOlder,
+      forbidden(field, 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'),
+    ],
+    [
+      isMatched && !isStreamed,
+      forbidden(field, 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'),
+    ],
+    [isMatched && match !== notOlder, unsupported([notOlder])],
+    [isContinued, whenContinued],
+  ]
+  const ofLists: readonly (readonly [boolean, FieldError])[] = [
+    [
+      isMatched && resourceVersion === undefined,
+      forbidden(field, 'resourceVersionMatch is forbidden unless resourceVersion is provided'),
+    ],
+    [isMatched && isContinued, whenContinued],
+    [isMatched && match !== exact && match !== notOlder, unsupported([exact, notOlder, ''])],
+    [
+      match === exact && resourceVersion === '0',
+      forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
+    ],
+    [isStreamed, forbidden('sendInitialEvents', 'sendInitialEvents is forbidden for list')],
+  ]
+  return (watch ? ofWatches : ofLists).flatMap(([isWrong, error]) => (isWrong ? [error] : []))
 }
 
-/** @throws RequestRefusal 400, Fault RESOURCE_INVALID for options that do not go together */
+/** @throws RequestRefusal 400, and 422 for options that do not go together */
 export function listOptionsFrom(query: Query, definition: ServedKind): ListOptions {
   const watch = flag(query, 'watch') ?? false
   const given = single(query, 'resourceVersion')
@@ -69,28 +112,11 @@ export function listOptionsFrom(query: Query, definition: ServedKind): ListOptio
   const sendInitialEvents = flag(query, 'sendInitialEvents')
   const limit = count(query, 'limit') ?? 0
   if (given !== undefined && !/^\d{1,15}$/.test(given)) throw badRequest('resourceVersion must be a number')
-  if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
-    refuse('resourceVersionMatch', 'it must be Exact or NotOlderThan')
-  }
-  if (watch) {
-    if (sendInitialEvents !== undefined && match !== 'NotOlderThan') {
-      refuse(
-        'resourceVersionMatch',
-        'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
-      )
-    }
-    if (sendInitialEvents === undefined && match !== undefined) {
-      refuse('resourceVersionMatch', 'it is forbidden for watch unless sendInitialEvents is provided')
-    }
-  } else {
-    if (sendInitialEvents !== undefined) refuse('sendInitialEvents', 'it is forbidden for list')
-    if (match !== undefined && given === undefined) {
-      refuse('resourceVersionMatch', 'it is forbidden unless resourceVersion is provided')
-    }
-    if (match === 'Exact' && given === '0') refuse('resourceVersionMatch', 'Exact is forbidden for 0')
-    if (token !== undefined && (match !== undefined || (given ?? '0') !== '0')) {
-      refuse('continue', 'no resourceVersion can be given beside it')
-    }
+  const isContinued = token !== undefined
+  const errors = optionErrors({ watch, resourceVersion: given, match, sendInitialEvents, isContinued })
+  if (errors.length > 0) throw invalidOptions('ListOptions', errors)
+  if (isContinued && (given ?? '0') !== '0') {
+    throw badRequest('specifying resource version is not allowed when using continue')
   }
   const resourceVersion = given === '0' ? undefined : given
   return {

@@ -17,10 +17,10 @@ function expired(after: string): RequestRefusal {
 /** @throws RequestRefusal 504 when `wanted` is not there yet: a client that knows better asks again */
 export function expectNotOlder(present: string, wanted: string | undefined): void {
   if (wanted === undefined || Number(wanted) <= Number(present)) return
-  const message = `Too large resource version: ${wanted}, current: ${present}`
+  const message = `Timeout: Too large resource version: ${wanted}, current: ${present}`
   throw new RequestRefusal(504, 'Timeout', message, {
     details: {
-      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' }],
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
       retryAfterSeconds: 1,
     },
   })
@@ -64,7 +64,13 @@ export async function listPart(
     }
     return { objects, metadata: { resourceVersion: revision } }
   } catch (error) {
-    if (after !== undefined && isFault(error, 'STORE_REVISION_GONE')) throw expired(after)
+    if (!isFault(error, 'STORE_REVISION_GONE')) throw error
+    if (after !== undefined) throw expired(after)
+    // What is yet to come is not what is no longer known: a client need not begin anew.
+    for await (const { resourceVersion: present } of resources.scan(kind, { namespace })) {
+      expectNotOlder(present, at)
+      break
+    }
     throw error
   }
 }

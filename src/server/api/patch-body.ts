@@ -1,16 +1,23 @@
 import type { FastifyInstance } from 'fastify'
 import { isScalar, parseDocument, visit, type Document } from 'yaml'
-import type { Kind, KindDefinition } from '#model/resource'
+import { forbidden, required, type Kind, type KindDefinition } from '#model/resource'
 import type { Patch } from '#server/store'
 import { expectShallow } from './nesting.ts'
 import { flag, single, type ResourceRequest } from './resource-request.ts'
-import { badRequest, RequestRefusal } from './status.ts'
-import { invalidOptions } from './write-options.ts'
+import { badRequest, invalidOptions, objectTypes, RequestRefusal, unknownFormat } from './status.ts'
 
 const json = 'application/json-patch+json'
 const merge = 'application/merge-patch+json'
 const strategic = 'application/strategic-merge-patch+json'
 const apply = 'application/apply-patch+yaml'
+
+const typeOf = ({ headers }: Pick<ResourceRequest, 'headers'>) =>
+  (headers['content-type'] ?? '').split(';', 1)[0]!.trim()
+
+/** @throws RequestRefusal 415 for a patch where a whole object belongs */
+export function expectNoPatch(request: Pick<ResourceRequest, 'headers'>): void {
+  if ([json, merge, strategic, apply].includes(typeOf(request))) throw unknownFormat(objectTypes)
+}
 
 /** What a PATCH asks for: a change, or a configuration to apply. */
 export type PatchRequest =
@@ -72,36 +79,25 @@ const isBuiltIn = ({ group }: KindDefinition<Kind>) => group === '' || group.end
 
 /** The patch that a request is, by its content type. @throws RequestRefusal 415, Fault RESOURCE_INVALID */
 export function patchFrom(request: ResourceRequest, definition: KindDefinition<Kind>): PatchRequest {
-  const { body, query, headers } = request
-  const [type = ''] = (headers['content-type'] ?? '').split(';', 1)
+  const { body, query } = request
+  const type = typeOf(request)
   const force = flag(query, 'force')
-  if (type.trim() === apply) {
+  if (type === apply) {
     if (single(query, 'fieldManager') === undefined) {
-      throw invalidOptions('PatchOptions', {
-        reason: 'FieldValueRequired',
-        field: 'fieldManager',
-        message: 'Required value: is required for apply patch',
-      })
+      throw invalidOptions('PatchOptions', [required('fieldManager', 'is required for apply patch')])
     }
     return { type: 'apply', config: body, force: force === true }
   }
   if (force !== undefined) {
-    throw invalidOptions('PatchOptions', {
-      reason: 'FieldValueForbidden',
-      field: 'force',
-      message: 'Forbidden: may not be specified for non-apply patch',
-    })
+    const error = forbidden('force', 'may not be specified for non-apply patch')
+    throw invalidOptions('PatchOptions', [error])
   }
-  if (type.trim() === json) return { type: 'json', operations: body }
-  if (type.trim() !== merge && !(type.trim() === strategic && isBuiltIn(definition))) {
+  if (type === json) return { type: 'json', operations: body }
+  if (type !== merge && !(type === strategic && isBuiltIn(definition))) {
     const accepted = [json, merge, apply, ...(isBuiltIn(definition) ? [strategic] : [])]
-    throw new RequestRefusal(
-      415,
-      'UnsupportedMediaType',
-      `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
-    )
+    throw unknownFormat(accepted)
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest('an object is expected')
-  return { type: type.trim() === strategic ? 'strategic' : 'merge', document: body }
+  return { type: type === strategic ? 'strategic' : 'merge', document: body }
 }

@@ -48,6 +48,23 @@ test('a body is read as it would be in JSON, without what Go writes empty', () =
   })
 })
 
+test('what must hold of what is deleted is read in the version of any group', () => {
+  const options = enveloped(
+    'rbac.authorization.k8s.io/v1',
+    'DeleteOptions',
+    [1, 0],
+    [2, message([1, 'u'])],
+    [4, 'Orphan'],
+  )
+  assert.deepEqual(readProtobuf(options), {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'DeleteOptions',
+    gracePeriodSeconds: 0,
+    preconditions: { uid: 'u' },
+    propagationPolicy: 'Orphan',
+  })
+})
+
 test('anything else is refused, whatever the bytes are', () => {
   const refused = (body: Uint8Array) => assert.throws(() => readProtobuf(body), RequestRefusal)
   refused(Buffer.from(''))

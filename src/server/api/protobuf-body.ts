@@ -95,6 +95,15 @@ const kinds: Readonly<Record<string, Message>> = {
   },
 }
 
+/** In the version of each group, as clients in Go send it. */
+const deleteOptions: Message = {
+  1: one('gracePeriodSeconds', 'integer'),
+  2: one('preconditions', { 1: one('uid'), 2: one('resourceVersion') }),
+  3: one('orphanDependents', 'flag'),
+  4: one('propagationPolicy'),
+  5: list('dryRun'),
+}
+
 // Deeper than any message above.
 const maxDepth = 8
 
@@ -159,7 +168,7 @@ export function readProtobuf(body: Uint8Array): object {
     if (!magic.equals(body.subarray(0, magic.length))) throw new TypeError('no magic')
     const { typeMeta, raw = '' } = readMessage(body.subarray(magic.length), envelope) as Enveloped
     const { apiVersion, kind } = typeMeta ?? {}
-    const message = kinds[`${apiVersion} ${kind}`]
+    const message = kind === 'DeleteOptions' ? deleteOptions : kinds[`${apiVersion} ${kind}`]
     if (!message) throw new TypeError('not one of these kinds')
     return { apiVersion, kind, ...readMessage(Buffer.from(raw, 'base64'), message) }
   } catch {

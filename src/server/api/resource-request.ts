@@ -44,7 +44,8 @@ export function kindOf({
   const definition = isEvents ? eventsView : kindAt(group, version, plural)
   const inPlace =
     definition?.scope === 'Cluster' ? namespace === undefined : namespace !== undefined || name === undefined
-  if (definition && inPlace) return definition
+  // A client that forgets to name a namespace, or an object, is told so, and not that there is nothing.
+  if (definition && inPlace && namespace !== '' && name !== '') return definition
   throw new Fault('KIND_UNKNOWN', `no kind ${plural} in ${group}/${version}`)
 }
 
@@ -55,7 +56,8 @@ export function writtenKindOf(params: Params): KindDefinition<Kind> {
   return definition
 }
 
-function givenOnce(query: Query, name: string): string | undefined {
+/** A query parameter that may be given once. @throws RequestRefusal */
+export function givenOnce(query: Query, name: string): string | undefined {
   const value = query[name]
   if (Array.isArray(value)) throw badRequest(`${name} is given more than once`)
   return value

@@ -1,6 +1,7 @@
+import type { FastifyReply } from 'fastify'
 import { Fault, isFault, toFault, type FaultCode, type FaultKind } from '#base/errors'
-import { fieldErrorsOf } from '#model/resource'
-import { fieldConflictsOf } from '#server/store'
+import { fieldErrorsOf, invalidResource, type FieldError } from '#model/resource'
+import { causesOf } from '#server/store'
 
 /** Kubernetes' `Status`: how the API says that something failed, or was deleted. */
 export interface Status {
@@ -15,7 +16,11 @@ export interface Status {
     readonly group?: string
     readonly kind?: string
     readonly uid?: string
-    readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field: string }[]
+    readonly causes?: readonly {
+      readonly reason: string
+      readonly message: string
+      readonly field?: string
+    }[]
     readonly retryAfterSeconds?: number
   }
   readonly code: number
@@ -55,8 +60,9 @@ export function failure(code: number, reason: string, message: string, details?:
 /** The `Status` of a fault: its public text only. */
 export function faultStatus(fault: Fault, details: Status['details'] = {}): Status {
   const { code, reason } = byCode[fault.code] ?? byKind[fault.kind]
-  const causes = [...fieldErrorsOf(fault), ...fieldConflictsOf(fault)]
-  return failure(code, reason, fault.publicText, { ...details, ...(causes.length > 0 && { causes }) })
+  const causes = [...fieldErrorsOf(fault), ...causesOf(fault)]
+  const all = { ...details, ...(causes.length > 0 && { causes }) }
+  return failure(code, reason, fault.publicText, Object.keys(all).length > 0 ? all : undefined)
 }
 
 /** A request that no resource rule is about: wrong form, wrong place. */
@@ -75,7 +81,33 @@ export class RequestRefusal extends Error {
   }
 }
 
+/** Answers with a status, and says when to come back: clients in Go wait so long and ask again by themselves. */
+export function sendStatus(reply: FastifyReply, status: Status): FastifyReply {
+  const { retryAfterSeconds } = status.details ?? {}
+  if (retryAfterSeconds !== undefined) void reply.header('retry-after', String(retryAfterSeconds))
+  return reply.code(status.code).send(status)
+}
+
 export const badRequest = (message: string) => new RequestRefusal(400, 'BadRequest', message)
+
+/** Parameters of a request that are not in order, as Kubernetes words it: `kind` is such as `ListOptions`. */
+export function invalidOptions(kind: string, errors: readonly FieldError[]): RequestRefusal {
+  const group = 'meta.k8s.io'
+  const fault = invalidResource(`${kind}.${group} ""`, errors)
+  const details = { group, kind, causes: errors }
+  return new RequestRefusal(422, 'Invalid', fault.publicText, { details })
+}
+
+/** What is said of a body in a form that is not among `types`. */
+export const unknownFormat = (types: readonly string[]) =>
+  new RequestRefusal(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
+  )
+
+/** The forms of an object in the body of a request. */
+export const objectTypes = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
 
 /** What Kubernetes says of a path that there is, and a method that it does not have. */
 export const methodNotAllowed = () =>
@@ -95,7 +127,7 @@ export function statusOf(error: unknown, details?: Status['details']): Status {
   if (isFault(error)) return faultStatus(error, details)
   const { statusCode } = error as { statusCode?: number }
   if (statusCode === 413) return failure(413, 'RequestEntityTooLarge', 'the request is too large')
-  if (statusCode === 415) return failure(415, 'UnsupportedMediaType', 'the content type is not supported')
+  if (statusCode === 415) return unknownFormat(objectTypes).status
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return failure(400, 'BadRequest', 'the request is malformed')
   }

@@ -57,7 +57,7 @@ const whole = ({ kind, apiVersion, present = asStored }: ServedKind): Representa
   object: (object) => sharedForm(`whole ${apiVersion}`, object, () => present(object)),
   item: present,
   list: (items, metadata) => ({ kind: `${kind}List`, apiVersion, metadata, items }),
-  mark: (metadata) => ({ kind, apiVersion, metadata: { ...metadata, creationTimestamp: null } }),
+  mark: (metadata) => ({ kind, apiVersion, metadata }),
 })
 
 const partialObject = (apiVersion: string, { metadata }: Metadata) => ({
@@ -70,11 +70,7 @@ const partial = (apiVersion: string): Representation => ({
   object: (object) => sharedForm(`partial ${apiVersion}`, object, () => partialObject(apiVersion, object)),
   item: (object) => partialObject(apiVersion, object),
   list: (items, metadata) => ({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items }),
-  mark: (metadata) => ({
-    kind: 'PartialObjectMetadata',
-    apiVersion,
-    metadata: { ...metadata, creationTimestamp: null },
-  }),
+  mark: (metadata) => ({ kind: 'PartialObjectMetadata', apiVersion, metadata }),
 })
 
 function definitionOfColumn(column: Column) {
@@ -87,7 +83,7 @@ function definitionOfColumn(column: Column) {
 const rowObjects: Readonly<
   Record<string, (apiVersion: string, object: Resource, present: (object: Resource) => object) => object>
 > = {
-  None: () => ({}),
+  None: () => ({ object: null }),
   Metadata: (apiVersion, object) => ({ object: partialObject(apiVersion, object) }),
   Object: (_, object, present) => ({ object: present(object) }),
 }

@@ -1,15 +1,17 @@
 import type { FastifyReply } from 'fastify'
-import { invalidResource, type FieldError } from '#model/resource'
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { invalid, malformed, notSupported, withoutNulls, type FieldError } from '#model/resource'
 import type { DeleteOptions, PropagationPolicy, WriteOptions } from '#server/store'
-import { flag, single, type ResourceRequest } from './resource-request.ts'
-import { badRequest } from './status.ts'
+import { flag, givenOnce, single, type ResourceRequest } from './resource-request.ts'
+import { badRequest, invalidOptions } from './status.ts'
 
 const maxManagerLength = 128
 /** Of all warnings of an answer, as in Kubernetes: clients bound the headers that they take. */
 const maxWarningLength = 4096
 
 const fieldValidation = { Strict: 'refuse', Warn: 'warn', Ignore: 'drop' } as const
-const policies: readonly PropagationPolicy[] = ['Orphan', 'Background', 'Foreground']
+const policies: readonly PropagationPolicy[] = ['Foreground', 'Background', 'Orphan']
 
 /** A `Warning` header value (RFC 9110 left it to RFC 7234 section 5.5): one line of ASCII in quotes. */
 function warningHeader(text: string): string {
@@ -17,33 +19,36 @@ function warningHeader(text: string): string {
   return `299 - "${plain}"`
 }
 
+/** Kubernetes' name of the options of a request. */
+const optionsOf = ({ method }: ResourceRequest) =>
+  ({ POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions' })[method] ?? 'DeleteOptions'
+
 /** Who owns what a request changes: the manager it names, or the program that it comes from. */
-function managerOf({ query, headers }: ResourceRequest): string {
-  const manager = single(query, 'fieldManager')
+function managerOf(request: ResourceRequest): string {
+  const manager = single(request.query, 'fieldManager')
   if (manager === undefined) {
-    const [program = ''] = (headers['user-agent'] ?? '').split('/', 1)
+    const [program = ''] = (request.headers['user-agent'] ?? '').split('/', 1)
     return program.replaceAll(/[^\x20-\x7e]/g, '').slice(0, maxManagerLength) || 'unknown'
   }
   if (manager.length <= maxManagerLength && !/\p{C}/u.test(manager)) return manager
-  throw invalidOptions('PatchOptions', {
-    reason: 'FieldValueInvalid',
-    field: 'fieldManager',
-    message: `Invalid value: must be printable and at most ${maxManagerLength} characters`,
-  })
+  const detail = `must be printable and at most ${maxManagerLength} characters`
+  throw invalidOptions(optionsOf(request), [malformed('fieldManager', detail)])
 }
 
-/** A parameter of a request that is not in order, as Kubernetes words it. */
-export function invalidOptions(kind: string, error: FieldError) {
-  return invalidResource(`${kind}.meta.k8s.io ""`, [error])
+/** @throws RequestRefusal for anything but `All`, also when it is empty: whoever asks for a dry run means one */
+function expectDryRun(request: ResourceRequest, values: unknown): void {
+  if (values === undefined || JSON.stringify(values) === '["All"]') return
+  throw invalidOptions(optionsOf(request), [notSupported('dryRun', values, ['All'])])
 }
 
 /** How a request wants something to be written; warnings become headers of its answer. */
 export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply): WriteOptions {
-  const dryRun = single(request.query, 'dryRun')
-  if (dryRun !== undefined && dryRun !== 'All') throw badRequest('dryRun must be All')
+  const dryRun = givenOnce(request.query, 'dryRun')
+  expectDryRun(request, dryRun === undefined ? undefined : [dryRun])
   const validation = single(request.query, 'fieldValidation') ?? 'Strict'
   if (!Object.hasOwn(fieldValidation, validation)) {
-    throw badRequest('fieldValidation must be Strict, Warn or Ignore')
+    const supported = ['', ...Object.keys(fieldValidation).toSorted()]
+    throw invalidOptions(optionsOf(request), [notSupported('fieldValidation', validation, supported)])
   }
   const warnings = new Set<string>()
   let room = maxWarningLength
@@ -54,7 +59,7 @@ export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply):
     observe: (review) => {
       request.review = review
     },
-    dryRun: dryRun === 'All',
+    dryRun: dryRun !== undefined,
     warn: (warning) => {
       if (room === 0 || warnings.has(warning)) return
       const fits = warning.length <= room
@@ -65,22 +70,52 @@ export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply):
   }
 }
 
-/** Kubernetes' DeleteOptions, which come as parameters, as a body or as both. */
-export function deleteOptionsFrom({ query, body }: ResourceRequest): DeleteOptions & { dryRun: boolean } {
-  const options = (body ?? {}) as Readonly<Record<string, unknown>>
-  if (typeof options !== 'object' || Array.isArray(options)) throw badRequest('DeleteOptions are expected')
-  const { preconditions, dryRun, orphanDependents } = options
-  const { uid, resourceVersion } = (preconditions ?? {}) as Readonly<Record<string, unknown>>
-  if (dryRun !== undefined && JSON.stringify(dryRun) !== '["All"]') throw badRequest('dryRun must be ["All"]')
-  const byOldName = (orphanDependents ?? flag(query, 'orphanDependents')) === true ? 'Orphan' : undefined
-  const policy = options['propagationPolicy'] ?? single(query, 'propagationPolicy') ?? byOldName
-  if (policy !== undefined && !policies.includes(policy as PropagationPolicy)) {
-    throw badRequest(`propagationPolicy must be ${policies.join(', ')}`)
+const text = Type.Optional(Type.String())
+
+/** As much of Kubernetes' DeleteOptions as decides something. Null is as absent, and what is unknown is passed by. */
+const deleteOptions = Compile(
+  Type.Object({
+    kind: Type.Optional(Type.Literal('DeleteOptions')),
+    preconditions: Type.Optional(Type.Object({ uid: text, resourceVersion: text })),
+    dryRun: Type.Optional(Type.Array(Type.String())),
+    gracePeriodSeconds: Type.Optional(Type.Integer()),
+    orphanDependents: Type.Optional(Type.Boolean()),
+    propagationPolicy: text,
+  }),
+)
+
+/**
+ * DeleteOptions, which come as parameters, as a body or as both.
+ * SECURITY: a condition that is not understood must not be passed by, for what is deleted is gone.
+ * @throws RequestRefusal 400, 422
+ */
+export function deleteOptionsFrom(request: ResourceRequest): DeleteOptions & { dryRun: boolean } {
+  const { query } = request
+  const options = withoutNulls(request.body ?? {})
+  if (!deleteOptions.Check(options))
+    throw badRequest('DeleteOptions are expected, or something in them is not in order')
+  const { preconditions, dryRun, orphanDependents = flag(query, 'orphanDependents') } = options
+  const { uid, resourceVersion } = preconditions ?? {}
+  expectDryRun(request, dryRun)
+  const grace = single(query, 'gracePeriodSeconds')
+  if (grace !== undefined && !/^-?\d{1,15}$/.test(grace))
+    throw badRequest('gracePeriodSeconds must be a number')
+  const wanted = options.propagationPolicy ?? single(query, 'propagationPolicy')
+  const refuse = (error: FieldError) => invalidOptions('DeleteOptions', [error])
+  if (wanted !== undefined && orphanDependents !== undefined) {
+    const detail = 'orphanDependents and deletionPropagation cannot be both set'
+    throw refuse(invalid('propagationPolicy', wanted, detail))
+  }
+  const policy = wanted ?? (orphanDependents === true ? 'Orphan' : undefined)
+  if (policy !== undefined && !isPolicy(policy)) {
+    throw refuse(notSupported('propagationPolicy', policy, [...policies, 'nil']))
   }
   return {
-    ...(typeof uid === 'string' && { uid }),
-    ...(typeof resourceVersion === 'string' && { resourceVersion }),
-    ...(policy !== undefined && { propagationPolicy: policy as PropagationPolicy }),
+    ...(uid !== undefined && { uid }),
+    ...(resourceVersion !== undefined && { resourceVersion }),
+    ...(policy !== undefined && { propagationPolicy: policy }),
     dryRun: dryRun !== undefined,
   }
 }
+
+const isPolicy = (text: string): text is PropagationPolicy => (policies as readonly string[]).includes(text)

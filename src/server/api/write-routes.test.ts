@@ -22,7 +22,7 @@ test('unknown fields are refused, warned of or dropped, as the request says', as
   assert.deepEqual(json(warned).spec, { labels: { app: 'x' }, addresses: [{ address: 'a.b' }] })
   const dropped = await server.ask('PUT', `${path}?fieldValidation=Ignore`, { body })
   assert.equal(dropped.headers['warning'], undefined)
-  assert.equal((await server.ask('PUT', `${path}?fieldValidation=Perhaps`, { body })).status, 400)
+  assert.equal((await server.ask('PUT', `${path}?fieldValidation=Perhaps`, { body })).status, 422)
 })
 
 test('of a thousand errors the first hundred are told, and of as many warnings what fits into the headers', async () => {

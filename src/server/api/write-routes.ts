@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Fault, isFault } from '#base/errors'
 import { forbiddenMessage } from '#model/access'
@@ -17,7 +18,9 @@ import type { AuditTrail } from '#server/audit'
 import type { Resources, Review, WriteOptions } from '#server/store'
 import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
-import { patchFrom } from './patch-body.ts'
+import { listOptionsFrom } from './list-options.ts'
+import { listPart } from './list.ts'
+import { expectNoPatch, patchFrom } from './patch-body.ts'
 import {
   collectionPaths,
   objectPaths,
@@ -25,8 +28,8 @@ import {
   writtenKindOf,
   type ResourceRequest,
 } from './resource-request.ts'
-import { selectionFrom } from './selectors.ts'
 import { badRequest, methodNotAllowed, statusOf } from './status.ts'
+import { representationFor } from './table.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
 
 /** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
@@ -42,10 +45,11 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   if (typeof given !== 'object') throw badRequest('metadata must be an object')
   const metadata = withoutEmpty(given as ResourceDraft['metadata'])
   if (metadata.namespace !== undefined && namespace !== undefined && metadata.namespace !== namespace) {
-    throw badRequest('the namespace of the body is not that of the path')
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   }
   if (name !== undefined && metadata.name !== undefined && metadata.name !== name) {
-    throw badRequest('the name of the body is not that of the path')
+    const message = `the name of the object (${metadata.name}) does not match the name on the URL (${name})`
+    throw badRequest(message.slice(0, 1000))
   }
   return {
     ...body,
@@ -72,8 +76,17 @@ function done(review: Review | undefined): Pick<ChangeRecord, 'changed' | 'messa
 /** Create, update, patch and delete on the resource paths of Kubernetes for every kind. */
 export function writeRoutes(
   app: FastifyInstance,
-  { resources, audit, access }: { resources: Resources; audit: AuditTrail; access: Pick<Access, 'allows'> },
+  {
+    resources,
+    audit,
+    access,
+    clock,
+  }: { resources: Resources; audit: AuditTrail; access: Pick<Access, 'allows'>; clock: Clock },
 ): void {
+  /** Before anything is written: whoever can read no answer is not left to guess what became of it. */
+  const formOf = ({ headers, query }: ResourceRequest, definition: KindDefinition<Kind>) =>
+    representationFor(headers.accept, definition, { query, clock })
+
   /** Runs a write and records who asked for what, and how it ended. */
   async function audited<T extends Resource>(
     request: ResourceRequest,
@@ -114,42 +127,52 @@ export function writeRoutes(
 
   const create = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = writtenKindOf(request.params)
+    const form = formOf(request, definition)
     const draft = draftFrom(request, definition)
     const options = writeOptionsFrom(request, reply)
     const name = draft.metadata.name ?? draft.metadata.generateName ?? ''
     const attempt = { verb: 'create', kind: definition.kind, name, options }
     const object = await audited(request, attempt, () => resources.create(draft as Draft<Resource>, options))
-    return reply.code(201).send(object)
+    return reply.code(201).send(form.object(object))
   }
 
   const update = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = writtenKindOf(request.params)
+    const form = formOf(request, definition)
     const draft = draftFrom(request, definition)
     const options = optionsOf(request, reply, definition)
     const name = request.params.name!
     const attempt = { verb: verbOf(request, 'update'), kind: definition.kind, name, options }
-    return audited(request, attempt, () => resources.update(draft as Draft<Resource>, options))
+    const object = await audited(request, attempt, () => resources.update(draft as Draft<Resource>, options))
+    return form.object(object)
   }
 
   const patch = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = writtenKindOf(request.params)
+    const form = formOf(request, definition)
     const { namespace = '', name } = request.params
     const options = optionsOf(request, reply, definition)
     const wanted = patchFrom(request, definition)
     const verb = verbOf(request, wanted.type === 'apply' ? 'apply' : 'patch')
-    return audited(request, { verb, kind: definition.kind, name: name!, options }, async () => {
-      if (wanted.type !== 'apply') return resources.patch(definition.kind, namespace, name!, wanted, options)
-      const { object, created } = await resources.apply(configFrom(request, definition), {
-        ...options,
-        force: wanted.force,
-        observe: (review) => {
-          if (review.operation === 'create') expectMayCreate(request)
-          options.observe?.(review)
-        },
-      })
-      if (created) void reply.code(201)
-      return object
-    })
+    const written = await audited(
+      request,
+      { verb, kind: definition.kind, name: name!, options },
+      async () => {
+        if (wanted.type !== 'apply')
+          return resources.patch(definition.kind, namespace, name!, wanted, options)
+        const { object, created } = await resources.apply(configFrom(request, definition), {
+          ...options,
+          force: wanted.force,
+          observe: (review) => {
+            if (review.operation === 'create') expectMayCreate(request)
+            options.observe?.(review)
+          },
+        })
+        if (created) void reply.code(201)
+        return object
+      },
+    )
+    return form.object(written)
   }
 
   /** SECURITY: whoever may patch may not create by applying what is not there. */
@@ -162,6 +185,7 @@ export function writeRoutes(
 
   const remove = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = writtenKindOf(request.params)
+    const form = formOf(request, definition)
     const { namespace = '', name } = request.params
     const { dryRun, ...conditions } = deleteOptionsFrom(request)
     const { kind } = definition
@@ -171,7 +195,7 @@ export function writeRoutes(
     )
     const { metadata } = object
     // While finalizers keep it, the object is the answer, as in Kubernetes.
-    if (metadata.deletionTimestamp !== undefined && metadata.finalizers?.length) return object
+    if (metadata.deletionTimestamp !== undefined && metadata.finalizers?.length) return form.object(object)
     return {
       apiVersion: 'v1',
       kind: 'Status',
@@ -183,13 +207,14 @@ export function writeRoutes(
 
   const removeCollection = async (request: ResourceRequest, reply: FastifyReply) => {
     const definition = writtenKindOf(request.params)
-    const { kind, apiVersion } = definition
-    const selection = selectionFrom(request.query, definition)
+    const { kind } = definition
+    const form = formOf(request, definition)
+    const part = listOptionsFrom(request.query, definition)
     const { dryRun, propagationPolicy } = deleteOptionsFrom(request)
     const options = withDryRun(writeOptionsFrom(request, reply), dryRun)
-    const { items, resourceVersion } = await resources.list(kind, request.params.namespace)
+    const { objects, metadata } = await listPart(resources, definition, request.params.namespace, part)
     const deleted: Resource[] = []
-    for (const object of items.filter((object) => selection.matches(object))) {
+    for (const object of objects) {
       const { name, uid } = object.metadata
       const removed = await audited(request, { verb: 'delete', kind, name, options }, () =>
         resources.delete(kind, namespaceOf(object), name, { uid, propagationPolicy }, options),
@@ -200,28 +225,36 @@ export function writeRoutes(
       })
       if (removed) deleted.push(removed)
     }
-    return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion }, items: deleted }
+    return form.list(
+      deleted.map((object) => form.item(object)),
+      metadata,
+    )
   }
 
   // Before the body is read: what there is no such kind of need not be in a form that is.
   const onRequest = async (request: object) => void writtenKindOf((request as ResourceRequest).params)
+  const onObject = async (request: object) => {
+    await onRequest(request)
+    expectNoPatch(request as ResourceRequest)
+  }
   const notAllowed = () => {
     throw methodNotAllowed()
   }
   for (const path of collectionPaths) {
-    app.post(path, { onRequest }, create as never)
+    app.post(path, { onRequest: onObject }, create as never)
     app.delete(path, { onRequest }, removeCollection as never)
     app.route({ method: ['PUT', 'PATCH'], url: path, onRequest, handler: notAllowed })
   }
   for (const path of objectPaths) {
-    app.put(path, { onRequest }, update as never)
+    app.put(path, { onRequest: onObject }, update as never)
     app.patch(path, { onRequest }, patch as never)
     app.delete(path, { onRequest }, remove as never)
     app.post(path, { onRequest }, notAllowed)
   }
   for (const path of statusPaths) {
-    app.put(path, { onRequest }, update as never)
+    app.put(path, { onRequest: onObject }, update as never)
     app.patch(path, { onRequest }, patch as never)
+    app.route({ method: ['POST', 'DELETE'], url: path, onRequest, handler: notAllowed })
   }
 }
 

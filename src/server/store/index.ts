@@ -21,7 +21,7 @@ export { openResourceCache } from './resource-cache.ts'
 export type { ResourceCache } from './resource-cache.ts'
 export { openResources } from './resources.ts'
 export type { ResourceEvent, Resources } from './resources.ts'
-export { fieldConflictsOf, type FieldConflict } from './ownership.ts'
+export { causesOf, type RefusalCause } from './resource-object.ts'
 export {
   contentFinalizer,
   foregroundFinalizer,

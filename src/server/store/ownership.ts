@@ -18,6 +18,7 @@ import {
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
+import type { RefusalCause } from './resource-object.ts'
 
 /** Whose the fields are that a write changes. */
 export interface Writer {
@@ -77,8 +78,12 @@ export function applyConfiguration(
   const known = managersOf(before)
   // What was written when nobody kept count belongs to somebody all the same.
   const first = { name: 'before-first-apply', operation: 'Update' as const }
+  const { status, ...rest } = live as { status?: unknown }
+  const written = subresource === undefined ? rest : { status }
   const managers =
-    before && known.length === 0 ? updated([], { before: {}, after: live, by: first, at }, structure) : known
+    before && known.length === 0
+      ? updated([], { before: {}, after: written, by: first, at }, structure)
+      : known
   const lastApplied = manager === upgrading ? lastAppliedTo(before) : undefined
   const wish = { live, config, by: manager, at, force, lastApplied }
   const result = applied(managers, wish, structure, subresource)
@@ -112,22 +117,11 @@ function withLastApplied(object: Resource, config: object): Resource {
   return { ...object, metadata: { ...metadata, annotations } } as Resource
 }
 
-/** One field that somebody else owns, as `StatusCause`. */
-export interface FieldConflict {
-  readonly reason: 'FieldManagerConflict'
-  readonly field: string
-  readonly message: string
-}
-
-/** The conflicts of an apply that was refused; none of any other fault. */
-export function fieldConflictsOf(fault: Fault): readonly FieldConflict[] {
-  return fault.code === 'RESOURCE_CONFLICT' && Array.isArray(fault.cause)
-    ? (fault.cause as readonly FieldConflict[])
-    : []
-}
-
 function applyConflict(conflicts: readonly Conflict[], apiVersion: string): Fault {
   const { message, causes } = conflictTexts(conflicts, apiVersion)
-  const cause = causes.map((detail) => ({ reason: 'FieldManagerConflict' as const, ...detail }))
+  const cause: readonly RefusalCause[] = causes.map((detail) => ({
+    reason: 'FieldManagerConflict',
+    ...detail,
+  }))
   return new Fault('RESOURCE_CONFLICT', message, { publicText: message, cause })
 }

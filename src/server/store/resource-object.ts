@@ -16,8 +16,10 @@ export function conflict(kind: Kind, name: string, detail: string): Fault {
   return new Fault('RESOURCE_CONFLICT', message, { publicText: message })
 }
 
-export function alreadyExists(kind: Kind, name: string): Fault {
-  const message = `${resourceName(kind)} ${JSON.stringify(name)} already exists`
+/** `present`: what is there, when that is known. */
+export function alreadyExists(kind: Kind, name: string, present?: Resource): Fault {
+  const going = present?.metadata.deletionTimestamp === undefined ? '' : 'object is being deleted: '
+  const message = `${going}${resourceName(kind)} ${JSON.stringify(name)} already exists`
   return new Fault('RESOURCE_EXISTS', message, { publicText: message })
 }
 
@@ -36,7 +38,23 @@ export function namespaceTerminating(kind: Kind, name: string, namespace: string
   const message =
     `${resourceName(kind)} ${JSON.stringify(name)} is forbidden: ` +
     `unable to create new content in namespace ${namespace} because it is being terminated`
-  return new Fault('API_FORBIDDEN', message, { publicText: message })
+  const detail = `namespace ${namespace} is being terminated`
+  // Controllers go by it: this is no lack of rights, and there is nothing to wait for.
+  const cause = [{ reason: 'NamespaceTerminating', message: detail, field: 'metadata.namespace' }]
+  return new Fault('API_FORBIDDEN', message, { publicText: message, cause })
+}
+
+/** Why a write was refused, of one field, as Kubernetes' `StatusCause`. */
+export interface RefusalCause {
+  readonly reason: string
+  readonly field: string
+  readonly message: string
+}
+
+/** The causes of a refusal of the store besides those of invalid fields: conflicts of appliers, and others. */
+export function causesOf(fault: Fault): readonly RefusalCause[] {
+  const isOurs = fault.code === 'RESOURCE_CONFLICT' || fault.code === 'API_FORBIDDEN'
+  return isOurs && Array.isArray(fault.cause) ? (fault.cause as readonly RefusalCause[]) : []
 }
 
 /** The draft as a stored object: metadata that the server owns is `owned`, the status is that of `before`. */
@@ -56,14 +74,7 @@ export function complete(
 ): Resource {
   const { uid, namespace, generation, creationTimestamp, resourceVersion } = owned
   const { deletionTimestamp, deletionGracePeriodSeconds } = owned
-  const {
-    name,
-    generateName = before?.metadata.generateName,
-    labels,
-    annotations,
-    finalizers,
-    ownerReferences,
-  } = metadata
+  const { name, generateName, labels, annotations, finalizers, ownerReferences } = metadata
   const { apiVersion, kind, status: _, ...content } = { status: undefined, ...draft }
   return {
     apiVersion,

@@ -6,6 +6,7 @@ import {
   definitionOf,
   expectResource,
   formatSeconds,
+  invalid,
   invalidResource,
   namespaceOf,
   resourceWarnings,
@@ -15,6 +16,7 @@ import {
   withoutEmpty,
   withoutNulls,
   withoutUnknownFields,
+  type FieldError,
   type Kind,
   type Resource,
   type ResourceDraft,
@@ -200,26 +202,24 @@ export function openWrites(
     if (place && isBeingDeleted(place.object)) throw namespaceTerminating(valid.kind, name, namespace)
     const uid = formatUuid(random(16))
     const { draft, hidden } = conceal(valid, uid, {}, sealer)
-    const bare = withPhase(
-      'Active',
-      complete(draft, {
-        uid,
-        namespace: namespace || undefined,
-        generation: 1,
-        creationTimestamp: now(),
-        resourceVersion: '',
-      }),
-    )
+    const bare = complete(draft, {
+      uid,
+      namespace: namespace || undefined,
+      generation: 1,
+      creationTimestamp: now(),
+      resourceVersion: '',
+    })
     const owners = managers ?? managersAfter([], {}, reveal(bare, hidden, sealer), writerOf(options))
-    const object = withManagers(withFirstStatus(bare, clock.now()), owners)
+    const object = withManagers(withPhase('Active', withFirstStatus(bare, clock.now())), owners)
     for (const text of resourceWarnings(object)) options.warn?.(text)
     await admit({ operation: 'create', object }, options)
     if (options.dryRun) {
-      if (await load(object.kind, namespace, name)) throw alreadyExists(object.kind, name)
+      const present = await load(object.kind, namespace, name)
+      if (present) throw alreadyExists(object.kind, name, present.object)
       return object
     }
     const written = await put(object, hidden, 0)
-    if (!written) throw alreadyExists(object.kind, name)
+    if (!written) throw alreadyExists(object.kind, name, (await load(object.kind, namespace, name))?.object)
     return written
   }
 
@@ -256,9 +256,13 @@ export function openWrites(
 
     const known = declaredManagers(options.subresource ? [] : managedFields, before.object)
     const revealed = reveal(bare, hidden, sealer)
-    const owners =
-      managers ??
-      managersAfter(known, reveal(before.object, before.hidden, sealer), revealed, writerOf(options))
+    // Of an object of which nobody keeps count, nobody begins to until it is applied: some fields would have an owner,
+    // and all the others none.
+    const tracked = () =>
+      known.length === 0
+        ? known
+        : managersAfter(known, reveal(before.object, before.hidden, sealer), revealed, writerOf(options))
+    const owners = managers ?? tracked()
     const unmanaged = withManagers(before.object, [])
     const unchanged =
       hidden === before.hidden &&
@@ -322,6 +326,8 @@ export function openWrites(
         const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
         // The version that was patched is no wish for one: another attempt begins with what is there then.
         const { resourceVersion, ...marks } = withoutEmpty(patched.metadata)
+        const errors = identityErrors(object, patched, marks)
+        if (errors.length > 0) throw invalidResource(subject, errors)
         const wished = resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
         const candidate = {
           ...patched,
@@ -348,6 +354,11 @@ export function openWrites(
       let created = false
       const object = await retry(kind, namespaceOf(draft), metadata.name, async (before) => {
         if (!before && options.subresource) throw notFound(kind, metadata.name)
+        // Whoever says which object he means does not want another one, should that be gone.
+        if (!before && metadata.uid !== undefined) {
+          const detail = `uid mismatch: the provided object specified uid ${metadata.uid.slice(0, 64)}, and no existing object was found`
+          throw conflict(kind, metadata.name, detail)
+        }
         const live = before ? reveal(before.object, before.hidden, sealer) : {}
         const target = { before: before?.object, live, config: withHashedToken(config) }
         const result = applyConfiguration(target, writerOf(options), force)
@@ -398,6 +409,22 @@ export function openWrites(
       })
     },
   }
+}
+
+/** What says which object it is cannot be patched; a patch that takes it away changes nothing. */
+function identityErrors(
+  { apiVersion, kind, metadata: { name, namespace } }: Resource,
+  patched: { readonly apiVersion?: unknown; readonly kind?: unknown },
+  marks: { readonly name?: unknown; readonly namespace?: unknown },
+): FieldError[] {
+  const same = (field: string, wished: unknown, present: unknown) =>
+    (wished ?? present) === present ? [] : [invalid(field, wished, 'field is immutable')]
+  return [
+    ...same('apiVersion', patched.apiVersion, apiVersion),
+    ...same('kind', patched.kind, kind),
+    ...same('metadata.name', marks.name, name),
+    ...same('metadata.namespace', marks.namespace, namespace),
+  ]
 }
 
 function patchedBy(target: object, patch: Patch, kind: Kind, subject: string): unknown {
