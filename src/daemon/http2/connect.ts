@@ -1,6 +1,7 @@
 import { connect } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { Fault } from '#base/errors'
+import { tellTlsFailure } from '#daemon/tls-failure'
 import { ResponseStream } from './response-stream.ts'
 import { connectionWindowBytes, streamWindowBytes } from './windows.ts'
 
@@ -74,7 +75,7 @@ export function connectHttp2(
     session.on('error', (error: Error) => (failure = error))
     session.once('close', () => {
       reject(
-        new Fault('UPSTREAM_UNREACHABLE', `HTTP/2 with upstream failed: ${failure.message}`, {
+        new Fault('UPSTREAM_UNREACHABLE', `HTTP/2 with upstream failed: ${tellTlsFailure(failure)}`, {
           cause: failure,
         }),
       )

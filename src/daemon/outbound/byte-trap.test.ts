@@ -51,18 +51,31 @@ async function intoTrap(bed: Bed, trap: Trap, bytes: Buffer) {
 }
 
 const foreign = openAuthority('foreign')
-const traps: [name: string, identity: (bed: Bed) => { key: string; cert: string }][] = [
-  ['a self-signed certificate', () => serverIdentity(host)],
-  ['a certificate of an unknown authority', () => serverIdentity(host, { authority: foreign })],
+const traps: [name: string, identity: (bed: Bed) => { key: string; cert: string }, told: RegExp][] = [
+  ['a self-signed certificate', () => serverIdentity(host), /self-signed: set spec.caBundle/],
+  [
+    'a certificate of an unknown authority',
+    () => serverIdentity(host, { authority: foreign }),
+    /issuer is not known: set spec.caBundle/,
+  ],
   [
     'a good certificate for another name',
     (bed) => serverIdentity('evil.example', { authority: bed.upstreamCa }),
+    /the name does not match: .* It is for DNS:evil\.example/,
   ],
-  ['a good certificate for the address', (bed) => serverIdentity('127.0.0.1', { authority: bed.upstreamCa })],
-  ['an expired certificate', (bed) => serverIdentity(host, { authority: bed.upstreamCa, expired: true })],
+  [
+    'a good certificate for the address',
+    (bed) => serverIdentity('127.0.0.1', { authority: bed.upstreamCa }),
+    /the name does not match/,
+  ],
+  [
+    'an expired certificate',
+    (bed) => serverIdentity(host, { authority: bed.upstreamCa, expired: true }),
+    /has expired: .* the clock of this node/,
+  ],
 ]
 
-for (const [name, identity] of traps) {
+for (const [name, identity, told] of traps) {
   test(`an upstream with ${name} decrypts nothing, and the workload is told`, async () => {
     await using bed = openBed()
     await using trap = await openTrap(identity(bed))
@@ -72,6 +85,7 @@ for (const [name, identity] of traps) {
       answer.body.toString(),
       /^tideway: the certificate shown for s3\.us-east-1\.amazonaws\.com was refused/,
     )
+    assert.match(answer.body.toString(), told)
     assert(answer.head.headers.some((header) => header.value === 'UPSTREAM_UNVERIFIED'))
     assert.equal(trap.text(), '')
     assert.deepEqual(

@@ -1,4 +1,5 @@
 import { isFault, toFault, type Fault } from '#base/errors'
+import { tellTlsFailure } from '#daemon/tls-failure'
 import {
   formatResponseHead,
   openBodyScanner,
@@ -194,7 +195,9 @@ export class Exchange {
       this.#uploadFault ?? (isFault(upstream.error, 'BUFFERS_EXHAUSTED') ? upstream.error : undefined)
     if (fault) return { kind: 'failed', reason: fault.message, fault }
     if (this.#clientLeft) return { kind: 'failed', reason: 'the client left before the end of its body' }
-    const reason = upstream.error ? `upstream: ${upstream.error.message}` : 'upstream closed the connection'
+    const reason = upstream.error
+      ? `upstream: ${tellTlsFailure(upstream.error)}`
+      : 'upstream closed the connection'
     if (upstream.received > this.#receivedBefore) return { kind: 'failed', reason }
     return { kind: 'unanswered', reason }
   }

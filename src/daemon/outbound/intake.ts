@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
-import { isFault, toFault } from '#base/errors'
+import { isFault } from '#base/errors'
 import type { ConnectionOrigin } from '#daemon/capture'
 import { peekOpening, terminateTls, type Leaves, type Opening } from '#daemon/intercept'
+import { tellTlsFailure, tlsReason } from '#daemon/tls-failure'
 import type { SpiffeId } from '#model/identity'
 import type { Decision } from '#model/policy'
 import { deriveSigningScope } from '#model/signing'
@@ -28,6 +29,15 @@ export interface Connection {
   /** Where it is neither looked into nor ended by us. */
   spliced?: Holder
 }
+
+/** What clients tell that do not trust the intercept root, and what they lack that cannot speak with us. */
+const distrusting = new Set([
+  'ALERT_UNKNOWN_CA',
+  'ALERT_BAD_CERTIFICATE',
+  'ALERT_CERTIFICATE_UNKNOWN',
+  'ALERT_CERTIFICATE_EXPIRED',
+])
+const tooOld = new Set(['UNSUPPORTED_PROTOCOL', 'NO_SHARED_CIPHER'])
 
 type Identified = Extract<Verdict, { kind: 'identified' }>
 
@@ -210,7 +220,7 @@ export class Intake {
     if (opening.kind !== 'hello') return
     const subject = `workloadidentity/${identity.name}`
     if (opening.alpn.length === 0 || opening.alpn.some((name) => name === 'h2' || name === 'http/1.1')) {
-      return this.#plane.conditions.clear(subject, 'ProtocolSupported')
+      return
     }
     const told = `${executable} offers neither HTTP/2 nor HTTP/1.1 to ${host}, and no other protocol is signed`
     this.#plane.conditions.raise(subject, 'ProtocolSupported', 'NoHttp', told)
@@ -242,15 +252,26 @@ export class Intake {
       const protocols = insists === 'http/1.1' ? ['http/1.1', 'h2'] : ['h2', 'http/1.1']
       const tls = await terminateTls(socket, context, protocols)
       conditions.clear(subject, 'InterceptTrusted')
+      conditions.clear(subject, 'ProtocolSupported')
       return tls
     } catch (error) {
-      const { message } = toFault(error)
-      if (/alert (unknown ca|bad certificate|certificate unknown)/i.test(message)) {
-        const told = `${route.executable} does not trust the intercept root: see \`tideway trust check\``
-        conditions.raise(subject, 'InterceptTrusted', 'RootNotTrusted', told)
-      }
-      this.#plane.log.debug('outbound.handshake', { host: route.host, reason: message })
+      this.#reportHandshake(route, error as Error)
       return undefined
     }
+  }
+
+  /** A client that only closes says nothing: many that do not trust us do that, and so does one that has no more time. */
+  #reportHandshake({ identity, executable, host }: Route, error: Error): void {
+    const subject = `workloadidentity/${identity.name}`
+    const reason = tlsReason(error)
+    const told = tellTlsFailure(error)
+    if (distrusting.has(reason)) {
+      const remedy = `${executable} does not trust the intercept root (${told}): see \`tideway trust check\``
+      this.#plane.conditions.raise(subject, 'InterceptTrusted', 'RootNotTrusted', remedy)
+    } else if (tooOld.has(reason)) {
+      const what = `the TLS handshake of ${executable} for ${host} failed: ${told}`
+      this.#plane.conditions.raise(subject, 'ProtocolSupported', 'HandshakeFailed', what)
+    }
+    this.#plane.log.debug('outbound.handshake', { host, reason: told })
   }
 }

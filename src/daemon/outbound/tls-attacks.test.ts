@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect as connectTo } from 'node:net'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
-import { connect, type TLSSocket, type TlsOptions } from 'node:tls'
+import { connect, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import {
   binding,
   host,
@@ -37,12 +37,18 @@ test('a client that knows TLS 1.1 at most is refused, and upstream hears nothing
   assert.equal(upstream.sockets.length, 0)
 })
 
-const weakUpstreams: [name: string, options: TlsOptions][] = [
-  ['TLS 1.1 at most', obsolete],
-  ['no cipher that authenticates', { ...tls12, ciphers: 'aNULL@SECLEVEL=0' }],
+const weakUpstreams: [name: string, options: TlsOptions, told: RegExp][] = [
+  ['TLS 1.1 at most', obsolete, /takes neither TLS 1\.2 nor 1\.3/],
+  ['no cipher that authenticates', { ...tls12, ciphers: 'aNULL@SECLEVEL=0' }, /shares no cipher/],
+  [
+    'a wish for a client certificate',
+    { ...tls12, requestCert: true, rejectUnauthorized: true },
+    /wants a client certificate/,
+  ],
+  ['no protocol of ours', { ALPNProtocols: ['other'] }, /speaks neither HTTP\/2 nor HTTP\/1\.1/],
 ]
 
-for (const [name, options] of weakUpstreams) {
+for (const [name, options, told] of weakUpstreams) {
   test(`an upstream with ${name} decrypts nothing, and the workload is told`, async () => {
     await using bed = openBed()
     const caught: Buffer[] = []
@@ -55,7 +61,57 @@ for (const [name, options] of weakUpstreams) {
     const answer = await client.send(request('GET /'))
     assert.equal(answer?.head.status, 502)
     assert.match(answer.body.toString(), /TLS with s3\.us-east-1\.amazonaws\.com failed/)
+    assert.match(answer.body.toString(), told)
+    assert.doesNotMatch(answer.body.toString(), /SSL routines/)
     assert.deepEqual(caught, [])
+  })
+}
+
+test('an upstream that speaks no TLS is told from one that cannot be proved', async () => {
+  await using bed = openBed()
+  await using upstream = await listenPlain((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address, port: upstream.port }))
+  const answer = await client.send(request('GET /'))
+  assert.match(answer?.body.toString() ?? '', /failed: what answers there does not speak TLS/)
+})
+
+test('an upstream that wants a client certificate once it has begun is told in words', async () => {
+  await using bed = openBed()
+  const identity = serverIdentity(host, { authority: bed.upstreamCa })
+  await using upstream = await listenTls(
+    { ...identity, requestCert: true, rejectUnauthorized: true },
+    () => {},
+  )
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address, port: upstream.port }))
+  const answer = await client.send(request('GET /'))
+  assert.equal(answer?.head.status, 502)
+  assert.doesNotMatch(answer.body.toString(), /SSL routines/)
+})
+
+const unableClients: [name: string, options: ConnectionOptions, told: RegExp][] = [
+  ['TLS 1.1 at most', obsolete, /ProtocolSupported .* neither TLS 1\.2 nor 1\.3/],
+  ['no cipher of ours', { ...tls12, ciphers: 'AES128-SHA' }, /ProtocolSupported .* no cipher that we take/],
+]
+
+for (const [name, options, told] of unableClients) {
+  test(`a client with ${name} is reported, until one can speak with us`, async () => {
+    const reported: string[] = []
+    await using bed = openBed({
+      onCondition: ({ type, status, message }) => void reported.push(`${type} ${status} ${message}`),
+    })
+    await using upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), () => {})
+    bed.plane.apply(scopeOf(upstream.port))
+    const proxy = await bed.listen({ address, port: upstream.port })
+    await assert.rejects(openClient(bed, proxy, options))
+    while (!reported.some((condition) => told.test(condition))) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    using _ = await openClient(bed, proxy)
+    while (!reported.some((condition) => condition.startsWith('ProtocolSupported True'))) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
   })
 }
 

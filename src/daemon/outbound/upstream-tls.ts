@@ -1,6 +1,7 @@
 import { isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect, type TLSSocket } from 'node:tls'
 import { Fault } from '#base/errors'
+import { tellTlsFailure, tlsReason } from '#daemon/tls-failure'
 import type { TrustSet } from './trust.ts'
 
 export type Protocol = 'h2' | 'http/1.1'
@@ -40,8 +41,8 @@ export function connectTls(
         new Fault(
           refused ? 'UPSTREAM_UNVERIFIED' : 'UPSTREAM_UNREACHABLE',
           refused
-            ? `the certificate shown for ${name} was refused: ${error.message}`
-            : `TLS with ${name} failed: ${error.message}`,
+            ? `the certificate shown for ${name} was refused: ${tellTlsFailure(error)}`
+            : `TLS with ${name} failed: ${tellTlsFailure(error)}`,
           { cause: error },
         ),
       )
@@ -64,7 +65,5 @@ export function connectTls(
 /** Whether `connectTls` failed because upstream speaks none of the protocols that it was offered. */
 export function wantsOtherProtocol(error: unknown): boolean {
   const cause = error instanceof Fault ? error.cause : undefined
-  return (
-    cause instanceof Error && 'code' in cause && cause.code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
-  )
+  return cause instanceof Error && tlsReason(cause) === 'ALERT_NO_APPLICATION_PROTOCOL'
 }

@@ -1,3 +1,4 @@
+import { tellTlsFailure } from '#daemon/tls-failure'
 import { formatResponseHead, type HeaderField, type RequestHead, type ResponseHead } from '#wire/http1'
 import type { Link } from './link.ts'
 import { passesHop } from './signed-head.ts'
@@ -34,7 +35,9 @@ export async function relayWebSocket(
   void client.write(formatResponseHead({ ...grant, headers: [...headers, ...switchHeaders] }))
   await Promise.all([pass(client, upstream, onProgress), pass(upstream, client, onProgress)])
   const inOrder = client.socket.readableEnded && upstream.socket.readableEnded
-  return inOrder ? undefined : ((client.error ?? upstream.error)?.message ?? 'one side broke off')
+  if (inOrder) return undefined
+  const error = client.error ?? upstream.error
+  return error ? tellTlsFailure(error) : 'one side broke off'
 }
 
 async function pass(from: Link, to: Link, onProgress: () => void): Promise<void> {
