@@ -108,6 +108,8 @@ const harmless: [service: string, what: string, parts: Partial<IssuanceRequest>]
   ['lambda', 'Invoke', { path: '/2015-03-31/functions/f/invocations' }],
   ['ssm', 'GetParameter', target('AmazonSSM.GetParameter')],
   ['bedrock', 'InvokeAgent', { path: '/agents/A/agentAliases/B/sessions/C/text' }],
+  ['datazone', 'UpdateConnection', { method: 'PATCH', path: '/v2/domains/d/connections/c' }],
+  ['datazone', 'DeleteConnection', { method: 'DELETE', path: '/v2/domains/d/connections/c' }],
   ['s3', 'an object called session', { method: 'GET', path: '/bucket/session' }],
   ['s3', 'DeleteObjects', { query: 'delete', bodyText: '<Delete/>' }],
   ['s3', 'a multipart upload', { path: '/bucket/key', query: 'uploads' }],

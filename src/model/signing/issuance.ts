@@ -86,6 +86,11 @@ const issuingPaths: ReadonlyMap<string, RegExp> = new Map([
   ['sso-oauth', /^\/token/],
 ])
 
+/** Methods by which other calls on those paths change or delete what is named, and return no credential. */
+const harmlessMethods: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ['datazone', new Set(['DELETE', 'PATCH'])],
+])
+
 /** S3's own calls that return credentials: CreateSession by its query, access grants by path. */
 const s3GrantPath = /^\/v20180820\/accessgrantsinstance\/dataaccess/
 
@@ -126,6 +131,7 @@ export function isCredentialIssuance(service: string, request: IssuanceRequest):
   }
   const issuing = issuingActions.get(service)
   if (issuing !== undefined && actions.some((action) => issuing.has(action))) return true
+  if (harmlessMethods.get(service)?.has(request.method)) return false
   return issuingPaths.get(service)?.test(path) ?? false
 }
 
