@@ -6,6 +6,7 @@ import {
   globSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -112,4 +113,42 @@ export async function installKubelogin(): Promise<string> {
 /** An interpreter with moto. Needs the network and pip. */
 export function installMoto(): Promise<string> {
   return installPython(openFolder(), 'moto-python', ['moto[server,dynamodb,iam]'])
+}
+
+export interface KubernetesPrograms {
+  readonly apiserver: string
+  readonly etcd: string
+}
+
+const kubernetes = 'k8s.io/kubernetes@v1.36.3'
+/** The version of all modules that lie in the repository of Kubernetes, and are released with it. */
+const staging = 'v0.36.3'
+
+/** kube-apiserver and an etcd for it, or those of $TIDEWAY_KUBERNETES. Needs the network, Go and 4 GB of disk. */
+export async function buildKubernetes(): Promise<KubernetesPrograms> {
+  const given = process.env['TIDEWAY_KUBERNETES']
+  const folder = given ?? path.join(openFolder(), 'kubernetes')
+  const programs = { apiserver: path.join(folder, 'kube-apiserver'), etcd: path.join(folder, 'etcd') }
+  if (given !== undefined || (existsSync(programs.apiserver) && existsSync(programs.etcd))) return programs
+  const cwd = path.join(folder, 'module')
+  mkdirSync(cwd, { recursive: true })
+  const { GoMod } = JSON.parse(await mustRun(['go', 'mod', 'download', '-json', kubernetes], { cwd })) as {
+    GoMod: string
+  }
+  const staged = readFileSync(GoMod, 'utf8').matchAll(/^\s*(k8s\.io\/\S+) => \.\/staging\//gm)
+  const replaced = [...staged].map(([, module]) => `replace ${module} => ${module} ${staging}`)
+  const imports = ['k8s.io/kubernetes/cmd/kube-apiserver', 'go.etcd.io/etcd/server/v3']
+  writeFileSync(
+    path.join(cwd, 'go.mod'),
+    ['module peers', 'go 1.26.0', `require ${kubernetes.replace('@', ' ')}`, ...replaced].join('\n'),
+  )
+  const named = imports.map((name) => `import _ "${name}"`)
+  writeFileSync(
+    path.join(cwd, 'programs.go'),
+    ['//go:build programs', '', 'package peers', ...named].join('\n'),
+  )
+  await mustRun(['go', 'mod', 'tidy'], { cwd })
+  for (const [index, out] of [programs.apiserver, programs.etcd].entries())
+    await mustRun(['go', 'build', '-ldflags=-s -w', '-o', out, imports[index]!], { cwd })
+  return programs
 }

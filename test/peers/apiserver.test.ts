@@ -1,0 +1,44 @@
+// kube-apiserver and our API, asked the same: what they answer differs only where it is meant to
+// (apiserver/on-purpose.ts). By hand: npm run test:peers; needs Go, and a quarter of an hour for the first build
+// ($TIDEWAY_PEERS keeps it), or $TIDEWAY_KUBERNETES, a folder that has kube-apiserver and etcd. A minute after that.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { applies } from './apiserver/cases/applies.ts'
+import { creates } from './apiserver/cases/creates.ts'
+import { deletes } from './apiserver/cases/deletes.ts'
+import { places } from './apiserver/cases/places.ts'
+import { reads } from './apiserver/cases/reads.ts'
+import { updates } from './apiserver/cases/updates.ts'
+import { answersTo } from './apiserver/exchange.ts'
+import { differences } from './apiserver/normal.ts'
+import { reasonFor } from './apiserver/on-purpose.ts'
+import { makeNamespace, openKubernetes, openTideway, type Server } from './apiserver/servers.ts'
+import { buildKubernetes } from './programs.ts'
+
+const stack = new AsyncDisposableStack()
+let ours: Server
+let theirs: Server
+
+before(async () => {
+  const programs = await buildKubernetes()
+  theirs = stack.use(await openKubernetes(programs))
+  ours = stack.use(await openTideway())
+})
+after(() => stack.disposeAsync())
+
+for (const table of [reads, creates, updates, applies, deletes, places]) {
+  test(table.name, async (t) => {
+    for (const server of [ours, theirs]) await makeNamespace(server, table.name)
+    const [our, their] = await Promise.all(
+      [ours, theirs].map((server) => Array.fromAsync(answersTo(server, table))),
+    )
+    for (const [index, { name }] of table.cases.entries()) {
+      const found = differences(our![index]!, their![index]!)
+      const reason = reasonFor(table.name, name)
+      await t.test(name, () => {
+        if (reason === undefined) assert.deepEqual(found, [])
+        else assert.ok(found.length > 0, `no longer differs: ${reason}`)
+      })
+    }
+  })
+}
