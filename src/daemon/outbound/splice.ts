@@ -7,8 +7,7 @@ const keepAliveMs = 60_000
 
 /**
  * Joins two sockets byte for byte until both directions have ended; half-closes pass through, and a break of one
- * breaks the other with a reset. Both must allow half-open. Answers
- * what waits in them because of who does not read.
+ * breaks the other with a reset. Both must allow half-open. Returns what holds the bytes that wait in it.
  */
 export function splice(client: Socket, upstream: Socket): Holder {
   join(client, upstream)

@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
   credentialKey,
-  emptyScope,
   satisfiesCapture,
   type Scope,
   type ScopedBinding,
