@@ -276,6 +276,7 @@ test('a handshake that stalls is ended, and a client without HTTP is reported', 
   await ended
   const recovered = 'ProtocolSupported True Recovered'
   assert.ok(!reported.includes(recovered))
-  using _client = await openClient(bed, proxy)
+  using client = await openClient(bed, proxy)
+  await client.send(request('GET /'))
   assert.ok(reported.includes(recovered))
 })
