@@ -1,4 +1,4 @@
-import { Gathering } from '#wire/gathering'
+import { Gathering } from '#base/gathering'
 import { openBodyScanner, type Framing } from '#wire/http1'
 import type { Budget } from './bounds.ts'
 import type { Link } from './link.ts'

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import { Fault } from '#base/errors'
-import { Gathering } from '#wire/gathering'
+import { Gathering } from '#base/gathering'
 import { parseEventHeaders, type EventHeader } from './headers.ts'
 
 export interface EventMessage {
