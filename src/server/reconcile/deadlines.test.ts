@@ -28,6 +28,7 @@ test('what is due is taken once, and nothing is due before the next moment', () 
           for (const name of due) expected.delete(name)
           assert.ok(deadlines.next() > one.at)
         }
+        for (const name of ['a', 'b', 'c']) assert.equal(deadlines.has(name), expected.has(name))
         assert.ok(deadlines.next() <= Math.min(Infinity, ...expected.values()))
       }
     }),

@@ -1,17 +1,19 @@
-import type { EpochMs } from '#base/clock'
-
-/** When something is due, by key: `next` and `take` are asked all the time, and mostly nothing is. */
+/**
+ * When something is due, by key, in milliseconds of whatever clock its user takes. `next` and `take` are asked all the
+ * time, and mostly nothing is.
+ */
 export interface Deadlines<K> {
-  set(key: K, at: EpochMs): void
+  set(key: K, at: number): void
+  has(key: K): boolean
   delete(key: K): void
   /** Nothing is due before; Infinity when nothing ever is. */
-  next(): EpochMs
+  next(): number
   /** Takes out what is due at `at`. */
-  take(at: EpochMs): readonly K[]
+  take(at: number): readonly K[]
 }
 
 export function openDeadlines<K>(): Deadlines<K> {
-  const all = new Map<K, EpochMs>()
+  const all = new Map<K, number>()
   // May be too early when what was due first is gone: whoever comes then finds nothing, and the next moment.
   let next = Infinity
   return {
@@ -19,6 +21,7 @@ export function openDeadlines<K>(): Deadlines<K> {
       all.set(key, at)
       next = Math.min(next, at)
     },
+    has: (key) => all.has(key),
     delete: (key) => void all.delete(key),
     next: () => next,
     take(at) {

@@ -6,6 +6,7 @@ import { isConnected, type Absences } from './absences.ts'
 import { judgeCredentialBinding } from './credential-binding.ts'
 import { judgeCredentialSource } from './credential-source.ts'
 import { judgeDaemon } from './daemon.ts'
+import { openDeadlines } from './deadlines.ts'
 import { nextStatus, type DesiredStatus, type Judgement } from './desired-status.ts'
 import { judgeJoinToken } from './join-token.ts'
 import { placeOf, scopedName } from './plan.ts'
@@ -95,9 +96,8 @@ export function openJudging({
   absences: Pick<Absences, 'isAnyAwaited' | 'isAwaited' | 'isMissed'>
 }): Judging {
   const waiting = new Set<ObjectKey>()
-  /** When they are due, by monotonic time. */
-  const postponed = new Map<ObjectKey, number>()
-  let dueAt = Infinity
+  /** By monotonic time. */
+  const postponed = openDeadlines<ObjectKey>()
   /** What daemons had been sent, and not all put into effect, when they were looked at. */
   const awaited = new Map<ObjectKey, { readonly sent: number; readonly since: number }>()
   let second = { endsAt: -Infinity, left: 0 }
@@ -177,10 +177,7 @@ export function openJudging({
 
   function postpone(keys: Iterable<ObjectKey>, ms: number): void {
     const at = clock.monotonic() + ms
-    for (const key of keys) {
-      if (!postponed.has(key)) postponed.set(key, at)
-      dueAt = Math.min(dueAt, postponed.get(key)!)
-    }
+    for (const key of keys) if (!postponed.has(key)) postponed.set(key, at)
   }
 
   return {
@@ -189,16 +186,10 @@ export function openJudging({
     },
     postpone,
     follow: (keys) => postpone(keys, syncingMs),
-    dueInMs: () => Math.max(0, dueAt - clock.monotonic()),
+    dueInMs: () => Math.max(0, postponed.next() - clock.monotonic()),
     judgeSome(world) {
       const now = clock.monotonic()
-      if (now >= dueAt) {
-        dueAt = Infinity
-        for (const [key, at] of postponed) {
-          if (at > now) dueAt = Math.min(dueAt, at)
-          else if (postponed.delete(key)) waiting.add(key)
-        }
-      }
+      for (const key of postponed.take(now)) waiting.add(key)
       const until = now + sliceMs
       for (const key of waiting) {
         waiting.delete(key)

@@ -36,7 +36,7 @@ const kindInLowerCase = new Map(kinds.map(({ kind }) => [kind.toLowerCase(), kin
 
 /** What follows from changes: what daemons at some places get may differ, and so may the states of some objects. */
 export interface Findings {
-  /** And of which workloads. */
+  /** Where what daemons get may differ, and of which workloads. */
   readonly places: ReadonlyMap<Place, ReadonlySet<SpiffeId>>
   readonly objects: ReadonlySet<ObjectKey>
   /** Objects of which much may be told in a short time: their states may wait for more. */
