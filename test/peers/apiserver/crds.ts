@@ -1,7 +1,12 @@
 // Our kinds as custom resources, made from the schemas by which we ourselves judge them.
 import { columnsOf, isNameColumn } from '#model/printing'
 import { kinds, type Kind, type KindDefinition } from '#model/resource'
-import { publishedSchema, type Dialect, type Schema } from '../../../src/server/api/openapi-schema.ts'
+import {
+  openapiV2,
+  publishedSchema,
+  type Dialect,
+  type Schema,
+} from '../../../src/server/api/openapi-schema.ts'
 
 /** Of any type: structural schemas know no unions but those of Kubernetes. */
 const anything = { 'x-kubernetes-preserve-unknown-fields': true }
@@ -9,20 +14,7 @@ const anything = { 'x-kubernetes-preserve-unknown-fields': true }
 const structural: Dialect = {
   reference: () => ({ type: 'object' }),
   union: () => anything,
-  keywords: new Set([
-    'type',
-    'format',
-    'description',
-    'enum',
-    'pattern',
-    'minimum',
-    'maximum',
-    'minLength',
-    'maxLength',
-    'minItems',
-    'maxItems',
-    'required',
-  ]),
+  keywords: openapiV2.keywords,
 }
 
 function withTypes(schema: Schema): Schema {

@@ -16,6 +16,17 @@ const config = (spec: object, metadata: object = {}) => ({
   spec,
 })
 const applied = servicesIn('applies')
+const applyStatus = (name: string, manager: string, status: object, of = 'a') =>
+  apply(name, manager, { apiVersion: core, kind: 'Service', metadata: { name: of }, status }, '', {
+    path: `${applied}/${of}/status?fieldManager=${manager}`,
+  })
+const condition = (type: string, status: string) => ({
+  type,
+  status,
+  reason: 'R',
+  message: '',
+  lastTransitionTime: '2024-01-01T00:00:00Z',
+})
 
 export const applies = table('applies', [
   apply('a dry run that would create', 'one', config({ labels: { a: '1' } }), '&dryRun=All'),
@@ -160,87 +171,14 @@ export const applies = table('applies', [
     ),
   ),
   apply('a status', 'one', { ...config({ labels: {} }), status: { state: 'OK' } }),
-  apply(
-    'to the status',
-    'controller',
-    { apiVersion: core, kind: 'Service', metadata: { name: 'a' }, status: { state: 'OK', message: 'm' } },
-    '',
-    { path: `${applied}/a/status?fieldManager=controller` },
-  ),
-  apply(
-    'a status with conditions',
-    'controller',
-    {
-      apiVersion: core,
-      kind: 'Service',
-      metadata: { name: 'a' },
-      status: {
-        state: 'OK',
-        conditions: [
-          {
-            type: 'Ready',
-            status: 'True',
-            reason: 'R',
-            message: '',
-            lastTransitionTime: '2024-01-01T00:00:00Z',
-          },
-        ],
-      },
-    },
-    '',
-    { path: `${applied}/a/status?fieldManager=controller` },
-  ),
-  apply(
-    'a condition of another',
-    'helper',
-    {
-      apiVersion: core,
-      kind: 'Service',
-      metadata: { name: 'a' },
-      status: {
-        conditions: [
-          {
-            type: 'Other',
-            status: 'True',
-            reason: 'R',
-            message: '',
-            lastTransitionTime: '2024-01-01T00:00:00Z',
-          },
-        ],
-      },
-    },
-    '',
-    { path: `${applied}/a/status?fieldManager=helper` },
-  ),
-  apply(
-    'a conflict of status',
-    'helper',
-    {
-      apiVersion: core,
-      kind: 'Service',
-      metadata: { name: 'a' },
-      status: {
-        conditions: [
-          {
-            type: 'Ready',
-            status: 'False',
-            reason: 'R',
-            message: '',
-            lastTransitionTime: '2024-01-01T00:00:00Z',
-          },
-        ],
-      },
-    },
-    '',
-    { path: `${applied}/a/status?fieldManager=helper` },
-  ),
-  apply(
-    'the status of what is not there',
-    'controller',
-    { apiVersion: core, kind: 'Service', metadata: { name: 'none' }, status: { state: 'OK' } },
-    '',
-    { path: `${applied}/none/status?fieldManager=controller` },
-  ),
+  applyStatus('to the status', 'controller', { state: 'OK', message: 'm' }),
+  applyStatus('a status with conditions', 'controller', {
+    state: 'OK',
+    conditions: [condition('Ready', 'True')],
+  }),
+  applyStatus('a condition of another', 'helper', { conditions: [condition('Other', 'True')] }),
+  applyStatus('a conflict of status', 'helper', { conditions: [condition('Ready', 'False')] }),
+  applyStatus('the status of what is not there', 'controller', { state: 'OK' }, 'none'),
   {
     name: 'update of the status',
     method: 'PATCH',

@@ -10,11 +10,12 @@ const ask = (name: string, method: string, path: string, more: Partial<Case> = {
 })
 const nobody = { 'impersonate-user': 'nobody' }
 const review = (
+  name: string,
   kind: string,
   spec: object,
   path = `/apis/authorization.k8s.io/v1/${kind.toLowerCase()}s`,
 ): Case => ({
-  name: `${kind} of ${JSON.stringify(spec).slice(0, 120)}`,
+  name,
   method: 'POST',
   path,
   body: { apiVersion: 'authorization.k8s.io/v1', kind, spec },
@@ -126,13 +127,18 @@ export const places = table('places', [
     },
   }),
 
-  review('SelfSubjectAccessReview', {
+  review('may I get services', 'SelfSubjectAccessReview', {
     resourceAttributes: { namespace: 'places', verb: 'get', group: 'core.riptides.io', resource: 'services' },
   }),
-  review('SelfSubjectAccessReview', { nonResourceAttributes: { path: '/metrics', verb: 'get' } }),
-  review('SelfSubjectAccessReview', {}),
-  review('SelfSubjectAccessReview', { resourceAttributes: {}, nonResourceAttributes: {} }),
-  review('SubjectAccessReview', {
+  review('may I read metrics', 'SelfSubjectAccessReview', {
+    nonResourceAttributes: { path: '/metrics', verb: 'get' },
+  }),
+  review('may I, without a question', 'SelfSubjectAccessReview', {}),
+  review('may I, with two questions', 'SelfSubjectAccessReview', {
+    resourceAttributes: {},
+    nonResourceAttributes: {},
+  }),
+  review('may nobody get a service', 'SubjectAccessReview', {
     user: 'nobody',
     resourceAttributes: {
       namespace: 'places',
@@ -142,7 +148,7 @@ export const places = table('places', [
       name: 'a',
     },
   }),
-  review('SubjectAccessReview', {
+  review('may ada create roles', 'SubjectAccessReview', {
     user: 'ada',
     resourceAttributes: {
       namespace: 'places',
@@ -151,20 +157,23 @@ export const places = table('places', [
       resource: 'roles',
     },
   }),
-  review('SubjectAccessReview', { resourceAttributes: { verb: 'get', resource: 'services' } }),
-  review('SelfSubjectRulesReview', { namespace: 'places' }),
-  review('SelfSubjectRulesReview', {}),
+  review('may, without a user', 'SubjectAccessReview', {
+    resourceAttributes: { verb: 'get', resource: 'services' },
+  }),
+  review('what I may in places', 'SelfSubjectRulesReview', { namespace: 'places' }),
+  review('what I may', 'SelfSubjectRulesReview', {}),
   {
-    ...review('SelfSubjectRulesReview', { namespace: 'places' }),
-    name: 'rules of ada',
+    ...review('rules of ada', 'SelfSubjectRulesReview', { namespace: 'places' }),
     headers: { 'impersonate-user': 'ada' },
   },
   review(
+    'may nobody get Secrets of places',
     'LocalSubjectAccessReview',
     { user: 'nobody', resourceAttributes: { namespace: 'places', verb: 'get', resource: 'secrets' } },
     '/apis/authorization.k8s.io/v1/namespaces/places/localsubjectaccessreviews',
   ),
   review(
+    'may nobody get Secrets of another namespace',
     'LocalSubjectAccessReview',
     { user: 'nobody', resourceAttributes: { namespace: 'other', verb: 'get', resource: 'secrets' } },
     '/apis/authorization.k8s.io/v1/namespaces/places/localsubjectaccessreviews',
