@@ -1,6 +1,6 @@
 /**
- * The system calls that Node does not offer, and the only place with foreign code: syscall(2), and malloc_trim(3), through `node:ffi`,
- * or koffi, after a self-test. Everything is synchronous and must not block.
+ * The system calls that Node does not offer, and the only place with foreign code: syscall(2), and malloc_trim(3),
+ * through `node:ffi`, or koffi, after a self-test. Everything is synchronous and must not block.
  * It promises typed wrappers that throw Faults; it does not promise that an effect reaches every thread of the
  * process: what Linux keeps per thread says so.
  */

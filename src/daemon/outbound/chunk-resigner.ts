@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
 import { Fault } from '#base/errors'
+import { Gathering } from '#base/gathering'
 import { openChunkSignatures, type SeedSignature } from '#model/signing'
 import { openAwsChunkedParser, parseTail, type ChunkHeader } from '#wire/aws-chunked'
-import { Gathering } from '#base/gathering'
 import type { BodyTransformer } from './body-transformer.ts'
 import type { Budget } from './bounds.ts'
 
