@@ -12,6 +12,7 @@ import {
 import type { BodyTransformer } from './body-transformer.ts'
 import type { Link } from './link.ts'
 import { passesHop } from './signed-head.ts'
+import { Turn } from './turn.ts'
 import { grantsWebSocket } from './websocket.ts'
 
 /** How one request on one upstream connection went. */
@@ -33,6 +34,8 @@ export type Outcome =
 
 /** A head and the body bytes at hand travel in one write up to here; beyond it copying costs more than a write. */
 const coalesceLimit = 16 * 1024
+/** Exchanges whose upstreams have sent something of an answer's head. */
+const answers = new Turn()
 /** Interim responses that one request may cause. */
 const maxInterims = 32
 
@@ -160,7 +163,7 @@ export class Exchange {
     for (let interims = 0; interims <= maxInterims;) {
       const answer = parseResponseHead(upstream.held, head)
       if (answer.kind === 'incomplete') {
-        if (await upstream.fill()) continue
+        if (await upstream.fill(upstream.held.length, answers)) continue
         return this.#unanswered()
       }
       if (answer.kind === 'refused') return { kind: 'failed', reason: `upstream: ${answer.reason}` }

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { test } from 'node:test'
 import { listenPlain } from './fixture.ts'
 import { Link } from './link.ts'
+import { Turn } from './turn.ts'
 
 async function openPair() {
   const stack = new AsyncDisposableStack()
@@ -79,4 +80,51 @@ test('large pieces stay apart until they are asked for in one, small ones are jo
   for (const byte of dripped) link.socket.emit('data', Buffer.of(byte))
   assert.equal(link.piece.length, 16 * 1024)
   assert.deepEqual(link.take(dripped.length), dripped)
+})
+
+test('those who wait for the same turn are told together, once all there is has been read', async () => {
+  await using one = await openPair()
+  await using other = await openPair()
+  const turn = new Turn()
+  const told: string[] = []
+  const waiting = [one, other].map(async ({ link }, index) => {
+    assert.equal(await link.fill(0, turn), true)
+    told.push(`${index}: ${link.held.toString()}`)
+  })
+  one.link.socket.emit('data', Buffer.from('a'))
+  await Promise.resolve()
+  other.link.socket.emit('data', Buffer.from('b'))
+  one.link.socket.emit('data', Buffer.from('c'))
+  await new Promise((resolve) => process.nextTick(resolve))
+  assert.deepEqual(told, [])
+  await Promise.all(waiting)
+  assert.deepEqual(told, ['0: ac', '1: b'])
+})
+
+test('an end is told at once, with what came before it', async () => {
+  await using pair = await openPair()
+  const { link } = pair
+  const waiting = link.fill(0, new Turn())
+  link.socket.emit('data', Buffer.from('the last'))
+  link.socket.emit('end')
+  assert.equal(await waiting, true)
+  assert.equal(link.take(link.held.length).toString(), 'the last')
+  assert.equal(await link.fill(0, new Turn()), false)
+})
+
+test('a turn that comes late announces nothing and wakes nobody twice', async () => {
+  await using pair = await openPair()
+  const { link } = pair
+  let isAnnounced = false
+  const waiting = link.fill(0, new Turn())
+  link.socket.emit('data', Buffer.from('x'))
+  link.wake()
+  assert.equal(await waiting, true)
+  link.take(1)
+  link.onUnasked = () => (isAnnounced = true)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(isAnnounced, false)
+  // SECURITY: at once, before anybody takes the link in his own turn and has this for the answer to his request.
+  link.socket.emit('data', Buffer.from('y'))
+  assert.equal(isAnnounced, true)
 })

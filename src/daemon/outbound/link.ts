@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Turn } from './turn.ts'
 import { waitingIn } from './waiting.ts'
 
 /** A socket, or what behaves like one. */
@@ -14,6 +15,12 @@ const highWater = 64 * 1024
 /** Smaller pieces that arrive one behind the other are joined: as many as bytes would take much more than these. */
 const pieceLimit = 16 * 1024
 const empty = Buffer.alloc(0)
+
+interface Waiting {
+  readonly beyond: number
+  readonly turn: Turn | undefined
+  readonly resolve: (more: boolean) => void
+}
 
 /**
  * One end of a socket, read by pulling and written with back-pressure. Bytes gather until taken; at most one caller
@@ -35,7 +42,7 @@ export class Link {
   readonly #pieces: Buffer[] = []
   /** Bytes received and not taken. */
   #size = 0
-  #waiting: ((more: boolean) => void) | undefined
+  #waiting: Waiting | undefined
   #drained: (() => void) | undefined
 
   constructor(socket: ByteStream) {
@@ -81,19 +88,23 @@ export class Link {
     if (!last || last.length + chunk.length > pieceLimit) this.#pieces.push(chunk)
     else this.#pieces[this.#pieces.length - 1] = Buffer.concat([last, chunk])
     if (this.#size >= highWater) this.socket.pause()
-    this.#wake(true)
+    // SECURITY: what nobody waits for is announced at once, for somebody may take this link before the next turn.
+    if (!this.#waiting) this.onUnasked?.()
+    else if (this.#waiting.turn) this.#waiting.turn.add(this)
+    else this.wake()
   }
 
   #end(): void {
     this.ended = true
-    this.#wake(false)
+    if (this.#waiting) this.wake()
+    else this.onUnasked?.()
   }
 
-  #wake(more: boolean): void {
+  /** For a `Turn`: whoever waits is told what has come, unless he has been. */
+  wake(): void {
     const waiting = this.#waiting
     this.#waiting = undefined
-    if (waiting) waiting(more)
-    else this.onUnasked?.()
+    waiting?.resolve(this.#size > waiting.beyond)
   }
 
   #drain(): void {
@@ -102,12 +113,15 @@ export class Link {
     drained?.()
   }
 
-  /** Waits until more than `beyond` bytes are held (the default: than now); false when no more will come. */
-  fill(beyond = this.#size): boolean | Promise<boolean> {
+  /**
+   * Waits until more than `beyond` bytes are held (the default: than now); false when no more will come. With others
+   * who wait for the same `turn`, where one is given.
+   */
+  fill(beyond = this.#size, turn?: Turn): boolean | Promise<boolean> {
     if (this.#size > beyond) return true
     if (this.ended) return false
     if (this.socket.isPaused()) this.socket.resume()
-    return new Promise((resolve) => (this.#waiting = resolve))
+    return new Promise((resolve) => (this.#waiting = { beyond, turn, resolve }))
   }
 
   /** Removes the first `count` bytes of what is held and returns them. */

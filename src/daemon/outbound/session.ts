@@ -15,12 +15,15 @@ import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
 import { failure, formatRefusal, type Refusal } from './refusal.ts'
 import { signRequest, type Admitted } from './signed-head.ts'
+import { Turn } from './turn.ts'
 import type { Protocol } from './upstream-tls.ts'
 import type { Upstream } from './upstreams.ts'
 import { relayWebSocket, switchHeaders } from './websocket.ts'
 
 type Ended = Exclude<Outcome, { kind: 'switched' }>
 
+/** Sessions whose clients have sent something of a head. */
+const requests = new Turn()
 /** What a head takes in memory while its request is under way: its bytes, their text, and what is signed and sent. */
 const headCopies = 4
 
@@ -137,7 +140,7 @@ export class Session implements Served, Holder {
     for (;;) {
       const parsed = parseRequestHead(client.held)
       if (parsed.kind !== 'incomplete') return parsed
-      if (!(await client.fill())) return undefined
+      if (!(await client.fill(client.held.length, requests))) return undefined
       if (!begun) this.#within(limits.headMs)
       begun = true
     }
