@@ -326,6 +326,7 @@ function planFromScratch(objects: Objects): Plan {
   return {
     trustDomain,
     identities: new Map(identities.map((identity) => [identity.scoped.name, identity])),
+    identitiesOf: Map.groupBy(identities, ({ scoped }) => scoped.spiffeId),
     shadowed: new Map(workloads.flatMap(({ shadowed }) => [...shadowed])),
     bindings: new Map(bindings.map((binding) => [binding.uid, binding])),
     problems: new Map(workloads.flatMap(({ problems }) => [...problems])),

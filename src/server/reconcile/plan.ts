@@ -59,6 +59,7 @@ export interface Plan {
   readonly trustDomain: TrustDomain
   /** Identities that are in force, by name in scopes. */
   readonly identities: ReadonlyMap<string, PlannedIdentity>
+  readonly identitiesOf: ReadonlyMap<SpiffeId, readonly PlannedIdentity[]>
   /** As in `WorkloadPlan`, of all. */
   readonly shadowed: ReadonlyMap<string, NamedIdentity>
   /** Bindings that are in force, by uid. */

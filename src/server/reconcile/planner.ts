@@ -90,6 +90,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   const workloads = new Map<string, WorkloadPlan>()
   const out = {
     identities: new Map<string, PlannedIdentity>(),
+    identitiesOf: new Map<SpiffeId, readonly PlannedIdentity[]>(),
     shadowed: new Map<string, NamedIdentity>(),
     bindings: new Map<string, PlannedBinding>(),
     problems: new Map<string, BindingProblem>(),
@@ -154,10 +155,14 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
 
   function show(workload: WorkloadPlan, action: 'add' | 'delete'): void {
     for (const identity of workload.identities) {
-      if (action === 'add') out.identities.set(identity.scoped.name, identity)
-      // The name may be another's by now: an object that came with another workload ID.
-      else if (out.identities.get(identity.scoped.name) === identity)
-        out.identities.delete(identity.scoped.name)
+      if (action === 'add') {
+        out.identities.set(identity.scoped.name, identity)
+        out.identitiesOf.set(identity.scoped.spiffeId, workload.identities)
+      } else {
+        // The name may be another's by now: an object that came with another workload ID.
+        if (out.identities.get(identity.scoped.name) === identity) out.identities.delete(identity.scoped.name)
+        out.identitiesOf.delete(identity.scoped.spiffeId)
+      }
       identitiesAt[action](placeOf(identity), identity)
     }
     for (const binding of workload.bindings) {

@@ -21,6 +21,21 @@ export function isInScope(
   return where.kind === 'daemon' ? where.id === daemon.workloadId : daemon.groups.includes(where.id)
 }
 
+function identitiesOn({ identitiesAt }: Plan, daemon: FollowingDaemon): PlannedIdentity[] {
+  return placesOf(daemon).flatMap((place) => [...(identitiesAt.get(place) ?? [])])
+}
+
+/** Of some workloads only. */
+function identitiesOf(
+  plan: Plan,
+  daemon: FollowingDaemon,
+  workloads: ReadonlySet<SpiffeId>,
+): PlannedIdentity[] {
+  return [...workloads].flatMap((spiffeId) =>
+    (plan.identitiesOf.get(spiffeId) ?? []).filter((identity) => isInScope(identity, daemon)),
+  )
+}
+
 /** What a daemon got when it was last looked at, and the only workloads of which something has changed since. */
 export interface Earlier {
   readonly scope: Scope
@@ -40,12 +55,11 @@ export function scopeFor(
 ): Scope {
   const identities = new Map<string, ScopedIdentity>()
   const spiffeIds = new Set<SpiffeId>()
-  for (const place of placesOf(daemon)) {
-    for (const { scoped } of plan.identitiesAt.get(place) ?? []) {
-      if (earlier && !earlier.changed.has(scoped.spiffeId)) continue
-      identities.set(scoped.name, scoped)
-      spiffeIds.add(scoped.spiffeId)
-    }
+  for (const { scoped } of earlier
+    ? identitiesOf(plan, daemon, earlier.changed)
+    : identitiesOn(plan, daemon)) {
+    identities.set(scoped.name, scoped)
+    spiffeIds.add(scoped.spiffeId)
   }
   const services = new Map<string, ScopedService>()
   const bindings = new Map<string, ScopedBinding>()
@@ -168,9 +182,9 @@ export function touchedBindings(scope: Scope, { upsert }: Delta): string[] {
     .map(({ name }) => name)
 }
 
-/** Keys of the credentials that an update brings where there was none. */
-export function newCredentials(before: Scope, { upsert }: Delta): string[] {
-  return upsert.credentials
-    .map(({ spiffeId, sourceName }) => credentialKey(spiffeId, sourceName))
-    .filter((key) => !before.credentials.has(key))
+/** The credentials that an update brings where there was none. */
+export function newCredentials(before: Scope, { upsert }: Delta): ScopedCredential[] {
+  return upsert.credentials.filter(
+    ({ spiffeId, sourceName }) => !before.credentials.has(credentialKey(spiffeId, sourceName)),
+  )
 }

@@ -10,6 +10,7 @@ import {
   satisfiesCapture,
   type Scope,
   type ScopedBinding,
+  type ScopedCredential,
   type ScopeUpdate,
 } from '#model/scope'
 import type { Changes } from './changes.ts'
@@ -59,22 +60,30 @@ export interface ScopeStreams extends Scopes {
   streamsAt(place: Place): readonly LocalStream[]
 }
 
+interface Unsent {
+  readonly delta: Delta
+  /** Names of the bindings that it touches. */
+  readonly bindings: ReadonlySet<string>
+}
+
 interface Progress {
   readonly daemon: FollowingDaemon
   readonly bell: Bell
   /** What the daemon should have, and what it was sent so far. */
   wanted: Scope
   sent: Scope
-  /** What is yet to be sent, and the names of the bindings that it touches. */
-  unsent: { readonly delta: Delta; readonly bindings: ReadonlySet<string> } | undefined
+  /** What is yet to be sent. */
+  unsent: Unsent | undefined
   revision: number
   acknowledged: number
   error: string | undefined
   /** By binding name and credential key: the revision from which on it is in effect. */
   readonly bindingSince: Map<string, number>
   readonly credentialSince: Map<string, number>
+  /** Names of the bindings that what was sent since the newest acknowledgement bears on. */
+  readonly awaited: Set<string>
   conditions: readonly ReportedCondition[]
-  readonly over: AbortController
+  isOver: boolean
 }
 
 interface Following extends Progress {
@@ -86,7 +95,7 @@ interface Following extends Progress {
 const streamsAtOnce = 16
 
 const nothing = { identities: [], services: [], bindings: [], credentials: [] }
-const noDelta: Delta = { upsert: nothing, remove: nothing }
+const noUpdate: Unsent = { delta: { upsert: nothing, remove: nothing }, bindings: new Set() }
 
 /** `changes` is told whenever what a daemon has, or says, changed. */
 export function openScopes({
@@ -138,22 +147,36 @@ export function openScopes({
     isRefreshing = false
   }
 
+  /** The bindings of a daemon that use one of some credentials. */
+  function bindingsUsing({ wanted }: Progress, credentials: readonly ScopedCredential[]): ScopedBinding[] {
+    if (credentials.length === 0) return []
+    const owners = new Set(credentials.map(({ spiffeId }) => spiffeId))
+    const keys = new Set(credentials.map(({ spiffeId, sourceName }) => credentialKey(spiffeId, sourceName)))
+    return [...wanted.bindings.values()].filter(
+      ({ spiffeId, sourceName }) => owners.has(spiffeId) && keys.has(credentialKey(spiffeId, sourceName)),
+    )
+  }
+
   /** Notes the update as sent, and from which revision what it brings counts. */
-  function send(stream: Progress, delta: Delta, reset: boolean): ScopeUpdate {
+  function send(stream: Progress, { delta, bindings }: Unsent, reset: boolean): ScopeUpdate {
     const before = reset ? emptyScope : stream.sent
     const revision = ++stream.revision
-    for (const name of touchedBindings(stream.wanted, delta)) stream.bindingSince.set(name, revision)
-    for (const key of newCredentials(before, delta)) stream.credentialSince.set(key, revision)
+    const arriving = newCredentials(before, delta)
+    const lost = delta.remove.credentials.flatMap((key) => before.credentials.get(key) ?? [])
+    for (const name of bindings) {
+      stream.bindingSince.set(name, revision)
+      stream.awaited.add(name)
+    }
+    for (const { spiffeId, sourceName } of arriving) {
+      stream.credentialSince.set(credentialKey(spiffeId, sourceName), revision)
+    }
+    for (const { name } of bindingsUsing(stream, arriving)) stream.awaited.add(name)
     for (const name of delta.remove.bindings) stream.bindingSince.delete(name)
     for (const key of delta.remove.credentials) stream.credentialSince.delete(key)
     stream.sent = stream.wanted
     stream.unsent = undefined
     metrics.count('scope_updates', {})
-    const lost = new Set(delta.remove.credentials)
-    const bindings = [...stream.wanted.bindings.values()].filter(({ spiffeId, sourceName }) =>
-      lost.has(credentialKey(spiffeId, sourceName)),
-    )
-    changes.stream(stream.daemon.name, bindings)
+    changes.stream(stream.daemon.name, bindingsUsing(stream, lost))
     return { revision, reset, ...delta }
   }
 
@@ -207,11 +230,16 @@ export function openScopes({
     }
   }
 
+  function end(stream: Progress): void {
+    stream.isOver = true
+    stream.bell.ring()
+  }
+
   function enter(stream: Following): void {
     const { daemon } = stream
     const before = following.get(daemon.name)
     if (before) leave(before)
-    before?.over.abort()
+    if (before) end(before)
     following.set(daemon.name, stream)
     for (const place of placesOf(daemon)) at.add(place, stream)
     metrics.gauge('daemons_connected', following.size)
@@ -229,7 +257,7 @@ export function openScopes({
 
   async function* follow(
     daemon: FollowingDaemon,
-    { signal: callerSignal }: { signal: AbortSignal },
+    { signal }: { signal: AbortSignal },
   ): AsyncIterable<ScopeUpdate> {
     const progress: Progress = {
       daemon,
@@ -242,26 +270,26 @@ export function openScopes({
       error: undefined,
       bindingSince: new Map(),
       credentialSince: new Map(),
+      awaited: new Set(),
       conditions: [],
-      over: new AbortController(),
+      isOver: false,
     }
     const stream: Following = Object.assign(progress, { view: viewOf(progress) })
-    // One plain signal: a composed one is looked through whenever it is asked.
-    const { signal } = stream.over
-    callerSignal.addEventListener('abort', () => stream.over.abort(), { once: true })
-    if (callerSignal.aborted) return
+    // Told by the bell, like all else that it waits for: a listener for each wait costs more than the wait.
+    signal.addEventListener('abort', () => end(stream), { once: true })
+    if (signal.aborted) return
     enter(stream)
     try {
       if (!current) await firstPlan.after(0, signal)
-      if (!current || signal.aborted) return
+      if (!current || stream.isOver) return
       stale.set(stream, 'all')
       refresh(stream)
-      yield send(stream, stream.unsent?.delta ?? noDelta, true)
-      while (!signal.aborted) {
+      yield send(stream, stream.unsent ?? noUpdate, true)
+      while (!stream.isOver) {
         const heard = stream.bell.rings
         refresh(stream)
-        if (stream.unsent) yield send(stream, stream.unsent.delta, false)
-        else await stream.bell.after(heard, signal)
+        if (stream.unsent) yield send(stream, stream.unsent, false)
+        else await stream.bell.after(heard)
       }
     } finally {
       leave(stream)
@@ -281,10 +309,14 @@ export function openScopes({
       } else {
         stream.error = error
       }
-      const bindings = [...stream.wanted.bindings.values()].filter((binding) => {
-        const from = effectiveFrom(stream, binding)
-        return failed || (from > before && from <= revision)
-      })
+      const concerned = failed ? stream.wanted.bindings.keys() : stream.awaited
+      const bindings: ScopedBinding[] = []
+      for (const name of concerned) {
+        const binding = stream.wanted.bindings.get(name)
+        const from = binding ? effectiveFrom(stream, binding) : 0
+        if (binding && (failed || (from > before && from <= revision))) bindings.push(binding)
+      }
+      if (stream.acknowledged === stream.revision) stream.awaited.clear()
       changes.stream(daemonName, bindings)
     },
     observe(daemonName, conditions) {
