@@ -6,7 +6,6 @@ import {
   Certificate,
   ExtendedKeyUsage,
   Extension,
-  Extensions,
   id_ce_authorityKeyIdentifier,
   id_ce_basicConstraints,
   id_ce_extKeyUsage,
@@ -22,11 +21,10 @@ import {
   SubjectAlternativeName,
   SubjectKeyIdentifier,
   SubjectPublicKeyInfo,
-  TBSCertificate,
   Validity,
-  Version,
 } from '@peculiar/asn1-x509'
 import type { EpochMs } from '#base/clock'
+import { element, encode, tag } from './der.ts'
 import { encodeNameConstraints, type NameConstraints } from './name-constraints.ts'
 import { distinguishedName, generalName, type SubjectName } from './names.ts'
 import { signatureAlgorithm, signWith } from './signature.ts'
@@ -59,12 +57,12 @@ const purposes = { serverAuth: id_kp_serverAuth, clientAuth: id_kp_clientAuth }
 
 const second = 1000
 /** X.509 times have whole seconds. */
-export function wholeSeconds(at: EpochMs): Date {
+function wholeSeconds(at: EpochMs): Date {
   return new Date(Math.floor(at / second) * second)
 }
 
 /** A positive INTEGER of minimal length: the first octet is within 0x40-0x7f. @throws TypeError */
-export function serialNumber(random: Uint8Array): ArrayBuffer {
+function serialNumber(random: Uint8Array): ArrayBuffer {
   if (random.length < 8 || random.length > 20) throw new TypeError('a serial number has 8 to 20 octets')
   const bytes = Uint8Array.from(random)
   bytes[0] = (bytes[0]! & 0x7f) | 0x40
@@ -85,7 +83,7 @@ export function authorityKeyIdentifier(identifier: Uint8Array): Extension {
   return extension(id_ce_authorityKeyIdentifier, false, value)
 }
 
-function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint8Array): Extensions {
+function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint8Array): Extension[] {
   const { authority, names = [], extendedUsages = [], commonName } = profile
   const usage = authority ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign : KeyUsageFlags.digitalSignature
   const basic = new BasicConstraints({
@@ -109,7 +107,43 @@ function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint
   if (authority?.constraints) {
     list.push(extension(id_ce_nameConstraints, true, encodeNameConstraints(authority.constraints)))
   }
-  return new Extensions(list)
+  return list
+}
+
+/** What is signed of a certificate, each part in DER unless it is no part of it. */
+export interface CertificateParts {
+  /** As in `CertificateProfile`. */
+  readonly serial: Uint8Array
+  readonly algorithm: Uint8Array
+  readonly issuer: Uint8Array
+  readonly notBefore: EpochMs
+  readonly notAfter: EpochMs
+  readonly subject: Uint8Array
+  readonly publicKey: Uint8Array
+  readonly extensions: readonly Uint8Array[]
+}
+
+const version3 = element(tag.version, element(tag.integer, Uint8Array.of(2)))
+const noUnusedBits = Uint8Array.of(0)
+
+/**
+ * The certificate of these parts (RFC 5280 section 4.1), as DER. The tree is put together here, each part comes from
+ * the ASN.1 library: that would encode all of it a second time once it is signed.
+ */
+export function signCertificate(key: KeyObject, parts: CertificateParts): Buffer {
+  const { serial, algorithm, issuer, notBefore, notAfter, subject, publicKey, extensions } = parts
+  const tbs = element(
+    tag.sequence,
+    version3,
+    element(tag.integer, new Uint8Array(serialNumber(serial))),
+    algorithm,
+    issuer,
+    encode(new Validity({ notBefore: wholeSeconds(notBefore), notAfter: wholeSeconds(notAfter) })),
+    subject,
+    publicKey,
+    element(tag.extensions, element(tag.sequence, ...extensions)),
+  )
+  return element(tag.sequence, tbs, algorithm, element(tag.bitString, noUnusedBits, signWith(key, tbs)))
 }
 
 function assemble(
@@ -117,29 +151,19 @@ function assemble(
   publicKey: KeyObject,
   issuer: { key: KeyObject; name: Name; keyIdentifier?: Uint8Array },
 ): X509Certificate {
-  const info = AsnConvert.parse(publicKey.export({ type: 'spki', format: 'der' }), SubjectPublicKeyInfo)
-  const own = keyIdentifier(info)
-  const algorithm = signatureAlgorithm(issuer.key)
-  const tbs = new TBSCertificate({
-    version: Version.v3,
-    serialNumber: serialNumber(profile.serial),
-    signature: algorithm,
-    issuer: issuer.name,
-    validity: new Validity({
-      notBefore: wholeSeconds(profile.notBefore),
-      notAfter: wholeSeconds(profile.notAfter),
-    }),
-    subject: distinguishedName(profile.commonName),
-    subjectPublicKeyInfo: info,
-    extensions: extensionsOf(profile, own, issuer.keyIdentifier ?? own),
+  const spki = publicKey.export({ type: 'spki', format: 'der' })
+  const own = keyIdentifier(AsnConvert.parse(spki, SubjectPublicKeyInfo))
+  const certificate = signCertificate(issuer.key, {
+    serial: profile.serial,
+    algorithm: encode(signatureAlgorithm(issuer.key)),
+    issuer: encode(issuer.name),
+    notBefore: profile.notBefore,
+    notAfter: profile.notAfter,
+    subject: encode(distinguishedName(profile.commonName)),
+    publicKey: spki,
+    extensions: extensionsOf(profile, own, issuer.keyIdentifier ?? own).map(encode),
   })
-  const signatureValue = signWith(issuer.key, new Uint8Array(AsnConvert.serialize(tbs)))
-  const certificate = new Certificate({
-    tbsCertificate: tbs,
-    signatureAlgorithm: algorithm,
-    signatureValue: Uint8Array.from(signatureValue).buffer,
-  })
-  return new X509Certificate(Buffer.from(AsnConvert.serialize(certificate)))
+  return new X509Certificate(certificate)
 }
 
 /** Issuer fields of a CA certificate: its subject and its key identifier. */

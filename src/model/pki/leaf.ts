@@ -1,5 +1,4 @@
 import { type KeyObject, type X509Certificate } from 'node:crypto'
-import { AsnConvert } from '@peculiar/asn1-schema'
 import {
   ExtendedKeyUsage,
   id_ce_extKeyUsage,
@@ -9,36 +8,18 @@ import {
   KeyUsage,
   KeyUsageFlags,
   SubjectAlternativeName,
-  Validity,
 } from '@peculiar/asn1-x509'
 import type { EpochMs } from '#base/clock'
-import { authorityKeyIdentifier, extension, issuerOf, serialNumber, wholeSeconds } from './certificate.ts'
+import { authorityKeyIdentifier, extension, issuerOf, signCertificate } from './certificate.ts'
+import { element, encode, tag } from './der.ts'
 import { generalName, hostName } from './names.ts'
-import { signatureAlgorithm, signWith } from './signature.ts'
+import { signatureAlgorithm } from './signature.ts'
 
-const tag = { integer: 0x02, bitString: 0x03, sequence: 0x30, version: 0xa0, extensions: 0xa3 }
-
-/** One DER element: tag, definite length, content (X.690 section 8.1). */
-function element(tag: number, ...content: Uint8Array[]): Buffer {
-  const length = content.reduce((sum, part) => sum + part.length, 0)
-  if (length >= 0x10000) throw new TypeError('a leaf has no element of 64 KiB')
-  const head =
-    length < 0x80
-      ? [tag, length]
-      : length < 0x100
-        ? [tag, 0x81, length]
-        : [tag, 0x82, length >> 8, length & 0xff]
-  return Buffer.concat([Uint8Array.from(head), ...content], head.length + length)
-}
-
-const encode = (value: unknown) => new Uint8Array(AsnConvert.serialize(value))
-const version3 = element(tag.version, element(tag.integer, Uint8Array.of(2)))
 const emptyName = element(tag.sequence)
 const usages = [
   encode(extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.digitalSignature))),
   encode(extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([id_kp_serverAuth]))),
 ]
-const noUnusedBits = Uint8Array.of(0)
 
 interface IssuerParts {
   readonly algorithm: Uint8Array
@@ -66,8 +47,7 @@ function issuerParts(certificate: X509Certificate, key: KeyObject): IssuerParts 
  * Mints the TLS server certificate for one host (a DNS name or an IP address), as DER.
  * SECURITY: exactly one subject name, so that no HTTP/2 client takes the connection for another host's (rule 15).
  *
- * `authority.chain` begins with the certificate of `authority.key`. The tree is put together here because it
- * lies on the path of a first connection; each part of it comes from the ASN.1 library.
+ * `authority.chain` begins with the certificate of `authority.key`.
  * @throws TypeError when `host` is neither a DNS name nor an IP address
  */
 export function mintLeaf(request: {
@@ -84,24 +64,14 @@ export function mintLeaf(request: {
   if (!issuer) throw new TypeError('the authority has no certificate')
   const { algorithm, name, extensions } = issuerParts(issuer, authority.key)
   const subjectName = new SubjectAlternativeName([generalName(hostName(host))])
-  const tbs = element(
-    tag.sequence,
-    version3,
-    element(tag.integer, new Uint8Array(serialNumber(serial))),
+  return signCertificate(authority.key, {
+    serial,
     algorithm,
-    name,
-    encode(new Validity({ notBefore: wholeSeconds(notBefore), notAfter: wholeSeconds(notAfter) })),
-    emptyName,
-    publicKey.export({ type: 'spki', format: 'der' }),
-    element(
-      tag.extensions,
-      element(tag.sequence, ...extensions, encode(extension(id_ce_subjectAltName, true, subjectName))),
-    ),
-  )
-  return element(
-    tag.sequence,
-    tbs,
-    algorithm,
-    element(tag.bitString, noUnusedBits, signWith(authority.key, tbs)),
-  )
+    issuer: name,
+    notBefore,
+    notAfter,
+    subject: emptyName,
+    publicKey: publicKey.export({ type: 'spki', format: 'der' }),
+    extensions: [...extensions, encode(extension(id_ce_subjectAltName, true, subjectName))],
+  })
 }

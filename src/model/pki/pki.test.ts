@@ -9,6 +9,7 @@ import {
   createCertificateRequest,
   createRootCertificate,
   createSelfSignedCertificate,
+  hostConstraints,
   issueCertificate,
   parseCertificateRequest,
   parsePemCertificates,
@@ -41,6 +42,22 @@ describe('certificates', () => {
     const notAfter = Date.UTC(2050, 0, 1)
     const certificate = createSelfSignedCertificate(makeKey(), { ...profile, notAfter, commonName: 'x' })
     assert.equal(certificate.validToDate.getTime(), notAfter)
+  })
+
+  it('may be long: the constraints of thousands of hosts take more than 64 KiB', () => {
+    const hosts = Array.from({ length: 2_000 }, (_, index) => `bucket-${index}.s3.eu-central-1.amazonaws.com`)
+    const signer = {
+      key: keys['P-256']!,
+      certificate: createRootCertificate(keys['P-256']!, { ...profile, commonName: 'r' }),
+    }
+    const certificate = issueCertificate(signer, createPublicKey(makeKey()), {
+      ...profile,
+      commonName: 'intermediate',
+      authority: { pathLength: 0, constraints: hostConstraints(hosts) },
+    })
+    assert(certificate.raw.length > 0x10000)
+    assert(certificate.ca && certificate.verify(createPublicKey(signer.key)))
+    assert(certificate.checkIssued(signer.certificate))
   })
 
   it('have a positive serial number of minimal length, whatever the random octets', () => {

@@ -55,6 +55,24 @@ describe('the SPIFFE CA', () => {
     )
   })
 
+  it('lets everything else of the server go on between the certificates of many who ask at once', async () => {
+    const authority = await openCertificateAuthority({ ...(await openStorage()), trustDomain })
+    const csrDer = createCertificateRequest(makeKey())
+    await authority.issueIntermediate({ daemonName: 'one', csrDer, hosts: [] })
+    let turns = 0
+    const next = () => {
+      turns += 1
+      counting = setImmediate(next)
+    }
+    let counting = setImmediate(next)
+    const asked = Array.from({ length: 20 }, () =>
+      authority.issueIntermediate({ daemonName: 'one', csrDer, hosts: [] }),
+    )
+    await Promise.all(asked)
+    clearImmediate(counting)
+    assert(turns >= 20, `${turns} turns`)
+  })
+
   it('is one for servers that start at the same time', async () => {
     const storage = await openStorage()
     const open = () => openCertificateAuthority({ ...storage, trustDomain })

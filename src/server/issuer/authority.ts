@@ -1,4 +1,5 @@
 import { randomBytes, X509Certificate } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EpochMs } from '#base/clock'
 import type { TrustDomain } from '#model/identity'
 import { hostConstraints, issueCertificate, parseCertificateRequest } from '#model/pki'
@@ -9,6 +10,15 @@ import { clockSkewMs, openRoot, removeRoot, type RootStorage } from './root.ts'
 const intermediateLifeMs = 86_400_000
 
 const notAfter = (certificate: X509Certificate): EpochMs => certificate.validToDate.getTime()
+
+/**
+ * Gives each that asks a turn of the event loop of its own. A certificate takes milliseconds, and when a host is new
+ * to a thousand daemons, or all of them join, everything else of the server would wait for all of theirs.
+ */
+function openTurns(): () => Promise<void> {
+  let last = Promise.resolve()
+  return () => (last = last.then(() => nextTurn()))
+}
 
 /** Opens the SPIFFE CA of `trustDomain`, creating its root on first use. */
 export async function openCertificateAuthority({
@@ -29,10 +39,12 @@ export async function openCertificateAuthority({
       commonName: `Tideway intercept CA ${daemonName}`.slice(0, 64),
       pathLength: 1,
     })
+  const turn = openTurns()
 
   return {
     bundle: () => [root.certificate],
     async issueSvid({ spiffeId, csrDer, ttlSeconds, dnsNames = [] }) {
+      await turn()
       const { publicKey } = parseCertificateRequest(csrDer)
       const now = clock.now()
       const certificate = issueCertificate(root, publicKey, {
@@ -49,6 +61,7 @@ export async function openCertificateAuthority({
     },
     interceptRoot: async (daemonName) => (await interceptRoot(daemonName)).certificate,
     async issueIntermediate({ daemonName, csrDer, hosts }) {
+      await turn()
       const { publicKey } = parseCertificateRequest(csrDer)
       const signer = await interceptRoot(daemonName)
       const now = clock.now()
