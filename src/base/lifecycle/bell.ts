@@ -9,7 +9,7 @@ export interface Bell {
   readonly rings: number
   ring(): void
   /** Resolves once it has rung more than `rings` times, or on abort; never rejects. */
-  after(rings: number, signal?: AbortSignal): Promise<void>
+  after(rings: number, signal: AbortSignal): Promise<void>
 }
 
 /** As `bell.after`, and no longer than `ms`. */
@@ -44,14 +44,14 @@ export function openBell(): Bell {
     },
     after: (heard, signal) =>
       new Promise((resolve) => {
-        if (rings > heard || signal?.aborted) return resolve()
+        if (rings > heard || signal.aborted) return resolve()
         const wake = () => {
           waiting.delete(wake)
-          signal?.removeEventListener('abort', wake)
+          signal.removeEventListener('abort', wake)
           resolve()
         }
         waiting.add(wake)
-        signal?.addEventListener('abort', wake, { once: true })
+        signal.addEventListener('abort', wake, { once: true })
       }),
   }
 }

@@ -126,21 +126,28 @@ function sameCredential(a: ScopedCredential, b: ScopedCredential): boolean {
   return a.credential === b.credential
 }
 
+interface Changed<T> {
+  readonly upsert: readonly T[]
+  readonly remove: readonly string[]
+}
+
+// For each daemon of a group at each change: mostly nothing has, and nothing is made for that.
+const unchanged: Changed<never> = { upsert: [], remove: [] }
+
 function changed<T>(
   before: ReadonlyMap<string, T>,
   after: ReadonlyMap<string, T>,
   same: (a: T, b: T) => boolean = isDeepStrictEqual,
-): { upsert: T[]; remove: string[] } {
+): Changed<T> {
+  if (before === after) return unchanged
   const upsert: T[] = []
   const remove: string[] = []
-  if (before === after) return { upsert, remove }
-  // For each daemon of a group at each change: no lists on the way.
   for (const [key, item] of after) {
     const known = before.get(key)
     if (known !== item && (known === undefined || !same(known, item))) upsert.push(item)
   }
   for (const key of before.keys()) if (!after.has(key)) remove.push(key)
-  return { upsert, remove }
+  return upsert.length + remove.length === 0 ? unchanged : { upsert, remove }
 }
 
 /** What turns `before` into `after`; undefined when nothing does. */
@@ -149,8 +156,7 @@ export function deltaBetween(before: Scope, after: Scope): Delta | undefined {
   const services = changed(before.services, after.services)
   const bindings = changed(before.bindings, after.bindings)
   const credentials = changed(before.credentials, after.credentials, sameCredential)
-  const parts = [identities, services, bindings, credentials]
-  if (parts.every(({ upsert, remove }) => upsert.length + remove.length === 0)) return undefined
+  if ([identities, services, bindings, credentials].every((part) => part === unchanged)) return undefined
   return {
     upsert: {
       identities: identities.upsert,

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { openBell, type Bell } from '#base/lifecycle'
+import { openBell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { Credential } from '#model/credential'
 import type { SpiffeId } from '#model/identity'
@@ -68,7 +68,8 @@ interface Unsent {
 
 interface Progress {
   readonly daemon: FollowingDaemon
-  readonly bell: Bell
+  /** Wakes `follow`, where that waits for something to do. */
+  wake: () => void
   /** What the daemon should have, and what it was sent so far. */
   wanted: Scope
   sent: Scope
@@ -110,7 +111,7 @@ export function openScopes({
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
   /** Those of which it has yet to be found out what they should have now, and of which workloads. */
-  const stale = new Map<Progress, Set<SpiffeId> | 'all'>()
+  const stale = new Map<Progress, ReadonlySet<SpiffeId> | 'all'>()
   let isRefreshing = false
 
   /**
@@ -127,13 +128,12 @@ export function openScopes({
     const delta = deltaBetween(stream.sent, wanted)
     stream.wanted = delta ? wanted : stream.sent
     stream.unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
-    if (delta) stream.bell.ring()
+    if (delta) stream.wake()
   }
 
   function note(stream: Progress, changed: ReadonlySet<SpiffeId>): void {
     const known = stale.get(stream)
-    if (known === undefined) stale.set(stream, new Set(changed))
-    else if (known !== 'all') for (const spiffeId of changed) known.add(spiffeId)
+    if (known !== 'all') stale.set(stream, known?.union(changed) ?? changed)
   }
 
   /** What changes again before its turn comes, as with the credential of a new binding, is sent once. */
@@ -232,7 +232,7 @@ export function openScopes({
 
   function end(stream: Progress): void {
     stream.isOver = true
-    stream.bell.ring()
+    stream.wake()
   }
 
   function enter(stream: Following): void {
@@ -261,7 +261,7 @@ export function openScopes({
   ): AsyncIterable<ScopeUpdate> {
     const progress: Progress = {
       daemon,
-      bell: openBell(),
+      wake: () => {},
       wanted: emptyScope,
       sent: emptyScope,
       unsent: undefined,
@@ -275,7 +275,7 @@ export function openScopes({
       isOver: false,
     }
     const stream: Following = Object.assign(progress, { view: viewOf(progress) })
-    // Told by the bell, like all else that it waits for: a listener for each wait costs more than the wait.
+    // One listener for all that it will wait for: one for each wait costs more than the wait.
     signal.addEventListener('abort', () => end(stream), { once: true })
     if (signal.aborted) return
     enter(stream)
@@ -286,10 +286,9 @@ export function openScopes({
       refresh(stream)
       yield send(stream, stream.unsent ?? noUpdate, true)
       while (!stream.isOver) {
-        const heard = stream.bell.rings
         refresh(stream)
         if (stream.unsent) yield send(stream, stream.unsent, false)
-        else await stream.bell.after(heard)
+        else await new Promise<void>((resolve) => (stream.wake = resolve))
       }
     } finally {
       leave(stream)
