@@ -174,6 +174,7 @@ export async function measureAccept(): Promise<AcceptCosts> {
     findOwner: async () => undefined,
     onlyUid: undefined,
     overriddenHosts: [],
+    clock: systemClock,
   })
   const seen: Times[] = []
   let accepted = 0

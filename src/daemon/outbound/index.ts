@@ -8,6 +8,7 @@
 export { openDataPlane } from './data-plane.ts'
 export type { DataPlane, DataPlaneOptions, DataPlaneStats } from './data-plane.ts'
 export type { Condition, Problem } from './conditions.ts'
+export { Counts } from './bounds.ts'
 export { defaultLimits } from './limits.ts'
 export type { Limits } from './limits.ts'
 export type { Resolve } from './dial.ts'

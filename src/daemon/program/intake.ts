@@ -1,14 +1,20 @@
 import { closeSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import type { Clock } from '#base/clock'
 import { peerCredentials, peerPidfd } from '#base/syscall'
 import type { ClientConnection } from '#daemon/attestation'
 import type { Capture, ConnectionOrigin } from '#daemon/capture'
+import { Counts } from '#daemon/outbound'
 import { parsePreamble, placeholderAddresses } from '#daemon/run'
 import type { ProcessPin } from '#model/identity'
 import { readProxyRequest, refuseProxyRequest, tunnelEstablished } from './explicit-proxy.ts'
 
-// A client that says nothing must not hold a connection: long enough for a slow one to send its head.
+/** Until a client has said where it wants to go, from the moment that we read: however often it says a little. */
 const openingMs = 10_000
+/** Connections that have not said so yet, each of which holds up to 64 KiB; more are reset. */
+const maxOpenings = { maxPerKey: 256, maxTotal: 1024 }
+/** Stands for the user of a connection whose process is not known. */
+const unknownUid = -1
 
 /** The descriptor behind a socket, for system calls on it. */
 function descriptorOf(socket: Socket): number {
@@ -18,12 +24,16 @@ function descriptorOf(socket: Socket): number {
 }
 
 /** Reads until `parse` gives something; undefined when the connection ends or takes too long. */
-function readOpening<T>(socket: Socket, parse: (bytes: Buffer) => T | undefined): Promise<T | undefined> {
+function readOpening<T>(
+  socket: Socket,
+  parse: (bytes: Buffer) => T | undefined,
+  clock: Clock,
+): Promise<T | undefined> {
   return new Promise((resolve) => {
     let held = Buffer.alloc(0)
     const finish = (value: T | undefined) => {
-      socket.off('data', onData).off('close', onEnd).off('end', onEnd).off('timeout', onEnd)
-      socket.setTimeout(0)
+      socket.off('data', onData).off('close', onEnd).off('end', onEnd)
+      cancel()
       socket.pause()
       resolve(value)
     }
@@ -33,9 +43,10 @@ function readOpening<T>(socket: Socket, parse: (bytes: Buffer) => T | undefined)
       if (parsed !== undefined) finish(parsed)
     }
     const onEnd = () => finish(undefined)
-    socket.on('data', onData).on('close', onEnd).on('end', onEnd).on('timeout', onEnd)
-    socket.setTimeout(openingMs)
+    const cancel = clock.after(openingMs, onEnd, { unref: true })
+    socket.on('data', onData).on('close', onEnd).on('end', onEnd)
     socket.resume()
+    if (socket.destroyed) onEnd()
   })
 }
 
@@ -62,6 +73,7 @@ export interface IntakeOptions {
   readonly onlyUid: number | undefined
   /** Names that stand behind placeholder addresses in enclosures. */
   readonly overriddenHosts: readonly string[]
+  readonly clock: Clock
 }
 
 /** Gets connections of every kind ready for the data plane: who opened each, and where it was meant to go. */
@@ -74,10 +86,25 @@ export interface Intake {
   proxied(socket: Socket): Promise<void>
 }
 
-export function openIntake({ accept, findOwner, onlyUid, overriddenHosts }: IntakeOptions): Intake {
+export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock }: IntakeOptions): Intake {
   const placeholders = placeholderAddresses(overriddenHosts)
   const hostBehind = new Map([...placeholders].map(([host, address]) => [address, host]))
   const serves = (uid: number) => onlyUid === undefined || uid === onlyUid
+  const openings = new Counts<number>(maxOpenings)
+
+  /** As `readOpening`. SECURITY: those of one user at a time are few, so that they leave room for others'. */
+  async function read<T>(
+    socket: Socket,
+    uid: number,
+    parse: (bytes: Buffer) => T | undefined,
+  ): Promise<T | undefined> {
+    if (!openings.enter(uid)) return undefined
+    try {
+      return await readOpening(socket, parse, clock)
+    } finally {
+      openings.leave(uid)
+    }
+  }
 
   /** The relay behind a Unix socket, if it is still the one that connected and may be served. */
   const relayOf = (socket: Socket): { pid: number; uid: number; isAlive: () => boolean } | undefined => {
@@ -94,7 +121,7 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts }: Inta
   const takeRelayed = async (socket: Socket): Promise<boolean> => {
     const relay = relayOf(socket)
     if (!relay) return false
-    const opening = await readOpening(socket, (bytes) => {
+    const opening = await read(socket, relay.uid, (bytes) => {
       const parsed = parsePreamble(bytes)
       return parsed === 'incomplete' ? undefined : { parsed, bytes }
     })
@@ -114,17 +141,18 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts }: Inta
   }
   const takeProxied = async (socket: Socket): Promise<boolean> => {
     const { remoteAddress, remotePort, localAddress, localPort } = socket
-    const request = await readOpening(socket, readProxyRequest)
-    if (!request || !remoteAddress || !localAddress) return false
-    if (request.kind === 'refused') {
-      refuseProxyRequest(socket, request.status, request.reason)
-      return true
-    }
+    if (!remoteAddress || !localAddress) return false
     const owner = await findOwner({
       network: 'ours',
       client: { address: unmapped(remoteAddress), port: remotePort! },
       server: { address: unmapped(localAddress), port: localPort! },
     })
+    const request = await read(socket, owner?.uid ?? unknownUid, readProxyRequest)
+    if (!request) return false
+    if (request.kind === 'refused') {
+      refuseProxyRequest(socket, request.status, request.reason)
+      return true
+    }
     if (!owner || !serves(owner.uid)) {
       refuseProxyRequest(socket, 403, 'the process behind this connection cannot be attested')
       return true

@@ -119,6 +119,7 @@ const answers: Answers<WorkerProtocol> = {
       findOwner: (connection) => main.call('findOwner', connection),
       onlyUid: configuration.onlyUid,
       overriddenHosts: configuration.connectTo.map(({ host }) => host),
+      clock,
     })
     const { port } = configuration.capture ?? {}
     const listen = async () =>
