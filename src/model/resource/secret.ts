@@ -10,7 +10,7 @@ const schema = Type.Object(
     kind: Type.Literal('Secret', { description: 'Kind of the object.' }),
     metadata: objectMeta,
     type: Type.Optional(text('Type of the Secret; Opaque unless given.')),
-    immutable: Type.Optional(flag('Whether the values may change no more.')),
+    immutable: Type.Optional(flag('Whether the values, and this, may change no more.')),
     data: Type.Optional(
       Type.Record(Type.String(), Type.String({ description: 'The value of one key.' }), {
         writeOnly: true,
@@ -66,5 +66,5 @@ export const secret = {
   selectableFields: ['type'],
   check,
   warn: () => [],
-  unsupported: ({ immutable }: Secret) => (immutable ? ['immutable'] : []),
+  unsupported: () => [],
 } as const satisfies KindDefinition<'Secret'>

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { openTestClock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { Secret } from '#base/secret'
 import type { Draft, Kind, Service, WorkloadIdentity } from '#model/resource'
 import {
@@ -231,6 +231,37 @@ test('the values of a Secret are sealed under its uid, kept when left out, and g
   await resources.update<'Secret'>(secret({ data: {} }))
   assert.deepEqual(await read(), {})
   assert.equal(await resources.secretData(namespace, 'none'), undefined)
+})
+
+test('an immutable Secret keeps its values and stays immutable, and no Secret changes its type', async () => {
+  const resources = open()
+  const secret = (content: object) =>
+    ({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, ...content }) as const
+  const refused = (field: string, message: string) => (error: Error) => {
+    assert.ok(isFault(error, 'RESOURCE_INVALID'))
+    assert.equal(error.message, `Secret "s" is invalid: ${field}: ${message}`)
+    return true
+  }
+  const whenImmutable = 'Forbidden: field is immutable when `immutable` is set'
+  await resources.create<'Secret'>(secret({ stringData: { a: '1' } }))
+  await assert.rejects(
+    resources.update(secret({ type: 'example.org/other' })),
+    refused('type', 'Invalid value: "example.org/other": field is immutable'),
+  )
+  await resources.update<'Secret'>(secret({ stringData: { a: '2' }, immutable: true }))
+  await assert.rejects(
+    resources.update(secret({ stringData: { a: '3' }, immutable: true })),
+    refused('data', whenImmutable),
+  )
+  await assert.rejects(resources.update(secret({})), refused('immutable', whenImmutable))
+  const patch = { type: 'merge', document: { data: { a: null } } } as const
+  await assert.rejects(resources.patch('Secret', namespace, 's', patch), refused('data', whenImmutable))
+  const labelled = await resources.update<'Secret'>(
+    secret({ metadata: { name: 's', labels: { l: '1' } }, stringData: { a: '2' }, immutable: true }),
+  )
+  assert.deepEqual(labelled.metadata.labels, { l: '1' })
+  assert.equal((await resources.secretData(namespace, 's'))!.get('a')!.revealText(), '2')
+  await resources.delete('Secret', namespace, 's')
 })
 
 test('objects of one name in two namespaces are two', async () => {

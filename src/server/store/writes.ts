@@ -21,6 +21,7 @@ import {
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
+import { immutableFieldErrors } from './immutable-fields.ts'
 import { finalizerErrors, finalizersOnDeletion, isBeingDeleted, type PropagationPolicy } from './deletion.ts'
 import { jsonPatch } from './json-patch.ts'
 import { mergePatch } from './merge-patch.ts'
@@ -251,7 +252,11 @@ export function openWrites(
     const { resourceVersion, uid, managedFields } = input.metadata
     expectVersion(before.object, { resourceVersion, uid })
     const { object: bare, hidden } = successor(before, input, options)
-    const errors = finalizerErrors(before.object, bare)
+    const concealed = hidden !== before.hidden
+    const errors = [
+      ...finalizerErrors(before.object, bare),
+      ...immutableFieldErrors(before.object, bare, { isRevalued: concealed }),
+    ]
     if (errors.length > 0) throw invalidResource(subjectOf(definitionOf(kind), metadata.name), errors)
 
     const known = declaredManagers(options.subresource ? [] : managedFields, before.object)
@@ -265,14 +270,13 @@ export function openWrites(
     const owners = managers ?? tracked()
     const unmanaged = withManagers(before.object, [])
     const unchanged =
-      hidden === before.hidden &&
+      !concealed &&
       isDeepStrictEqual(withManagers(bare, []), unmanaged) &&
       sameManagers(owners, declaredManagers([], before.object))
     const object = withManagers(bare, owners)
     if (!options.subresource) for (const text of resourceWarnings(object)) options.warn?.(text)
     if (unchanged) return before.object
 
-    const concealed = hidden !== before.hidden
     await admit({ operation: 'update', object, previous: before.object, concealed }, options)
     if (options.dryRun) return object
     // The last finalizer is gone: now it is deleted.
