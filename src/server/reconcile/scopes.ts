@@ -4,20 +4,13 @@ import { openBell } from '#base/lifecycle'
 import { silentMetrics, type Metrics } from '#base/metrics'
 import type { Credential } from '#model/credential'
 import type { SpiffeId } from '#model/identity'
-import {
-  credentialKey,
-  emptyScope,
-  satisfiesCapture,
-  type Scope,
-  type ScopedBinding,
-  type ScopedCredential,
-  type ScopeUpdate,
-} from '#model/scope'
+import { satisfiesCapture, type Scope, type ScopedBinding, type ScopeUpdate } from '#model/scope'
 import type { Changes } from './changes.ts'
+import { Delivery } from './delivery.ts'
 import { openMultimap } from './multimap.ts'
 import { placesOf, type Place, type Plan, type PlannedBinding } from './plan.ts'
 import type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'
-import { deltaBetween, newCredentials, scopeFor, touchedBindings, type Delta } from './scope-delta.ts'
+import { scopeFor } from './scope-delta.ts'
 
 /** What is known of a binding on one connected daemon. */
 export type Effect =
@@ -60,43 +53,22 @@ export interface ScopeStreams extends Scopes {
   streamsAt(place: Place): readonly LocalStream[]
 }
 
-interface Unsent {
-  readonly delta: Delta
-  /** Names of the bindings that it touches. */
-  readonly bindings: ReadonlySet<string>
-}
-
-interface Progress {
+interface Connected {
   readonly daemon: FollowingDaemon
+  readonly delivery: Delivery
+  conditions: readonly ReportedCondition[]
   /** Wakes `follow`, where that waits for something to do. */
   wake: () => void
-  /** What the daemon should have, and what it was sent so far. */
-  wanted: Scope
-  sent: Scope
-  /** What is yet to be sent. */
-  unsent: Unsent | undefined
-  revision: number
-  acknowledged: number
-  error: string | undefined
-  /** By binding name and credential key: the revision from which on it is in effect. */
-  readonly bindingSince: Map<string, number>
-  readonly credentialSince: Map<string, number>
-  /** Names of the bindings that what was sent since the newest acknowledgement bears on. */
-  readonly awaited: Set<string>
-  conditions: readonly ReportedCondition[]
   isOver: boolean
 }
 
-interface Following extends Progress {
+interface Following extends Connected {
   /** What others see of it. */
   readonly view: LocalStream
 }
 
 /** Streams that are brought up to date in one turn of the event loop; acknowledgements have theirs in between. */
 const streamsAtOnce = 16
-
-const nothing = { identities: [], services: [], bindings: [], credentials: [] }
-const noUpdate: Unsent = { delta: { upsert: nothing, remove: nothing }, bindings: new Set() }
 
 /** `changes` is told whenever what a daemon has, or says, changed. */
 export function openScopes({
@@ -111,27 +83,25 @@ export function openScopes({
   let current: { plan: Plan; credentialOf: (key: string) => Credential | undefined } | undefined
   const firstPlan = openBell()
   /** Those of which it has yet to be found out what they should have now, and of which workloads. */
-  const stale = new Map<Progress, ReadonlySet<SpiffeId> | 'all'>()
+  const stale = new Map<Connected, ReadonlySet<SpiffeId> | 'all'>()
   let isRefreshing = false
 
   /**
    * Finds out what the daemon should have by now.
    * SECURITY: to be called before anything is sent, so that nothing goes out that was withdrawn meanwhile.
    */
-  function refresh(stream: Progress): void {
+  function refresh(stream: Connected): void {
     const changed = stale.get(stream)
     if (!changed || !current) return
     stale.delete(stream)
     const { plan, credentialOf } = current
-    const earlier = changed === 'all' ? undefined : { scope: stream.wanted, changed }
-    const wanted = scopeFor(plan, stream.daemon, credentialOf, earlier)
-    const delta = deltaBetween(stream.sent, wanted)
-    stream.wanted = delta ? wanted : stream.sent
-    stream.unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
-    if (delta) stream.wake()
+    const { daemon, delivery } = stream
+    const earlier = changed === 'all' ? undefined : { scope: delivery.wanted, changed }
+    delivery.want(scopeFor(plan, daemon, credentialOf, earlier))
+    if (!delivery.isAllSent) stream.wake()
   }
 
-  function note(stream: Progress, changed: ReadonlySet<SpiffeId>): void {
+  function note(stream: Connected, changed: ReadonlySet<SpiffeId>): void {
     const known = stale.get(stream)
     if (known !== 'all') stale.set(stream, known?.union(changed) ?? changed)
   }
@@ -147,90 +117,55 @@ export function openScopes({
     isRefreshing = false
   }
 
-  /** The bindings of a daemon that use one of some credentials. */
-  function bindingsUsing({ wanted }: Progress, credentials: readonly ScopedCredential[]): ScopedBinding[] {
-    if (credentials.length === 0) return []
-    const owners = new Set(credentials.map(({ spiffeId }) => spiffeId))
-    const keys = new Set(credentials.map(({ spiffeId, sourceName }) => credentialKey(spiffeId, sourceName)))
-    return [...wanted.bindings.values()].filter(
-      ({ spiffeId, sourceName }) => owners.has(spiffeId) && keys.has(credentialKey(spiffeId, sourceName)),
-    )
-  }
-
-  /** Notes the update as sent, and from which revision what it brings counts. */
-  function send(stream: Progress, { delta, bindings }: Unsent, reset: boolean): ScopeUpdate {
-    const before = reset ? emptyScope : stream.sent
-    const revision = ++stream.revision
-    const arriving = newCredentials(before, delta)
-    const lost = delta.remove.credentials.flatMap((key) => before.credentials.get(key) ?? [])
-    for (const name of bindings) {
-      stream.bindingSince.set(name, revision)
-      stream.awaited.add(name)
-    }
-    for (const { spiffeId, sourceName } of arriving) {
-      stream.credentialSince.set(credentialKey(spiffeId, sourceName), revision)
-    }
-    for (const { name } of bindingsUsing(stream, arriving)) stream.awaited.add(name)
-    for (const name of delta.remove.bindings) stream.bindingSince.delete(name)
-    for (const key of delta.remove.credentials) stream.credentialSince.delete(key)
-    stream.sent = stream.wanted
-    stream.unsent = undefined
+  function send(stream: Connected, { reset }: { reset: boolean }): ScopeUpdate {
+    const { update, bereft } = stream.delivery.send({ reset })
     metrics.count('scope_updates', {})
-    changes.stream(stream.daemon.name, bindingsUsing(stream, lost))
-    return { revision, reset, ...delta }
-  }
-
-  /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */
-  function effectiveFrom(stream: Progress, { name, spiffeId, sourceName }: ScopedBinding): number {
-    const credentialFrom = stream.credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
-    return Math.max(stream.bindingSince.get(name) ?? Infinity, credentialFrom)
+    changes.stream(stream.daemon.name, bereft)
+    return update
   }
 
   /** Made once for each stream: states are judged by those of a whole group at a time. */
-  function viewOf(stream: Progress): LocalStream {
-    const { daemon } = stream
-    const isUnsent = ({ name }: ScopedBinding) => {
-      refresh(stream)
-      return stream.unsent?.bindings.has(name) === true
-    }
+  function viewOf(stream: Connected): LocalStream {
+    const { daemon, delivery } = stream
     const effectOfScoped = (binding: ScopedBinding): Effect => {
-      const { acknowledged, error } = stream
       if (!satisfiesCapture(daemon.captureLevel, binding.minimumCapture)) return { state: 'WITHHELD' }
-      if (effectiveFrom(stream, binding) <= acknowledged && !isUnsent(binding)) return { state: 'OK' }
+      refresh(stream)
+      if (delivery.isInEffect(binding)) return { state: 'OK' }
+      const { error } = delivery
       return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
     }
     return {
       daemon,
       get wanted() {
         refresh(stream)
-        return stream.wanted
+        return delivery.wanted
       },
       get conditions() {
         return stream.conditions
       },
       get isArriving() {
-        return stream.acknowledged === 0 && stream.error === undefined
+        return delivery.acknowledged === 0 && delivery.error === undefined
       },
       get synchronised() {
         refresh(stream)
-        const { unsent, acknowledged, revision } = stream
-        return unsent === undefined && acknowledged === revision && acknowledged > 0
+        const { isAllSent, acknowledged, revision } = delivery
+        return isAllSent && acknowledged === revision && acknowledged > 0
       },
       get sent() {
-        return stream.revision
+        return delivery.revision
       },
       get acknowledged() {
-        return stream.acknowledged
+        return delivery.acknowledged
       },
       get error() {
-        return stream.error
+        return delivery.error
       },
       effectOfScoped,
       effectOf: ({ scoped }) => effectOfScoped(scoped),
     }
   }
 
-  function end(stream: Progress): void {
+  function end(stream: Connected): void {
     stream.isOver = true
     stream.wake()
   }
@@ -259,22 +194,14 @@ export function openScopes({
     daemon: FollowingDaemon,
     { signal }: { signal: AbortSignal },
   ): AsyncIterable<ScopeUpdate> {
-    const progress: Progress = {
+    const connected: Connected = {
       daemon,
-      wake: () => {},
-      wanted: emptyScope,
-      sent: emptyScope,
-      unsent: undefined,
-      revision: 0,
-      acknowledged: 0,
-      error: undefined,
-      bindingSince: new Map(),
-      credentialSince: new Map(),
-      awaited: new Set(),
+      delivery: new Delivery(),
       conditions: [],
+      wake: () => {},
       isOver: false,
     }
-    const stream: Following = Object.assign(progress, { view: viewOf(progress) })
+    const stream: Following = Object.assign(connected, { view: viewOf(connected) })
     // One listener for all that it will wait for: one for each wait costs more than the wait.
     signal.addEventListener('abort', () => end(stream), { once: true })
     if (signal.aborted) return
@@ -284,10 +211,10 @@ export function openScopes({
       if (!current || stream.isOver) return
       stale.set(stream, 'all')
       refresh(stream)
-      yield send(stream, stream.unsent ?? noUpdate, true)
+      yield send(stream, { reset: true })
       while (!stream.isOver) {
         refresh(stream)
-        if (stream.unsent) yield send(stream, stream.unsent, false)
+        if (!stream.delivery.isAllSent) yield send(stream, { reset: false })
         else await new Promise<void>((resolve) => (stream.wake = resolve))
       }
     } finally {
@@ -298,25 +225,8 @@ export function openScopes({
   return {
     follow,
     acknowledge(daemonName, revision, error) {
-      const stream = following.get(daemonName)
-      if (!stream || revision > stream.revision || revision < stream.acknowledged) return
-      const before = stream.acknowledged
-      const failed = stream.error !== undefined || error !== undefined
-      if (error === undefined) {
-        stream.acknowledged = revision
-        if (revision === stream.revision) stream.error = undefined
-      } else {
-        stream.error = error
-      }
-      const concerned = failed ? stream.wanted.bindings.keys() : stream.awaited
-      const bindings: ScopedBinding[] = []
-      for (const name of concerned) {
-        const binding = stream.wanted.bindings.get(name)
-        const from = binding ? effectiveFrom(stream, binding) : 0
-        if (binding && (failed || (from > before && from <= revision))) bindings.push(binding)
-      }
-      if (stream.acknowledged === stream.revision) stream.awaited.clear()
-      changes.stream(daemonName, bindings)
+      const concerned = following.get(daemonName)?.delivery.acknowledge(revision, error)
+      if (concerned) changes.stream(daemonName, concerned)
     },
     observe(daemonName, conditions) {
       const stream = following.get(daemonName)
@@ -328,7 +238,7 @@ export function openScopes({
     boundHosts(daemonName) {
       const stream = following.get(daemonName)
       if (stream) refresh(stream)
-      const services = [...(stream?.wanted.services.values() ?? [])]
+      const services = [...(stream?.delivery.wanted.services.values() ?? [])]
       return [...new Set(services.flatMap(({ addresses }) => addresses.map(({ host }) => host)))]
     },
     publish(plan, credentialOf, where = 'all') {

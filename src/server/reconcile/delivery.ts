@@ -1,0 +1,120 @@
+import {
+  credentialKey,
+  emptyScope,
+  type Scope,
+  type ScopedBinding,
+  type ScopedCredential,
+  type ScopeUpdate,
+} from '#model/scope'
+import { deltaBetween, newCredentials, touchedBindings, type Delta } from './scope-delta.ts'
+
+interface Unsent {
+  readonly delta: Delta
+  /** Names of the bindings that it touches. */
+  readonly bindings: ReadonlySet<string>
+}
+
+const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+const noUpdate: Unsent = { delta: { upsert: nothing, remove: nothing }, bindings: new Set() }
+
+/** How far one daemon is with its scope: what it should have, what it was sent, and what of that is in effect. */
+export class Delivery {
+  #wanted = emptyScope
+  #sent = emptyScope
+  /** What is yet to be sent. */
+  #unsent: Unsent | undefined
+  /** The newest revision that it was sent, and the newest that is in effect. */
+  revision = 0
+  acknowledged = 0
+  /** Why the daemon could not put the newest update into effect. */
+  error: string | undefined
+  /** By binding name and credential key: the revision from which on it is in effect. */
+  readonly #bindingSince = new Map<string, number>()
+  readonly #credentialSince = new Map<string, number>()
+  /** Names of the bindings that what was sent since the newest acknowledgement bears on. */
+  readonly #awaited = new Set<string>()
+
+  /** What the daemon should have. */
+  get wanted(): Scope {
+    return this.#wanted
+  }
+
+  get isAllSent(): boolean {
+    return this.#unsent === undefined
+  }
+
+  /** Says what the daemon should have from now on. */
+  want(wanted: Scope): void {
+    const delta = deltaBetween(this.#sent, wanted)
+    this.#wanted = delta ? wanted : this.#sent
+    this.#unsent = delta && { delta, bindings: new Set(touchedBindings(wanted, delta)) }
+  }
+
+  /**
+   * Gives what is yet to be sent, which may be nothing, and notes it as sent. `bereft`: the bindings that it takes a
+   * credential away from.
+   */
+  send({ reset }: { reset: boolean }): { update: ScopeUpdate; bereft: readonly ScopedBinding[] } {
+    const { delta, bindings } = this.#unsent ?? noUpdate
+    const before = this.#sent
+    const revision = ++this.revision
+    const arriving = newCredentials(before, delta)
+    const lost = delta.remove.credentials.flatMap((key) => before.credentials.get(key) ?? [])
+    for (const name of bindings) {
+      this.#bindingSince.set(name, revision)
+      this.#awaited.add(name)
+    }
+    for (const { spiffeId, sourceName } of arriving) {
+      this.#credentialSince.set(credentialKey(spiffeId, sourceName), revision)
+    }
+    for (const { name } of this.#bindingsUsing(arriving)) this.#awaited.add(name)
+    for (const name of delta.remove.bindings) this.#bindingSince.delete(name)
+    for (const key of delta.remove.credentials) this.#credentialSince.delete(key)
+    this.#sent = this.#wanted
+    this.#unsent = undefined
+    return { update: { revision, reset, ...delta }, bereft: this.#bindingsUsing(lost) }
+  }
+
+  /** Takes the daemon's answer to a revision: the bindings about which it says something new; undefined: it says nothing. */
+  acknowledge(revision: number, error: string | undefined): readonly ScopedBinding[] | undefined {
+    if (revision > this.revision || revision < this.acknowledged) return undefined
+    const before = this.acknowledged
+    const failed = this.error !== undefined || error !== undefined
+    if (error === undefined) {
+      this.acknowledged = revision
+      if (revision === this.revision) this.error = undefined
+    } else {
+      this.error = error
+    }
+    const concerned: ScopedBinding[] = []
+    for (const name of failed ? this.#wanted.bindings.keys() : this.#awaited) {
+      const binding = this.#wanted.bindings.get(name)
+      const from = binding ? this.#effectiveFrom(binding) : 0
+      if (binding && (failed || (from > before && from <= revision))) concerned.push(binding)
+    }
+    if (this.acknowledged === this.revision) this.#awaited.clear()
+    return concerned
+  }
+
+  /** Whether the binding is in effect with its credential, as it should be by now. */
+  isInEffect(binding: ScopedBinding): boolean {
+    return (
+      this.#effectiveFrom(binding) <= this.acknowledged && this.#unsent?.bindings.has(binding.name) !== true
+    )
+  }
+
+  /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */
+  #effectiveFrom({ name, spiffeId, sourceName }: ScopedBinding): number {
+    const credentialFrom = this.#credentialSince.get(credentialKey(spiffeId, sourceName)) ?? Infinity
+    return Math.max(this.#bindingSince.get(name) ?? Infinity, credentialFrom)
+  }
+
+  #bindingsUsing(credentials: readonly ScopedCredential[]): readonly ScopedBinding[] {
+    if (credentials.length === 0) return []
+    const owners = new Set(credentials.map(({ spiffeId }) => spiffeId))
+    const keys = new Set(credentials.map(({ spiffeId, sourceName }) => credentialKey(spiffeId, sourceName)))
+    return [...this.#wanted.bindings.values()].filter(
+      ({ spiffeId, sourceName }) => owners.has(spiffeId) && keys.has(credentialKey(spiffeId, sourceName)),
+    )
+  }
+}
