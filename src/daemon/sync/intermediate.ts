@@ -88,8 +88,8 @@ export function openIntermediateKeeper({
     },
     async untilFit() {
       const until = clock.monotonic() + fitLimitMs
-      while (!isFit() && clock.monotonic() < until) {
-        await clock.sleep(until - clock.monotonic(), { signal: issued.signal, unref: true }).catch(() => {})
+      for (let left = fitLimitMs; !isFit() && left > 0; left = until - clock.monotonic()) {
+        await clock.sleep(left, { signal: issued.signal, unref: true }).catch(() => {})
       }
     },
     async run({ signal }) {
