@@ -96,11 +96,14 @@ export class Delivery {
     return concerned
   }
 
-  /** Whether the binding is in effect with its credential, as it should be by now. */
-  isInEffect(binding: ScopedBinding): boolean {
-    return (
-      this.#effectiveFrom(binding) <= this.acknowledged && this.#unsent?.bindings.has(binding.name) !== true
-    )
+  /** Whether the binding is in effect, credential included, as it was sent. */
+  isAcknowledged(binding: ScopedBinding): boolean {
+    return this.#effectiveFrom(binding) <= this.acknowledged
+  }
+
+  /** Whether what is yet to be sent touches the binding. */
+  isUnsent({ name }: ScopedBinding): boolean {
+    return this.#unsent?.bindings.has(name) === true
   }
 
   /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */

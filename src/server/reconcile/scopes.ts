@@ -129,8 +129,11 @@ export function openScopes({
     const { daemon, delivery } = stream
     const effectOfScoped = (binding: ScopedBinding): Effect => {
       if (!satisfiesCapture(daemon.captureLevel, binding.minimumCapture)) return { state: 'WITHHELD' }
-      refresh(stream)
-      if (delivery.isInEffect(binding)) return { state: 'OK' }
+      if (delivery.isAcknowledged(binding)) {
+        // Not before: what is pending would be sent at once, and again with what follows it.
+        refresh(stream)
+        if (!delivery.isUnsent(binding)) return { state: 'OK' }
+      }
       const { error } = delivery
       return error === undefined ? { state: 'PENDING' } : { state: 'FAILED', message: error }
     }
