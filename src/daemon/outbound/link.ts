@@ -100,11 +100,13 @@ export class Link {
     else this.onUnasked?.()
   }
 
-  /** For a `Turn`: whoever waits is told what has come, unless he has been. */
+  /** For a `Turn`: whoever waits is told what has come; one whom a late turn finds with nothing new waits on. */
   wake(): void {
     const waiting = this.#waiting
+    const hasMore = waiting !== undefined && this.#size > waiting.beyond
+    if (!waiting || (!hasMore && !this.ended)) return
     this.#waiting = undefined
-    waiting?.resolve(this.#size > waiting.beyond)
+    waiting.resolve(hasMore)
   }
 
   #drain(): void {

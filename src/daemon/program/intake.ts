@@ -11,7 +11,7 @@ import { readProxyRequest, refuseProxyRequest, tunnelEstablished } from './expli
 
 /** Until a client has said where it wants to go, from the moment that we read: however often it says a little. */
 const openingMs = 10_000
-/** Connections that have not said so yet, each of which holds up to 64 KiB; more are reset. */
+/** Connections that have not said so yet, each of which holds up to 64 KiB; more are closed. */
 const maxOpenings = { maxPerKey: 256, maxTotal: 1024 }
 /** Stands for the user of a connection whose process is not known. */
 const unknownUid = -1
