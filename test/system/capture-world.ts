@@ -42,9 +42,9 @@ function lineReader(child: ChildProcess): () => Promise<string> {
 }
 
 /** Waits until `condition` holds; fails after 10 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let round = 0; round < 1000; round++) {
-    if (condition()) return
+    if (await condition()) return
     await delay(10)
   }
   assert.fail(`still not true after 10 s: ${what}`)
