@@ -32,14 +32,14 @@ function scope(bindings: readonly ScopedBinding[], sources: readonly string[]): 
 /** Says what a daemon should have, and sends it. */
 function give(delivery: Delivery, wanted: Scope) {
   delivery.want(wanted)
-  return delivery.send({ reset: delivery.revision === 0 })
+  return delivery.send()
 }
 
 const names = (bindings: readonly ScopedBinding[] | undefined) => bindings?.map(({ name }) => name)
 
 test('a binding is in effect once it is acknowledged with its credential, and that is told once', () => {
   const delivery = new Delivery()
-  give(delivery, scope([one], []))
+  assert.equal(give(delivery, scope([one], [])).update.reset, true)
   assert.deepEqual(names(delivery.acknowledge(1, undefined)), [])
   assert.equal(delivery.isAcknowledged(one), false)
   give(delivery, scope([one], ['cloud']))

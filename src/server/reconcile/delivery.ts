@@ -51,10 +51,10 @@ export class Delivery {
   }
 
   /**
-   * Gives what is yet to be sent, which may be nothing, and notes it as sent. `bereft`: the bindings that it takes a
-   * credential away from.
+   * Gives what is yet to be sent, which may be nothing, and notes it as sent; the first update is the whole. `bereft`:
+   * the bindings that it takes a credential away from.
    */
-  send({ reset }: { reset: boolean }): { update: ScopeUpdate; bereft: readonly ScopedBinding[] } {
+  send(): { update: ScopeUpdate; bereft: readonly ScopedBinding[] } {
     const { delta, bindings } = this.#unsent ?? noUpdate
     const before = this.#sent
     const revision = ++this.revision
@@ -72,7 +72,7 @@ export class Delivery {
     for (const key of delta.remove.credentials) this.#credentialSince.delete(key)
     this.#sent = this.#wanted
     this.#unsent = undefined
-    return { update: { revision, reset, ...delta }, bereft: this.#bindingsUsing(lost) }
+    return { update: { revision, reset: revision === 1, ...delta }, bereft: this.#bindingsUsing(lost) }
   }
 
   /** Takes the daemon's answer to a revision: the bindings about which it says something new; undefined: it says nothing. */
@@ -89,8 +89,9 @@ export class Delivery {
     const concerned: ScopedBinding[] = []
     for (const name of failed ? this.#wanted.bindings.keys() : this.#awaited) {
       const binding = this.#wanted.bindings.get(name)
-      const from = binding ? this.#effectiveFrom(binding) : 0
-      if (binding && (failed || (from > before && from <= revision))) concerned.push(binding)
+      if (!binding) continue
+      const from = this.#effectiveFrom(binding)
+      if (failed || (from > before && from <= revision)) concerned.push(binding)
     }
     if (this.acknowledged === this.revision) this.#awaited.clear()
     return concerned

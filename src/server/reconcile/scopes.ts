@@ -117,8 +117,8 @@ export function openScopes({
     isRefreshing = false
   }
 
-  function send(stream: Connected, { reset }: { reset: boolean }): ScopeUpdate {
-    const { update, bereft } = stream.delivery.send({ reset })
+  function send(stream: Connected): ScopeUpdate {
+    const { update, bereft } = stream.delivery.send()
     metrics.count('scope_updates', {})
     changes.stream(stream.daemon.name, bereft)
     return update
@@ -176,8 +176,10 @@ export function openScopes({
   function enter(stream: Following): void {
     const { daemon } = stream
     const before = following.get(daemon.name)
-    if (before) leave(before)
-    if (before) end(before)
+    if (before) {
+      leave(before)
+      end(before)
+    }
     following.set(daemon.name, stream)
     for (const place of placesOf(daemon)) at.add(place, stream)
     metrics.gauge('daemons_connected', following.size)
@@ -214,10 +216,10 @@ export function openScopes({
       if (!current || stream.isOver) return
       stale.set(stream, 'all')
       refresh(stream)
-      yield send(stream, { reset: true })
+      yield send(stream)
       while (!stream.isOver) {
         refresh(stream)
-        if (!stream.delivery.isAllSent) yield send(stream, { reset: false })
+        if (!stream.delivery.isAllSent) yield send(stream)
         else await new Promise<void>((resolve) => (stream.wake = resolve))
       }
     } finally {

@@ -21,8 +21,8 @@ import {
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
-import { immutableFieldErrors } from './immutable-fields.ts'
 import { finalizerErrors, finalizersOnDeletion, isBeingDeleted, type PropagationPolicy } from './deletion.ts'
+import { immutableFieldErrors } from './immutable-fields.ts'
 import { jsonPatch } from './json-patch.ts'
 import { mergePatch } from './merge-patch.ts'
 import {
