@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import path from 'node:path'
+import { freePort, isFree } from './free-port.ts'
 
 /** Where a development stack keeps things and listens. */
 export interface Layout {
@@ -20,26 +20,9 @@ export interface Layout {
   readonly cloudPort: number
 }
 
-/** A TCP port that was free a moment ago on `address`. */
-async function freePort(address: string): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, address, resolve)
-  })
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
 /** `preferred` when it is free, else another one: a development stack must not fail because 8443 is taken. */
 async function portNear(address: string, preferred: number): Promise<number> {
-  const server = createServer()
-  const free = await new Promise<boolean>((resolve) => {
-    server.once('error', () => resolve(false))
-    server.listen(preferred, address, () => server.close(() => resolve(true)))
-  })
-  return free ? preferred : await freePort(address)
+  return (await isFree(address, preferred)) ? preferred : await freePort(address)
 }
 
 /**

@@ -5,14 +5,14 @@ import type { AwsCredential } from '#model/credential'
 import type { Custody } from '#server/keys'
 import type { ExchangeTarget } from './aws.ts'
 import type { CredentialChanges } from './ports.ts'
-import { decodeCredential, keyOfSealed, rightsOf, sealedName, sealedPrefix } from './sealed-credential.ts'
+import { decodeCredential, keyOfSealed, rightsOf, sealedPrefix } from './sealed-credential.ts'
 
 const retry = { baseMs: 200, maxMs: 5_000, random: Math.random }
 
 /** The credentials that are sealed in the store, whoever exchanged them: what is given out to daemons. */
 export interface Credentials extends AsyncDisposable {
-  /** The credential of a target that is valid at `at`: the same object for as long as it is the same. */
-  of(target: ExchangeTarget, at: EpochMs): AwsCredential | undefined
+  /** The credential of a target, by its key, that is valid at `at`: the same object for as long as it is the same. */
+  of(key: string, target: ExchangeTarget, at: EpochMs): AwsCredential | undefined
 }
 
 /** Opens them once they are all here; tells `changes` of each by its key. @throws Fault STORE_UNAVAILABLE */
@@ -27,6 +27,7 @@ export async function openCredentials({
   clock: Clock
   log: Log
 }): Promise<Credentials> {
+  /** By key. A state may ask for thousands of them: making the name of each would cost more than the rest. */
   const sealed = new Map<
     string,
     { secret: Secret; opened?: { target: ExchangeTarget; rights: string; credential?: AwsCredential } }
@@ -36,13 +37,14 @@ export async function openCredentials({
 
   async function follow(): Promise<void> {
     for await (const { all, changed } of custody.follow(sealedPrefix, { signal: stop.signal })) {
-      const gone = all ? [...sealed.keys()].filter((name) => !changed.has(name)) : []
-      for (const [name, secret] of [...changed, ...gone.map((name) => [name, undefined] as const)]) {
+      const secrets = new Map([...changed].map(([name, secret]) => [keyOfSealed(name), secret]))
+      if (all) for (const key of sealed.keys()) if (!secrets.has(key)) secrets.set(key, undefined)
+      for (const [key, secret] of secrets) {
         // Listed again after a gap: it stays the same object where nothing changed.
-        if (secret !== undefined && sealed.get(name)?.secret.equals(secret)) continue
-        if (secret === undefined) sealed.delete(name)
-        else sealed.set(name, { secret })
-        changes.credential(keyOfSealed(name))
+        if (secret !== undefined && sealed.get(key)?.secret.equals(secret)) continue
+        if (secret === undefined) sealed.delete(key)
+        else sealed.set(key, { secret })
+        changes.credential(key)
       }
       first.resolve()
     }
@@ -62,8 +64,8 @@ export async function openCredentials({
 
   const following = persist()
   const opened: Credentials = {
-    of(target, at) {
-      const entry = sealed.get(sealedName(target))
+    of(key, target, at) {
+      const entry = sealed.get(key)
       if (!entry) return undefined
       const rights = entry.opened?.target === target ? entry.opened.rights : rightsOf(target)
       if (entry.opened?.rights !== rights) {

@@ -83,7 +83,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   let streams: Streams = scopes
   const survey = openSurvey({
     trustDomain,
-    valid: (target, at) => credentials.of(target, at),
+    valid: (key, target, at) => credentials.of(key, target, at),
     streamOf: (name) => streams.stream(name),
   })
   const { plan } = survey
@@ -118,7 +118,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
         const target = plan.targets.get(key)
         if (!target) return undefined
         // What is given out, and not what an exchange has brought only just now.
-        const credential = credentials.of(target, at)
+        const credential = credentials.of(key, target, at)
         const failure = exchanges.state(key)?.failure
         return { target, ...(credential && { credential }), ...(failure && { failure }) }
       },

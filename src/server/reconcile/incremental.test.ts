@@ -129,7 +129,7 @@ function openBed() {
   let at = openTestClock().now()
   const survey = openSurvey({
     trustDomain,
-    valid: ({ spiffeId, sourceName }) => credentials.get(`${sourceName} ${spiffeId}`),
+    valid: (key) => credentials.get(key),
     streamOf: (name) => scopes.stream(name),
   })
   const streams = new Map<

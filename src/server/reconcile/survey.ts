@@ -75,8 +75,8 @@ export function openSurvey({
   streamOf,
 }: {
   trustDomain: TrustDomain
-  /** The credential of a target that is valid at a moment. */
-  valid: (target: ExchangeTarget, at: EpochMs) => Credential | undefined
+  /** The credential of a target, by its key, that is valid at a moment. */
+  valid: (key: string, target: ExchangeTarget, at: EpochMs) => Credential | undefined
   streamOf: (daemonName: string) => Stream | undefined
 }): Survey {
   const planner = openPlanner(trustDomain)
@@ -99,7 +99,7 @@ export function openSurvey({
 
   const credentialOf = (key: string, at: EpochMs) => {
     const target = plan.targets.get(key)
-    return target && valid(target, at)
+    return target && valid(key, target, at)
   }
 
   function noteObjects(workloadId: string): void {

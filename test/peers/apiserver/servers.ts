@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../../../src/cli/dev/free-port.ts'
 import { openTestServer } from '../../../src/server/api/test-server.ts'
 import { until } from '../../system/stack/world.ts'
 import type { KubernetesPrograms } from '../programs.ts'
@@ -24,15 +24,6 @@ const host = '127.0.0.1'
 
 /** In which ours, whose clock stands still, surely says all that it has to say. */
 const answeringMs = 300
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, host)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Starts a program that writes what it says into a file, and ends it at last. */
 function start(stack: AsyncDisposableStack, folder: string, [file, ...args]: readonly string[]) {
@@ -56,7 +47,7 @@ export async function openKubernetes({ apiserver, etcd }: KubernetesPrograms): P
   await using stack = new AsyncDisposableStack()
   const folder = mkdtempSync(path.join(tmpdir(), 'tideway-apiserver-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  const [clients, peers, port] = await Promise.all([freePort(), freePort(), freePort()])
+  const [clients, peers, port] = await Promise.all([freePort(host), freePort(host), freePort(host)])
   start(stack, folder, [
     etcd,
     `--data-dir=${folder}/etcd`,

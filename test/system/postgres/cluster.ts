@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from 'pg'
 import type { PostgresTarget } from '#server/store'
+import { freePort } from '../../../src/cli/dev/free-port.ts'
 
 const nobody = 65_534
 const superuser = 'postgres'
@@ -47,14 +47,6 @@ interface Server {
 interface ClusterOptions {
   /** Listens on 127.0.0.1 too, with this certificate and with passwords. */
   readonly tls?: { readonly cert: string; readonly key: string }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** Needs root, to be able to be somebody else. */
@@ -102,7 +94,7 @@ export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster
   }
   let port = 5432
   if (tls) {
-    port = await freePort()
+    port = await freePort('127.0.0.1')
     for (const [name, pem] of Object.entries(tls)) {
       writeFileSync(path.join(data, `${name}.pem`), pem, { mode: 0o600 })
       own(path.join(data, `${name}.pem`))

@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { loadContexts, type Context } from '#cli/context'
 import type { PostgresTarget } from '#server/store'
+import { freePort } from '../../../src/cli/dev/free-port.ts'
 
 const tideway = path.resolve(import.meta.dirname, '../../../bin/tideway')
 export const trustDomain = 'example.org'
@@ -79,14 +80,6 @@ async function openBalancer(): Promise<Balancer> {
   return balancer
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
-
 function isReady(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const asked = request({ host: '127.0.0.1', port, path: '/readyz', agent: false }, (answer) => {
@@ -112,7 +105,7 @@ export async function openServers(
   const contexts = path.join(folder, 'contexts.yaml')
   const api = opening.use(await openBalancer())
   const node = opening.use(await openBalancer())
-  const ports = await freePorts(3 * count)
+  const ports = await Promise.all(Array.from({ length: 3 * count }, () => freePort('127.0.0.1')))
   const portsOf = (index: number) => ports.slice(3 * index, 3 * index + 3) as [number, number, number]
   api.backends = Array.from({ length: count }, (_, index) => portsOf(index)[0])
   node.backends = Array.from({ length: count }, (_, index) => portsOf(index)[1])
