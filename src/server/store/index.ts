@@ -29,4 +29,5 @@ export {
   orphanFinalizer,
   type PropagationPolicy,
 } from './deletion.ts'
-export type { Admission, DeleteOptions, Patch, Review, WriteOptions } from './writes.ts'
+export type { Patch } from './patch.ts'
+export type { Admission, DeleteOptions, Review, WriteOptions } from './write-options.ts'

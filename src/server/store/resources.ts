@@ -15,7 +15,9 @@ import {
   loadRecord,
   type Sealer,
 } from './resource-record.ts'
-import { openWrites, type Admission, type DeleteOptions, type Patch, type WriteOptions } from './writes.ts'
+import type { Patch } from './patch.ts'
+import type { Admission, DeleteOptions, WriteOptions } from './write-options.ts'
+import { openWrites } from './writes.ts'
 
 export interface ResourceEvent<K extends Kind = Kind> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'

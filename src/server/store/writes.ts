@@ -1,37 +1,26 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#base/clock'
-import type { User } from '#model/access'
 import { sameManagers, encodeManagers, type Manager } from '#model/managed-fields'
 import {
   definitionOf,
   expectResource,
   formatSeconds,
-  invalid,
   invalidResource,
   namespaceOf,
   resourceWarnings,
   statusErrors,
   subjectOf,
   withFirstStatus,
-  withoutEmpty,
   withoutNulls,
   withoutUnknownFields,
-  type FieldError,
   type Kind,
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
-import { finalizerErrors, finalizersOnDeletion, isBeingDeleted, type PropagationPolicy } from './deletion.ts'
+import { finalizerErrors, finalizersOnDeletion, isBeingDeleted } from './deletion.ts'
 import { immutableFieldErrors } from './immutable-fields.ts'
-import { jsonPatch } from './json-patch.ts'
-import { mergePatch } from './merge-patch.ts'
-import {
-  applyConfiguration,
-  declaredManagers,
-  managersAfter,
-  structureOfKind,
-  type Writer,
-} from './ownership.ts'
+import { applyConfiguration, declaredManagers, managersAfter, type Writer } from './ownership.ts'
+import { patchedRecord, type Candidate, type Patch } from './patch.ts'
 import type { Store } from './ports.ts'
 import {
   alreadyExists,
@@ -52,62 +41,17 @@ import {
   type ResourceRecord,
   type Sealer,
 } from './resource-record.ts'
-import { strategicMergePatch } from './strategic-merge-patch.ts'
-import { disguise, reveal, withHashedToken, withPlainData } from './write-only.ts'
-
-/** A valid write before it happens. */
-export interface Review {
-  readonly operation: 'create' | 'update' | 'delete'
-  /** Without write-only fields. */
-  readonly object: Resource
-  readonly previous?: Resource
-  /** Whether a write-only value changes. */
-  readonly concealed?: boolean
-  /** Who writes; absent for the server itself. */
-  readonly actor?: User
-}
-
-/** Looks at a valid write before it happens: returns warnings, or throws a Fault to refuse it. */
-export type Admission = (review: Review) => readonly string[] | Promise<readonly string[]>
-
-export interface WriteOptions {
-  /** For whom, so that admissions can judge what he may do; absent for the server itself. */
-  readonly actor?: User
-  /** Is told what would be written once nothing stands against it. */
-  readonly observe?: (review: Review) => void
-  /** Everything but the write itself. */
-  readonly dryRun?: boolean
-  /** Is told what the writer should know. */
-  readonly warn?: (warning: string) => void
-  /** Who owns the fields that change; `tideway` unless given. */
-  readonly fieldManager?: string
-  /** `status`: the status is written and nothing else; otherwise everything else. */
-  readonly subresource?: 'status' | undefined
-  /** What becomes of fields that the kind does not have: refused unless given. */
-  readonly unknownFields?: 'refuse' | 'warn' | 'drop'
-}
-
-/** What must hold of the object that is deleted, and what becomes of those that it owns. */
-export interface DeleteOptions {
-  readonly uid?: string | undefined
-  readonly resourceVersion?: string | undefined
-  /** `Background` unless given. */
-  readonly propagationPolicy?: PropagationPolicy | undefined
-}
-
-/** A change of an object that is told as its difference. */
-export type Patch =
-  | { readonly type: 'json'; readonly operations: unknown }
-  | { readonly type: 'merge'; readonly document: unknown }
-  /** Of Kubernetes' own kinds only. */
-  | { readonly type: 'strategic'; readonly document: unknown }
-
-export const ownManager = 'tideway'
+import {
+  ownManager,
+  type Admission,
+  type DeleteOptions,
+  type Review,
+  type WriteOptions,
+} from './write-options.ts'
+import { reveal, withHashedToken, withPlainData } from './write-only.ts'
 
 // An object that changes this often under a writer who does not mind which version it is: something is wrong.
 const maxAttempts = 20
-
-type Candidate = Partial<Omit<ResourceDraft, 'metadata'>> & { metadata: ResourceDraft['metadata'] }
 
 /** Writes objects into `store`; see `Resources` for what each method promises. */
 export function openWrites(
@@ -323,24 +267,9 @@ export function openWrites(
     },
 
     patch(kind: Kind, namespace: string, name: string, patch: Patch, options: WriteOptions = {}) {
-      return retryPresent(kind, namespace, name, (before) => {
-        const { object, hidden } = before
-        const { target, undisguise } = disguise(object, hidden, sealer, random)
-        const subject = subjectOf(definitionOf(kind), name)
-        const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
-        // The version that was patched is no wish for one: another attempt begins with what is there then.
-        const { resourceVersion, ...marks } = withoutEmpty(patched.metadata)
-        const errors = identityErrors(object, patched, marks)
-        if (errors.length > 0) throw invalidResource(subject, errors)
-        const wished = resourceVersion !== object.metadata.resourceVersion && { resourceVersion }
-        const candidate = {
-          ...patched,
-          apiVersion: object.apiVersion,
-          kind,
-          metadata: { ...marks, ...wished, name, ...(namespace !== '' && { namespace }) },
-        }
-        return replace(before, candidate as Candidate, options)
-      })
+      return retryPresent(kind, namespace, name, (before) =>
+        replace(before, patchedRecord(before, patch, { sealer, random }), options),
+      )
     },
 
     /** Says whether the object is new. */
@@ -413,28 +342,6 @@ export function openWrites(
       })
     },
   }
-}
-
-/** What says which object it is cannot be patched; a patch that takes it away changes nothing. */
-function identityErrors(
-  { apiVersion, kind, metadata: { name, namespace } }: Resource,
-  patched: { readonly apiVersion?: unknown; readonly kind?: unknown },
-  marks: { readonly name?: unknown; readonly namespace?: unknown },
-): FieldError[] {
-  const same = (field: string, wished: unknown, present: unknown) =>
-    (wished ?? present) === present ? [] : [invalid(field, wished, 'field is immutable')]
-  return [
-    ...same('apiVersion', patched.apiVersion, apiVersion),
-    ...same('kind', patched.kind, kind),
-    ...same('metadata.name', marks.name, name),
-    ...same('metadata.namespace', marks.namespace, namespace),
-  ]
-}
-
-function patchedBy(target: object, patch: Patch, kind: Kind, subject: string): unknown {
-  if (patch.type === 'json') return jsonPatch(target, patch.operations, subject)
-  if (patch.type === 'merge') return mergePatch(target, patch.document)
-  return strategicMergePatch(target, patch.document, structureOfKind(kind))
 }
 
 /** @throws Fault RESOURCE_CONFLICT unless the object is the one, and the version, that the writer means */
