@@ -17,7 +17,7 @@ import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
 import { boundInFlight } from './in-flight.ts'
 import { openapiRoutes } from './openapi-routes.ts'
-import { patchParsers } from './patch-body.ts'
+import { bodyParsers } from './bodies.ts'
 import { protobufBodies } from './protobuf-body.ts'
 import { readRoutes } from './read-routes.ts'
 import { failure, sendStatus, statusOf } from './status.ts'
@@ -38,6 +38,8 @@ declare module 'fastify' {
     hold: (() => Hold) | undefined
     /** What a write changes, once nothing stands against it. */
     review: Review | undefined
+    /** Paths of what its body has more than once; undefined where that is no JSON. */
+    duplicateFields: readonly string[] | undefined
   }
 }
 
@@ -104,6 +106,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   app.decorateRequest('impersonation', undefined)
   app.decorateRequest('hold', undefined)
   app.decorateRequest('review', undefined)
+  app.decorateRequest('duplicateFields', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders)
     // SECURITY: everything is closed unless its route says otherwise, paths that do not exist included, so that
@@ -140,7 +143,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
   protobufBodies(app)
-  patchParsers(app)
+  bodyParsers(app)
 
   healthRoutes(app, options.readiness)
   for (const plugin of plugins) await app.register(plugin)

@@ -58,7 +58,11 @@ const listing = [
 const writing = [
   query('dryRun', 'string', 'All: everything but the write itself.'),
   query('fieldManager', 'string', 'Who is recorded as owner of the fields that are written.'),
-  query('fieldValidation', 'string', 'Ignore, Warn or Strict; unknown fields are always refused.'),
+  query(
+    'fieldValidation',
+    'string',
+    'What becomes of fields that are unknown or there twice: Strict (the default) refuses, Warn, Ignore.',
+  ),
 ]
 const deleting = [
   query('dryRun', 'string', 'All: everything but the deletion itself.'),

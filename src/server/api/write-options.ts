@@ -41,7 +41,7 @@ function expectDryRun(request: ResourceRequest, values: unknown): void {
   throw invalidOptions(optionsOf(request), [notSupported('dryRun', values, ['All'])])
 }
 
-/** How a request wants something to be written; warnings become headers of its answer. */
+/** How a request wants something to be written. @throws RequestRefusal 400, 422 */
 export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply): WriteOptions {
   const dryRun = givenOnce(request.query, 'dryRun')
   expectDryRun(request, dryRun === undefined ? undefined : [dryRun])
@@ -50,23 +50,34 @@ export function writeOptionsFrom(request: ResourceRequest, reply: FastifyReply):
     const supported = ['', ...Object.keys(fieldValidation).toSorted()]
     throw invalidOptions(optionsOf(request), [notSupported('fieldValidation', validation, supported)])
   }
-  const warnings = new Set<string>()
-  let room = maxWarningLength
+  const unknownFields = fieldValidation[validation as keyof typeof fieldValidation]
+  const duplicates = (request.duplicateFields ?? []).map((path) => `duplicate field "${path}"`)
+  if (unknownFields === 'refuse' && duplicates.length > 0)
+    throw badRequest(`strict decoding error: ${duplicates.join(', ')}`)
+  const warn = warnThrough(reply)
+  if (unknownFields === 'warn') duplicates.forEach(warn)
   return {
     actor: request.principal!,
     fieldManager: managerOf(request),
-    unknownFields: fieldValidation[validation as keyof typeof fieldValidation],
+    unknownFields,
     observe: (review) => {
       request.review = review
     },
     dryRun: dryRun !== undefined,
-    warn: (warning) => {
-      if (room === 0 || warnings.has(warning)) return
-      const fits = warning.length <= room
-      room = fits ? room - warning.length : 0
-      warnings.add(fits ? warning : 'there are more warnings')
-      void reply.header('warning', [...warnings].map(warningHeader))
-    },
+    warn,
+  }
+}
+
+/** Warnings become headers of the answer: each once, and as many as fit. */
+function warnThrough(reply: FastifyReply): (warning: string) => void {
+  const warnings = new Set<string>()
+  let room = maxWarningLength
+  return (warning) => {
+    if (room === 0 || warnings.has(warning)) return
+    const fits = warning.length <= room
+    room = fits ? room - warning.length : 0
+    warnings.add(fits ? warning : 'there are more warnings')
+    void reply.header('warning', [...warnings].map(warningHeader))
   }
 }
 

@@ -20,7 +20,7 @@ import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
 import { listOptionsFrom } from './list-options.ts'
 import { listPart } from './list.ts'
-import { expectNoPatch, patchFrom } from './patch-body.ts'
+import { expectNoPatch, patchFrom } from './bodies.ts'
 import {
   collectionPaths,
   objectPaths,

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { isScalar, parseDocument, visit, type Document } from 'yaml'
 import { forbidden, required, type Kind, type KindDefinition } from '#model/resource'
 import type { Patch } from '#server/store'
+import { duplicateFields } from './duplicate-fields.ts'
 import { expectShallow } from './nesting.ts'
 import { flag, single, type ResourceRequest } from './resource-request.ts'
 import { badRequest, invalidOptions, objectTypes, RequestRefusal, unknownFormat } from './status.ts'
@@ -56,13 +57,19 @@ function hasUniqueKeys(document: Document): boolean {
   return unique
 }
 
-/** Reads the bodies of writes that are not plain JSON: the types of patches, and YAML. None may lie too deep. */
-export function patchParsers(app: FastifyInstance): void {
-  const parseJson = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser([json, merge, strategic], { parseAs: 'string' }, parseJson)
+/** Reads the bodies of writes: JSON, the types of patches, and YAML. None may lie too deep. */
+export function bodyParsers(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  const parseJson: typeof parse = (request, body, done) =>
+    parse(request, body, (error, value: unknown) => {
+      if (!error) request.duplicateFields = duplicateFields(body)
+      done(error, value)
+    })
+  const types = ['application/json', json, merge, strategic]
+  app.addContentTypeParser<string>(types, { parseAs: 'string' }, parseJson)
   app.addContentTypeParser([apply, 'application/yaml'], { parseAs: 'string' }, (request, body, done) => {
     // What kubectl sends as YAML is JSON.
-    void parseJson(request, body as string, (error, value: unknown) => {
+    parseJson(request, body as string, (error, value: unknown) => {
       if (!error) return done(null, value)
       try {
         done(null, readYaml(body as string))
