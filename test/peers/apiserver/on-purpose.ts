@@ -120,6 +120,7 @@ const updates: Reasons = {
   'there is no such path': ['an unknown subresource', 'get an unknown subresource'],
   'JSON patch is that of RFC 6902: a replaced value exists, an added one is given, and what else is said is passed by':
     ['replace what is not there', 'an add without value', 'an unknown field of the operation'],
+  'a field twice is the same mistake in every body': ['a key twice'],
   'what is not acted on is warned of': ['a patch with a charset'],
   'Secrets are write only': ['a Secret', 'a strategic patch of a Secret', 'an immutable Secret'],
   'a directive that is none is passed by': ['a strategic patch with a bad directive'],
@@ -156,7 +157,7 @@ const applies: Reasons = {
   'the words are those of other conflicts': ['another uid'],
   'a conflict is found before the form is': ['a wrong type'],
   'null is not set': ['null'],
-  'YAML has each key once, and so has JSON': ['a key twice', 'a key twice in JSON'],
+  'YAML has each key once': ['a key twice'],
   'objects have a state from their first moment': [
     'to the status',
     'a status with conditions',
