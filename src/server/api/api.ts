@@ -20,6 +20,7 @@ import { openapiRoutes } from './openapi-routes.ts'
 import { bodyParsers } from './bodies.ts'
 import { protobufBodies } from './protobuf-body.ts'
 import { readRoutes } from './read-routes.ts'
+import { recordRefusedWrites } from './refused-writes.ts'
 import { failure, sendStatus, statusOf } from './status.ts'
 import { systemRoutes } from './system-routes.ts'
 import { writeRoutes } from './write-routes.ts'
@@ -38,6 +39,8 @@ declare module 'fastify' {
     hold: (() => Hold) | undefined
     /** What a write changes, once nothing stands against it. */
     review: Review | undefined
+    /** The trail has what became of it. */
+    isRecorded: boolean
     /** Paths of what its body has more than once; undefined where that is no JSON. */
     duplicateFields: readonly string[] | undefined
   }
@@ -87,7 +90,7 @@ const securityHeaders = {
 
 /** Opens the HTTPS server of the control plane. @throws Fault SETTING_INVALID when it cannot listen or use the key */
 export async function openApi(options: ApiOptions): Promise<Api> {
-  const { access, log, tls, listen, plugins = [] } = options
+  const { access, audit, log, tls, listen, plugins = [] } = options
   const stop = new AbortController()
   const app = fastify({
     https: { ...tls, ...connectionTimes, minVersion: 'TLSv1.2' },
@@ -106,6 +109,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   app.decorateRequest('impersonation', undefined)
   app.decorateRequest('hold', undefined)
   app.decorateRequest('review', undefined)
+  app.decorateRequest('isRecorded', false)
   app.decorateRequest('duplicateFields', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders)
@@ -116,8 +120,9 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     if (!bearer) throw new Fault('API_UNAUTHENTICATED', 'unknown bearer token')
     request.principal = bearer
     request.principal = await actingAs(request, bearer, options)
-    await authorize(request, options)
+    authorize(request, options)
   })
+  recordRefusedWrites(app, audit)
   boundConnections(app)
   endStalled(app, options)
   boundInFlight(app, { bodyLimit })
@@ -143,11 +148,11 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
   protobufBodies(app)
-  bodyParsers(app)
 
   healthRoutes(app, options.readiness)
   for (const plugin of plugins) await app.register(plugin)
   await app.register(async (scope) => {
+    bodyParsers(scope)
     discoveryRoutes(scope, options)
     openapiRoutes(scope, options)
     readRoutes(scope, { ...options, signal: stop.signal })

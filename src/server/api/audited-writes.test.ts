@@ -73,3 +73,24 @@ test('a dry run that goes well is no write, however it is asked for', async () =
   }
   assert.deepEqual(await told(server), before)
 })
+
+test('what ends before anything could be written is in the trail too, and a question is not', async () => {
+  await using server = await openTestServer()
+  await server.ask('POST', services, { body: '{"kind":' })
+  await server.ask('PUT', `${path}?dryRun=Some`, { body: service() })
+  await server.ask('DELETE', path, { body: { propagationPolicy: 'Perhaps' } })
+  await server.ask('POST', '/api/v1/namespaces/riptides-system/serviceaccounts/none/token', { body: {} })
+  await server.ask('GET', `${services}?limit=-1`)
+  const records = await server.auditTrail()
+  assert.deepEqual(
+    records.flatMap((record) =>
+      record.type === 'change' ? [[record.verb, record.object, record.namespace, record.outcome]] : [],
+    ),
+    [
+      ['create', 'Service', 'riptides-system', 'refused'],
+      ['update', 'Service/aws', 'riptides-system', 'refused'],
+      ['delete', 'Service/aws', 'riptides-system', 'refused'],
+      ['create', 'ServiceAccount/none/token', 'riptides-system', 'refused'],
+    ],
+  )
+})

@@ -2,8 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { Fault } from '#base/errors'
 import { accessRequest, forbiddenMessage, isPathRequest, type AccessRequest } from '#model/access'
 import { kindAt } from '#model/resource'
-import { auditedActor, type Access } from '#server/access'
-import type { AuditTrail } from '#server/audit'
+import type { Access } from '#server/access'
 
 /**
  * The path of a request in segments.
@@ -32,41 +31,14 @@ export function accessRequestOf(request: FastifyRequest): AccessRequest {
   return definition ? { ...asked, resource: definition.plural } : asked
 }
 
-const reads = new Set(['get', 'list', 'watch', 'head', 'options'])
-
-/** @throws Fault API_FORBIDDEN unless whoever makes a request may. A refused write is in the audit trail. */
-export async function authorize(
-  request: FastifyRequest,
-  { access, audit }: { access: Access; audit: Pick<AuditTrail, 'change'> },
-): Promise<void> {
+/** @throws Fault API_FORBIDDEN unless whoever makes a request may */
+export function authorize(request: FastifyRequest, { access }: { access: Access }): void {
   const principal = request.principal!
   const asked = accessRequestOf(request)
-  if (access.allows(principal, asked)) {
-    const { headers, impersonation } = request
-    request.hold = () => access.hold({ authorization: headers.authorization, impersonation }, asked)
-    return
+  if (!access.allows(principal, asked)) {
+    const message = forbiddenMessage(principal, asked)
+    throw new Fault('API_FORBIDDEN', message, { publicText: message })
   }
-  const message = forbiddenMessage(principal, asked)
-  if (!reads.has(asked.verb)) {
-    const { verb } = asked
-    const object = isPathRequest(asked)
-      ? asked.path
-      : [
-          kindAt(asked.group, asked.version, asked.resource)?.kind ?? asked.resource,
-          asked.name,
-          asked.subresource,
-        ]
-          .filter((part) => part !== '')
-          .join('/')
-    const namespace = isPathRequest(asked) || asked.namespace === '' ? undefined : asked.namespace
-    await audit.change({
-      ...auditedActor(principal),
-      verb,
-      object: object.slice(0, 600),
-      ...(namespace !== undefined && { namespace: namespace.slice(0, 253) }),
-      outcome: 'refused',
-      message: message.slice(0, 2000),
-    })
-  }
-  throw new Fault('API_FORBIDDEN', message, { publicText: message })
+  const { headers, impersonation } = request
+  request.hold = () => access.hold({ authorization: headers.authorization, impersonation }, asked)
 }

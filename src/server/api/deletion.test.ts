@@ -66,6 +66,19 @@ test('a collection is deleted as far as its selectors say', async () => {
   )
 })
 
+test('a collection of which not all are what the client says stays', async () => {
+  await using server = await openTestServer()
+  const { metadata } = await server.client.create(service())
+  for (const preconditions of [{ uid: 'another' }, { resourceVersion: '1' }]) {
+    const refused = await server.ask('DELETE', services, { body: { preconditions } })
+    assert.equal(refused.status, 409)
+    assert.equal((await server.ask('GET', path)).status, 200)
+  }
+  const { uid } = metadata
+  assert.equal((await server.ask('DELETE', services, { body: { preconditions: { uid } } })).status, 200)
+  assert.equal((await server.ask('GET', path)).status, 404)
+})
+
 test('the status of a namespace has a path of its own, and says what becomes of it', async () => {
   await using server = await openTestServer()
   await server.ask('POST', '/api/v1/namespaces', {

@@ -24,6 +24,7 @@ export async function actingAs(
     return access.impersonate(principal, wish)
   } catch (error) {
     if (isFault(error, 'API_FORBIDDEN')) {
+      request.isRecorded = true
       await audit.change({
         ...auditedActor(principal),
         verb: 'impersonate',

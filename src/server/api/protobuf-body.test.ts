@@ -48,6 +48,35 @@ test('a body is read as it would be in JSON, without what Go writes empty', () =
   })
 })
 
+test('owners and aggregation are read, for an update without them would take them away', () => {
+  const owner = message([1, 'Service'], [3, 'aws'], [4, 'u'], [5, 'core.riptides.io/v1alpha1'], [7, 1])
+  const selector = message([1, message([1, 'team'], [2, 'a'])], [2, message([1, 'k'], [2, 'Exists'])])
+  const role = enveloped(
+    'rbac.authorization.k8s.io/v1',
+    'ClusterRole',
+    [1, message([1, 'all'], [13, owner])],
+    [3, message([1, selector])],
+  )
+  const { metadata, aggregationRule } = readProtobuf(role) as Record<string, unknown>
+  assert.deepEqual(metadata, {
+    name: 'all',
+    ownerReferences: [
+      {
+        kind: 'Service',
+        name: 'aws',
+        uid: 'u',
+        apiVersion: 'core.riptides.io/v1alpha1',
+        blockOwnerDeletion: true,
+      },
+    ],
+  })
+  assert.deepEqual(aggregationRule, {
+    clusterRoleSelectors: [
+      { matchLabels: { team: 'a' }, matchExpressions: [{ key: 'k', operator: 'Exists' }] },
+    ],
+  })
+})
+
 test('what must hold of what is deleted is read in the version of any group', () => {
   const options = enveloped(
     'rbac.authorization.k8s.io/v1',

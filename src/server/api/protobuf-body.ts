@@ -1,6 +1,6 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { FastifyInstance } from 'fastify'
-import { badRequest } from './status.ts'
+import { badRequest, unknownFormat } from './status.ts'
 
 /** Type of a field: of one value, or of a list (`[]`) or map of them. */
 type Shape = 'text' | 'bytes' | 'integer' | 'flag' | Message
@@ -27,6 +27,14 @@ const meta: Field = one('metadata', {
   6: one('resourceVersion'),
   11: map('labels'),
   12: map('annotations'),
+  13: list('ownerReferences', {
+    1: one('kind'),
+    3: one('name'),
+    4: one('uid'),
+    5: one('apiVersion'),
+    6: one('controller', 'flag'),
+    7: one('blockOwnerDeletion', 'flag'),
+  }),
   14: list('finalizers'),
 })
 const role: Message = {
@@ -38,6 +46,14 @@ const role: Message = {
     4: list('resourceNames'),
     5: list('nonResourceURLs'),
   }),
+}
+const labelSelector: Message = {
+  1: map('matchLabels'),
+  2: list('matchExpressions', { 1: one('key'), 2: one('operator'), 3: list('values') }),
+}
+const clusterRole: Message = {
+  ...role,
+  3: one('aggregationRule', { 1: list('clusterRoleSelectors', labelSelector) }),
 }
 const binding: Message = {
   1: meta,
@@ -77,7 +93,7 @@ const kinds: Readonly<Record<string, Message>> = {
     5: one('immutable', 'flag'),
   },
   [`${rbac} Role`]: role,
-  [`${rbac} ClusterRole`]: role,
+  [`${rbac} ClusterRole`]: clusterRole,
   [`${rbac} RoleBinding`]: binding,
   [`${rbac} ClusterRoleBinding`]: binding,
   [`${authorization} SelfSubjectAccessReview`]: accessReview,
@@ -138,10 +154,13 @@ function readMessage(bytes: Uint8Array, message: Message, depth = 0): Record<str
     if (many === 'map') {
       const entry = readMessage(reader.bytes(), { 1: one('key'), 2: one('value', shape) }, depth + 1)
       const { key = '', value = '' } = entry as { key?: string; value?: unknown }
-      const before = (found[name] ?? {}) as Record<string, unknown>
-      found[name] = { ...before, [key]: value }
+      // As in JSON, which is refused with such a key.
+      if (key === '__proto__') throw new TypeError('no name of anything')
+      const entries = (found[name] ??= {}) as Record<string, unknown>
+      entries[key] = value
     } else if (many === 'list') {
-      found[name] = [...((found[name] ?? []) as unknown[]), readValue(reader, shape, depth)]
+      const items = (found[name] ??= []) as unknown[]
+      items.push(readValue(reader, shape, depth))
     } else {
       const value = readValue(reader, shape, depth)
       // Go writes what is empty too; as JSON it would not be there.
@@ -185,8 +204,10 @@ export function protobufBodies(app: FastifyInstance): void {
   app.addContentTypeParser(
     'application/vnd.kubernetes.protobuf',
     { parseAs: 'buffer' },
-    (_request, body: Buffer, done) => {
+    (request, body: Buffer, done) => {
       try {
+        // SECURITY: whoever is nobody yet has no business with objects.
+        if (!request.principal) throw unknownFormat(['application/json'])
         done(null, readProtobuf(body))
       } catch (error) {
         done(error as Error)

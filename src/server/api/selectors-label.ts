@@ -8,6 +8,11 @@ const requirement =
 const name = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/
 const prefix = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 
+/** Of the labels themselves: what every JavaScript object has besides is none. */
+function valueOf(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined
+}
+
 function checkKey(key: string): string {
   const parts = key.split('/')
   const valid =
@@ -25,25 +30,29 @@ function checkValue(value: string): string {
 function comparing(key: string, operator: string, text: string): LabelSelector {
   if (!/^-?\d{1,15}$/.test(text)) throw badRequest(`labelSelector: ${operator} needs an integer`)
   const bound = Number(text)
-  return ({ [key]: value = '' }) =>
-    /^-?\d{1,15}$/.test(value) && (operator === '>' ? Number(value) > bound : Number(value) < bound)
+  return (labels) => {
+    const value = valueOf(labels, key) ?? ''
+    return /^-?\d{1,15}$/.test(value) && (operator === '>' ? Number(value) > bound : Number(value) < bound)
+  }
 }
 
 function readRequirement(groups: Readonly<Record<string, string | undefined>>): LabelSelector {
   const { absent, set, values = '', operator, value = '' } = groups
   if (absent !== undefined) {
     checkKey(absent)
-    return (labels) => labels[absent] === undefined
+    return (labels) => valueOf(labels, absent) === undefined
   }
   const key = checkKey(groups['key']!)
   if (operator === '>' || operator === '<') return comparing(key, operator, value)
-  if (operator === undefined && set === undefined) return (labels) => labels[key] !== undefined
+  if (operator === undefined && set === undefined) return (labels) => valueOf(labels, key) !== undefined
   const among = set === undefined ? [value] : values.split(',').map((one) => one.trim())
   const known = new Set(among.map(checkValue))
+  const isAmong = (labels: Readonly<Record<string, string>>) => {
+    const value = valueOf(labels, key)
+    return value !== undefined && known.has(value)
+  }
   // What is not there is in no set.
-  if (operator === '!=' || set === 'notin')
-    return ({ [key]: value }) => value === undefined || !known.has(value)
-  return ({ [key]: value }) => value !== undefined && known.has(value)
+  return operator === '!=' || set === 'notin' ? (labels) => !isAmong(labels) : isAmong
 }
 
 /**

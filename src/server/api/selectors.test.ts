@@ -36,6 +36,9 @@ const cases: readonly [selector: string, holds: boolean][] = [
   ['size>7', false],
   ['app>1', false],
   ['in=x', false],
+  ['constructor', false],
+  ['!toString', true],
+  ['hasOwnProperty notin (x)', true],
 ]
 
 for (const [selector, holds] of cases) {

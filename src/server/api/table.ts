@@ -80,18 +80,19 @@ function definitionOfColumn(column: Column) {
 }
 
 /** What each row of a table carries besides its cells. */
-const rowObjects: Readonly<
-  Record<string, (apiVersion: string, object: Resource, present: (object: Resource) => object) => object>
-> = {
-  None: () => ({ object: null }),
-  Metadata: (apiVersion, object) => ({ object: partialObject(apiVersion, object) }),
-  Object: (_, object, present) => ({ object: present(object) }),
-}
+const rowObjects = new Map<
+  string,
+  (apiVersion: string, object: Resource, present: (object: Resource) => object) => object
+>([
+  ['None', () => ({ object: null })],
+  ['Metadata', (apiVersion, object) => ({ object: partialObject(apiVersion, object) })],
+  ['Object', (_, object, present) => ({ object: present(object) })],
+])
 
 function table(apiVersion: string, definition: ServedKind, { query, clock }: Context): Representation {
   const columns = columnsOf(definition)
   const includeObject = single(query, 'includeObject') ?? 'Metadata'
-  const rowObject = rowObjects[includeObject]
+  const rowObject = rowObjects.get(includeObject)
   if (!rowObject) throw badRequest('includeObject must be None, Metadata or Object')
   const show = (rows: readonly object[], metadata: ListMeta | Mark) => ({
     kind: 'Table',

@@ -101,6 +101,7 @@ export function writeRoutes(
       ...(by !== undefined && { by }),
       ...(namespace !== undefined && { namespace }),
     }
+    request.isRecorded = true
     let written: T
     try {
       written = await write()
@@ -210,17 +211,19 @@ export function writeRoutes(
     const { kind } = definition
     const form = formOf(request, definition)
     const part = listOptionsFrom(request.query, definition)
-    const { dryRun, propagationPolicy } = deleteOptionsFrom(request)
+    const { dryRun, propagationPolicy, ...conditions } = deleteOptionsFrom(request)
+    const isConditional = Object.keys(conditions).length > 0
     const options = withDryRun(writeOptionsFrom(request, reply), dryRun)
     const { objects, metadata } = await listPart(resources, definition, request.params.namespace, part)
     const deleted: Resource[] = []
     for (const object of objects) {
       const { name, uid } = object.metadata
       const removed = await audited(request, { verb: 'delete', kind, name, options }, () =>
-        resources.delete(kind, namespaceOf(object), name, { uid, propagationPolicy }, options),
+        resources.delete(kind, namespaceOf(object), name, { uid, propagationPolicy, ...conditions }, options),
       ).catch((error: unknown) => {
-        // Gone meanwhile, or another of its name.
-        if (isFault(error, 'RESOURCE_NOT_FOUND') || isFault(error, 'RESOURCE_CONFLICT')) return undefined
+        if (isFault(error, 'RESOURCE_NOT_FOUND')) return undefined
+        // Another of its name meanwhile. SECURITY: what the client says must hold holds for each.
+        if (isFault(error, 'RESOURCE_CONFLICT') && !isConditional) return undefined
         throw error
       })
       if (removed) deleted.push(removed)
