@@ -28,13 +28,13 @@ export async function restoreCommand({ env, terminal }: Cli): Promise<Command> {
         env,
         file: await readSettingsFile(settingsFile),
       })
-      const { entries, createdAt, sealingKeyFile } = await restoreBackup(settings, {
+      const { entries, createdAt, into, sealingKeyFile } = await restoreBackup(settings, {
         file,
         replace,
         credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
         passFile: env['PGPASSFILE'],
       })
-      terminal.say(`${entries} entries of ${createdAt} are restored
+      terminal.say(`${entries} entries of ${createdAt} are restored into ${into}
 before a server starts: the sealing key of the server that was backed up must be in ${sealingKeyFile}`)
     })
 }

@@ -13,6 +13,8 @@ export interface Restored {
   readonly entries: number
   /** When the backup was made, ISO 8601. */
   readonly createdAt: string
+  /** The data folder, or the database. */
+  readonly into: string
   /** Where the server will look for the sealing key, unless systemd brings it. */
   readonly sealingKeyFile: string
 }
@@ -60,6 +62,8 @@ export async function restoreBackup(
     })
   }
   await store.replaceAll(entries, { aboveRevision: revision })
-  const { sealingKeyFile = join(settings.dataDir, 'sealing-key') } = settings
-  return { entries: entries.length, createdAt, sealingKeyFile }
+  const { dataDir, sealingKeyFile = join(dataDir, 'sealing-key') } = settings
+  const { store: kind } = settings
+  const into = kind === 'sqlite' ? dataDir : `database ${kind.database} at ${kind.host}`
+  return { entries: entries.length, createdAt, into, sealingKeyFile }
 }
