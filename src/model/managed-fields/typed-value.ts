@@ -24,9 +24,9 @@ function isEmptyMap(value: unknown): boolean {
   )
 }
 
-/** Whether two values of JSON are the same, whatever the order of their keys. */
+/** Whether two values of JSON are the same, whatever the order of their keys; 0 and -0 are. */
 export function sameJson(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b)) return true
+  if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
   if (Array.isArray(a) !== Array.isArray(b)) return false
   const [keys, others] = [Object.keys(a), Object.keys(b)]

@@ -56,6 +56,7 @@ export { duplicateItems } from './list-keys.ts'
 export { allowsRedirect, type OIDCClient } from './oidc-client.ts'
 export type { Event } from './event.ts'
 export type { Namespace } from './namespace.ts'
+export { nestsDeeper } from './nesting.ts'
 export {
   defaultNamespace,
   withoutEmpty,

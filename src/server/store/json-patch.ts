@@ -1,31 +1,29 @@
-import { applyPatch, Pointer, type Operation } from 'rfc6902'
-import { invalidResource } from '#model/resource'
+import { invalidResource, nestsDeeper } from '#model/resource'
+import { applyOperation, valueAt, type Operation } from './json-operation.ts'
 
 // The bounds of Kubernetes: a patch is small, and what its copies make of an object is not much larger.
 const maxOperations = 10_000
 const maxCopiedBytes = 3 * 1024 * 1024
+/** As deep as a body may be: each operation could put all there is into one more map. */
+const maxDepth = 64
 
 const operators: ReadonlySet<unknown> = new Set(['add', 'remove', 'replace', 'move', 'copy', 'test'])
 
 function isPointer(value: unknown): value is string {
-  // SECURITY: a path through a prototype would change every object of the process.
-  return (
-    typeof value === 'string' &&
-    /^(\/([^~/]|~[01])*)*$/.test(value) &&
-    !/(^|\/)(__proto__|constructor|prototype)(\/|$)/.test(value)
-  )
+  // SECURITY: to set `__proto__` is to change what an object inherits; no field has such a name.
+  return typeof value === 'string' && /^(\/([^~/]|~[01])*)*$/.test(value) && !/\/__proto__(\/|$)/.test(value)
 }
 
 function isOperation(value: unknown): value is Operation {
   if (typeof value !== 'object' || value === null) return false
-  const { op, path, from } = value as Record<string, unknown>
+  const { op, path, from, value: operand } = value as Record<string, unknown>
   const needsFrom = op === 'move' || op === 'copy'
   const needsValue = op === 'add' || op === 'replace' || op === 'test'
   return (
     operators.has(op) &&
     isPointer(path) &&
     (!needsFrom || isPointer(from)) &&
-    (!needsValue || Object.hasOwn(value, 'value'))
+    (!needsValue || operand !== undefined)
   )
 }
 
@@ -47,18 +45,14 @@ export function jsonPatch(target: object, patch: unknown, subject: string): unkn
     // Replacing the whole object is no change of it.
     if (path === '' && op !== 'test') throw refuse(field, 'the whole object cannot be patched')
     if (op === 'copy') {
-      const copied: unknown = Pointer.fromJSON(operation.from).get(patched)
+      const copied = valueAt(patched, operation.from)
+      if (nestsDeeper(copied, maxDepth)) throw refuse(field, 'the patch copies too much')
       copiedBytes += (JSON.stringify(copied) ?? '').length
       if (copiedBytes > maxCopiedBytes) throw refuse(field, 'the patch copies too much')
     }
-    const [failure] = applyPatch(patched, [operation])
-    if (failure) throw refuse(field, `${op} ${path}: ${reasonOf(failure)}`)
+    const failure = applyOperation(patched, operation)
+    if (failure) throw refuse(field, `${op} ${path}: ${failure}`)
   }
+  if (nestsDeeper(patched, maxDepth)) throw refuse('patch', `nested more than ${maxDepth} levels deep`)
   return patched
-}
-
-/** SECURITY: never the values, which may be write-only. */
-function reasonOf({ name }: Error): string {
-  if (name === 'TestError') return 'the value is another'
-  return name === 'MissingError' ? 'there is no such path' : 'the operation cannot be done'
 }
