@@ -32,6 +32,7 @@ export const faultCatalogue = {
   SIGNING_UNSUPPORTED: { kind: 'unsupported', publicText: 'this request cannot be signed' },
   // resource API
   RESOURCE_INVALID: { kind: 'invalid', publicText: 'the resource is invalid' },
+  RESOURCE_TOO_LARGE: { kind: 'invalid', publicText: 'the resource is too large' },
   RESOURCE_NOT_FOUND: { kind: 'not-found', publicText: 'not found' },
   RESOURCE_EXISTS: { kind: 'conflict', publicText: 'already exists' },
   RESOURCE_CONFLICT: { kind: 'conflict', publicText: 'the object has been modified' },

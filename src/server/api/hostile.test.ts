@@ -85,6 +85,26 @@ for (const [name, { method, path, contentType }, body, status] of bodies) {
   })
 }
 
+test('an object that patches make larger than any may be is refused with 413', async () => {
+  await server.ask('POST', services, { body: service('grown') })
+  const grow = (tag: string) => {
+    const labels = { [tag]: 'x'.repeat(4_000), [tag.repeat(300_000)]: '' }
+    return server.ask('PATCH', `${services}/grown`, {
+      contentType: 'application/merge-patch+json',
+      body: { spec: { labels } },
+    })
+  }
+  for (const [tag, status] of [
+    ['a', 200],
+    ['b', 200],
+    ['c', 413],
+  ] as const) {
+    const answer = await grow(tag)
+    assert.equal(answer.status, status, answer.body.slice(0, 300))
+    if (status === 413) assert.equal((JSON.parse(answer.body) as Status).reason, 'RequestEntityTooLarge')
+  }
+})
+
 test('an object that is wrong in 20,000 places, with names as long as they like, is refused and recorded', async () => {
   const unknown = Object.fromEntries([
     ['field'.repeat(20_000), 1],

@@ -40,6 +40,7 @@ const byKind: Record<FaultKind, { code: number; reason: string }> = {
 
 const byCode: Partial<Record<FaultCode, { code: number; reason: string }>> = {
   RESOURCE_INVALID: { code: 422, reason: 'Invalid' },
+  RESOURCE_TOO_LARGE: { code: 413, reason: 'RequestEntityTooLarge' },
   RESOURCE_EXISTS: { code: 409, reason: 'AlreadyExists' },
   STORE_REVISION_GONE: { code: 410, reason: 'Expired' },
 }

@@ -71,12 +71,12 @@ export interface Resources {
   scan<K extends Kind>(kind: K, part: ScannedPart): AsyncIterable<ScannedPage<K>>
   /** How many objects `scan` would give. @throws Fault as `scan` */
   count(kind: Kind, part: ScannedPart): Promise<number>
-  /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, or what an admission throws */
+  /** @throws Fault RESOURCE_INVALID, RESOURCE_EXISTS, RESOURCE_TOO_LARGE, or what an admission throws */
   create<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
   /**
    * Replaces all but the status, or with `subresource` the status alone. A draft with a resourceVersion or uid must name the present ones; nothing is
    * written when nothing changes.
-   * @throws Fault RESOURCE_INVALID, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT, or what an admission throws
+   * @throws Fault RESOURCE_INVALID, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT, RESOURCE_TOO_LARGE, or what an admission throws
    */
   update<K extends Kind>(draft: Draft<ResourceOf<K>>, options?: WriteOptions): Promise<ResourceOf<K>>
   /**

@@ -22,6 +22,7 @@ import { immutableFieldErrors } from './immutable-fields.ts'
 import { applyConfiguration, declaredManagers, managersAfter, type Writer } from './ownership.ts'
 import { patchedRecord, type Candidate, type Patch } from './patch.ts'
 import type { Store } from './ports.ts'
+import { encodeBounded } from './record-size.ts'
 import {
   alreadyExists,
   complete,
@@ -83,14 +84,13 @@ export function openWrites(
     observe?.(review)
   }
 
-  /** Writes a record in place of one of `modRevision`; undefined when that is not what is there. */
+  /** Writes an object, encoded, in place of one of `modRevision`; undefined when that is not what is there. */
   async function put(
     object: Resource,
-    hidden: ResourceRecord['hidden'],
+    value: Uint8Array,
     modRevision: number,
   ): Promise<Resource | undefined> {
     const key = resourceKey(object.kind, namespaceOf(object), object.metadata.name)
-    const value = encodeRecord(object, hidden)
     const result = await store.transaction([{ key, modRevision }], [{ type: 'put', key, value }])
     if (!result.ok) return undefined
     const metadata = { ...object.metadata, resourceVersion: String(result.revision) }
@@ -157,13 +157,14 @@ export function openWrites(
     const owners = managers ?? managersAfter([], {}, reveal(bare, hidden, sealer), writerOf(options))
     const object = withManagers(withPhase('Active', withFirstStatus(bare, clock.now())), owners)
     for (const text of resourceWarnings(object)) options.warn?.(text)
+    const encoded = encodeBounded(object, hidden)
     await admit({ operation: 'create', object }, options)
     if (options.dryRun) {
       const present = await load(object.kind, namespace, name)
       if (present) throw alreadyExists(object.kind, name, present.object)
       return object
     }
-    const written = await put(object, hidden, 0)
+    const written = await put(object, encoded, 0)
     if (!written) throw alreadyExists(object.kind, name, (await load(object.kind, namespace, name))?.object)
     return written
   }
@@ -221,13 +222,16 @@ export function openWrites(
     if (!options.subresource) for (const text of resourceWarnings(object)) options.warn?.(text)
     if (unchanged) return before.object
 
+    // What the server itself says of an object it must be able to say of any, and would try again and again.
+    const own = options.subresource !== undefined && options.actor === undefined
+    const encoded = own ? encodeRecord(object, hidden) : encodeBounded(object, hidden, before)
     await admit({ operation: 'update', object, previous: before.object, concealed }, options)
     if (options.dryRun) return object
     // The last finalizer is gone: now it is deleted.
     if (isBeingDeleted(object) && !object.metadata.finalizers?.length) {
       return (await remove(before)) && object
     }
-    return put(object, hidden, before.modRevision)
+    return put(object, encoded, before.modRevision)
   }
 
   /** Repeats `attempt` on what is there at present until it gives an object. */
@@ -338,7 +342,7 @@ export function openWrites(
         }
         const metadata = { ...object.metadata, ...(begun ? {} : started), finalizers }
         const going = withPhase('Terminating', { ...object, metadata } as Resource)
-        return options.dryRun ? going : put(going, hidden, modRevision)
+        return options.dryRun ? going : put(going, encodeRecord(going, hidden), modRevision)
       })
     },
   }
