@@ -152,6 +152,7 @@ function fromReconciling(): readonly Said[] {
     judged(one, withOk, [one, app, aws, node]),
     judged(binding('g', 'app/a', 'gcp', 's3'), withOk, [...guide.slice(0, 3), gcp]),
     judged(one, withOk, [...guide, again]),
+    judged(one, withOk, [app, aws, service('s3', ['s3.amazonaws.com'], { external: true }), one]),
     judged(file, withOk, [app, aws, s3]),
     judged(makeObject('WorkloadCredential', 'f', { workloadID: 'app/a', credentialSource: 'aws' })),
     judged(makeObject('Verifier', 'v', { AWSIID: {} })),

@@ -39,6 +39,7 @@ export const reasons = {
   ServiceMissing: action('No Service has the labels that it selects.'),
   Unsupported: action('It asks for what this version does not do.'),
   HostBoundTwice: action('Another binding binds the same workload to the same host: neither is in force.'),
+  PlainText: action('Its credential would leave without TLS, and it does not say why that is safe.'),
   RenewalFails: action('Its credential still serves, and cannot be renewed.'),
   CaptureTooWeak: action('Daemons capture at a weaker level than it demands.'),
   DaemonFailed: action('A daemon cannot put it into effect.'),

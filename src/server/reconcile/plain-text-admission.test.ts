@@ -57,3 +57,19 @@ test('it is let through where somebody says why, and where there is no such dang
   }
   assert.deepEqual(admit(binding({ propagation: { sysfs: {} } }), service()), [])
 })
+
+test('what changes no specification is let through: a state can say what is wrong, and a finalizer go', () => {
+  const admission = plainTextAdmission(() => ({ list: ((kind: Kind) => present[kind]) as never }))
+  const present: Partial<Record<Kind, ResourceOf<Kind>[]>> = {
+    CredentialBinding: [binding()],
+    Service: [service()],
+  }
+  for (const object of [binding(), service()]) {
+    assert.deepEqual(admission({ operation: 'update', object, previous: object }), [])
+    const metadata = { ...object.metadata, generation: 2 }
+    const changed = { ...object, metadata } as typeof object
+    assert.throws(() => admission({ operation: 'update', object: changed, previous: object }), {
+      code: 'API_FORBIDDEN',
+    })
+  }
+})

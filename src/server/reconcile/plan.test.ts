@@ -152,3 +152,27 @@ test('delivery by file alone and sources of other clouds are refused with their 
   assert.equal(problems.get(file.metadata.uid)?.reason, 'Unsupported')
   assert.equal(problems.get(gcp.metadata.uid)?.reason, 'Unsupported')
 })
+
+test('a binding to an external Service without TLS is not in force, however both came, unless it says why', () => {
+  const shared = [identity('a', 'app/a'), source('aws')]
+  const outside = (rest: object) => service('outside', ['a.example.org'], { external: true, ...rest })
+  const one = binding('one', 'app/a', 'aws', 'outside')
+  for (const objects of [
+    [one, outside({})],
+    [outside({}), one],
+  ]) {
+    const { problems, bindings, targets } = plan(...shared, ...objects)
+    assert.deepEqual(problems.get(one.metadata.uid), {
+      state: 'FAILED',
+      reason: 'PlainText',
+      message:
+        'it would send its credential without TLS to spec.addresses[0] of the external Service outside: ' +
+        'give it port 443, or say why this is safe in spec.plainTextReason of the binding',
+    })
+    assert.deepEqual([bindings.size, targets.size], [0, 0])
+  }
+  const safe = outside({ addresses: [{ address: 'a.example.org', port: 443 }] })
+  assert.equal(plan(...shared, one, safe).bindings.size, 1)
+  const reasoned = binding('one', 'app/a', 'aws', 'outside', { plainTextReason: 'a cable' })
+  assert.equal(plan(...shared, reasoned, outside({})).bindings.size, 1)
+})

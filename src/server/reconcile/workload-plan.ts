@@ -18,6 +18,7 @@ import {
   type PlannedIdentity,
   type WorkloadPlan,
 } from './plan.ts'
+import { plainTextDanger } from './plain-text.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Oldest first; the name decides between objects of the same second, so that every server agrees. */
@@ -104,6 +105,10 @@ function planBinding(
       `no Service in namespace ${namespace} has the labels ${wanted}; create it, or correct spec.propagation.injection.selectors`,
     )
   }
+  const danger = services
+    .map((service) => plainTextDanger(object, service))
+    .find((text) => text !== undefined)
+  if (danger !== undefined) return failed('PlainText', `it ${danger}`)
   const { spiffeId } = own[0]!.scoped
   return {
     uid: metadata.uid,
