@@ -7,31 +7,14 @@ import { parse } from 'yaml'
 import { openCliBed, type CliBed } from './fixture.ts'
 import { openProvider, type TestProvider } from './provider-fixture.ts'
 
-describe('logging in at an external provider', () => {
-  let bed: CliBed
-  let provider: TestProvider
-  const stack = new AsyncDisposableStack()
-
-  before(async () => {
-    bed = stack.use(await openCliBed())
-    provider = stack.use(await openProvider())
-    const manifest = await bed.file('access.yaml', manifests(provider.issuer))
-    assert.equal((await bed.run(['ctl', 'apply', '-f', manifest])).code, 0)
-    for (const kind of ['identityprovider/corp', 'oidcclient/cli']) {
-      const waited = await bed.run(['ctl', 'wait', kind, '--for', 'AVAILABLE', '--timeout', '60'])
-      assert.equal(waited.code, 0, waited.stderr)
-    }
-  })
-  after(() => stack.disposeAsync())
-
-  const manifests = (issuer: string) => `
+const manifests = ({ issuer, caPem }: TestProvider) => `
 apiVersion: core.riptides.io/v1alpha1
 kind: IdentityProvider
 metadata: { name: corp }
 spec:
   name: Example Corp
   oidc:
-    issuer: ${issuer}
+    issuer: ${issuer}${caPem === undefined ? '' : `\n    caBundle: ${JSON.stringify(caPem)}`}
     audiences: [tideway]
     usernameClaim: email
     groupsClaim: groups
@@ -53,27 +36,62 @@ subjects: [{ kind: Group, name: 'corp:dev' }]
 roleRef: { kind: ClusterRole, name: viewer }
 `
 
+/** Lets people log in at `provider`. */
+async function trustProvider(bed: CliBed, provider: TestProvider): Promise<void> {
+  const manifest = await bed.file('access.yaml', manifests(provider))
+  assert.equal((await bed.run(['ctl', 'apply', '-f', manifest])).code, 0)
+  for (const kind of ['identityprovider/corp', 'oidcclient/cli']) {
+    const waited = await bed.run(['ctl', 'wait', kind, '--for', 'AVAILABLE', '--timeout', '60'])
+    assert.equal(waited.code, 0, waited.stderr)
+  }
+}
+
+/** Runs a command that asks to log in, and does that as soon as it has said where. */
+async function runAndBrowse(
+  bed: CliBed,
+  provider: TestProvider,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+) {
+  const page = Promise.withResolvers<string>()
+  const running = bed.run(args, {
+    env,
+    onSay: (text) => {
+      const url = /https?:\S+(?:auth|device)\?\S+/.exec(text)?.[0]
+      if (url !== undefined) page.resolve(provider.browse(url))
+    },
+  })
+  running.then(page.resolve.bind(undefined, ''), page.reject)
+  const shown = await page.promise
+  return { ...(await running), shown }
+}
+
+describe('logging in at an external provider', () => {
+  let bed: CliBed
+  let provider: TestProvider
+  const stack = new AsyncDisposableStack()
+
+  before(async () => {
+    bed = stack.use(await openCliBed())
+    provider = stack.use(await openProvider())
+    await trustProvider(bed, provider)
+  })
+  after(() => stack.disposeAsync())
+
   /** A folder of its own for a person, and the command line as that person uses it. */
   function person(name: string) {
     const folder = join(bed.folder, name)
     const file = join(folder, 'contexts.yaml')
     const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
       bed.run(args, { env: { TIDEWAY_CONTEXTS: file, ...env } })
-    /** Runs a command that asks to log in, and does that as soon as it has said where. */
-    async function runAndBrowse(args: readonly string[]) {
-      const page = Promise.withResolvers<string>()
-      const running = bed.run(args, {
-        env: { TIDEWAY_CONTEXTS: file },
-        onSay: (text) => {
-          const url = /http:\S+(?:auth|device)\?\S+/.exec(text)?.[0]
-          if (url !== undefined) page.resolve(provider.browse(url))
-        },
-      })
-      running.then(page.resolve.bind(undefined, ''), page.reject)
-      const shown = await page.promise
-      return { ...(await running), shown }
+    return {
+      folder,
+      file,
+      run,
+      runAndBrowse: (args: readonly string[]) =>
+        runAndBrowse(bed, provider, args, { TIDEWAY_CONTEXTS: file }),
+      loginFile: join(folder, 'logins', 'work.json'),
     }
-    return { folder, file, run, runAndBrowse, loginFile: join(folder, 'logins', 'work.json') }
   }
 
   const add = () => ['context', 'add', 'work', `--url=${bed.ready.url}`, `--ca-hash=${bed.ready.caHash}`]
@@ -83,7 +101,7 @@ roleRef: { kind: ClusterRole, name: viewer }
     const added = await runAndBrowse(add())
     assert.equal(added.code, 0, added.stderr)
     assert.match(added.shown, /This window can be closed/)
-    assert.match(added.stderr, /^log in at Example Corp:\n {2}http:.*code_challenge_method=S256/)
+    assert.match(added.stderr, /^log in at Example Corp:\n {2}https:.*code_challenge_method=S256/)
     assert.match(added.stderr, /\nlogged in at Example Corp\ncontext "work" added and made current\n$/)
     for (const path of [file, loginFile]) assert.equal((await stat(path)).mode & 0o777, 0o600)
     assert.deepEqual((await readdir(folder)).sort(), ['contexts.yaml', 'logins'])
@@ -235,6 +253,17 @@ roleRef: { kind: ClusterRole, name: viewer }
       await messageOf('hub', 'AVAILABLE'),
       /the OAuth app must have the authorization callback URL https:\/\/127\.0\.0\.1:\d+\/login\/providers\/hub\/callback/,
     )
+  })
+
+  test('a provider on loopback may do without TLS', async () => {
+    await using bare = await openCliBed()
+    await using plain = await openProvider('http')
+    await trustProvider(bare, plain)
+    const args = ['context', 'add', 'work', `--url=${bare.ready.url}`, `--ca-hash=${bare.ready.caHash}`]
+    const env = { TIDEWAY_CONTEXTS: join(bare.folder, 'plain', 'contexts.yaml') }
+    const added = await runAndBrowse(bare, plain, args, env)
+    assert.equal(added.code, 0, added.stderr)
+    assert.match(added.stderr, /^log in at Example Corp:\n {2}http:/)
   })
 
   test('where there is no provider, or nobody has logged in, it says what to do', async () => {

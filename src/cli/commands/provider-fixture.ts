@@ -1,23 +1,44 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair } from 'jose'
 import { Provider } from 'oidc-provider'
+import { openFetch } from '#cli/context'
+import { createSelfSignedCertificate } from '#model/pki'
 
 export interface TestProvider extends AsyncDisposable {
   readonly issuer: string
+  /** PEM of its certificate; undefined over plain HTTP. */
+  readonly caPem: string | undefined
   /** Of what is issued from now on, in seconds. */
   readonly life: { idToken: number }
   /** What a person does in a browser: signs in, agrees, and follows where that leads; gives the last page. */
   browse(start: string, user?: string): Promise<string>
 }
 
+function makeCertificate(): { key: string; cert: string } {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const certificate = createSelfSignedCertificate(privateKey, {
+    serial: randomBytes(16),
+    notBefore: Date.now() - 60_000,
+    notAfter: Date.now() + 3_600_000,
+    commonName: 'provider',
+    names: [{ type: 'ip', value: '127.0.0.1' }],
+    extendedUsages: ['serverAuth'],
+  })
+  return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }), cert: certificate.toString() }
+}
+
 /** A real provider on loopback, with one native client. Who signs in belongs to the group `dev`. */
-export async function openProvider(): Promise<TestProvider> {
-  const server = createServer()
+export async function openProvider(scheme: 'https' | 'http' = 'https'): Promise<TestProvider> {
+  const tls = scheme === 'https' ? makeCertificate() : undefined
+  const server = tls ? createSecureServer(tls) : createServer()
+  const secureFetch = openFetch({ caPem: tls?.cert })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const issuer = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`
   const { privateKey } = await generateKeyPair('RS256', { extractable: true })
   const life = { idToken: 3600 }
   const provider = new Provider(issuer, {
@@ -54,7 +75,9 @@ export async function openProvider(): Promise<TestProvider> {
     const cookies = new Map<string, string>()
     let [url, form]: [string, URLSearchParams | undefined] = [start, undefined]
     for (let steps = 0; steps < 20; steps++) {
-      const response = await fetch(url, {
+      // The last page is the command line's own, on a plain port of loopback.
+      const request = url.startsWith('https:') ? secureFetch : fetch
+      const response = await request(url, {
         redirect: 'manual',
         method: form ? 'POST' : 'GET',
         headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
@@ -87,6 +110,7 @@ export async function openProvider(): Promise<TestProvider> {
 
   return {
     issuer,
+    caPem: tls?.cert,
     life,
     browse,
     async [Symbol.asyncDispose]() {

@@ -26,6 +26,16 @@ function expectCertificate(pem: string): X509Certificate {
   }
 }
 
+/** What is sent, as `fetch` would send it. @throws TypeError for what this one cannot send */
+function contentOf(body: RequestInit['body']): { content?: string | Uint8Array; type?: string } {
+  if (body == null) return {}
+  if (body instanceof URLSearchParams) {
+    return { content: body.toString(), type: 'application/x-www-form-urlencoded;charset=UTF-8' }
+  }
+  if (typeof body === 'string' || body instanceof Uint8Array) return { content: body }
+  throw new TypeError('a body that is neither text, bytes nor a form cannot be sent')
+}
+
 /**
  * A `fetch` that trusts exactly `caPem` (or the public CAs when absent), over kept-alive connections that do not
  * hold the process. The global `fetch` cannot be given a CA without replacing its dispatcher.
@@ -43,10 +53,15 @@ export function openFetch({
   const agent = new Agent({ keepAlive: true, ...(caPem !== undefined && { ca: caPem }) })
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input)
-    const { method = 'GET', body } = init
+    const { method = 'GET' } = init
+    const { content, type } = contentOf(init.body)
     const signals = [whole, init.signal].filter((signal) => signal != null)
     const signal = signals.length > 0 ? AbortSignal.any(signals) : undefined
-    const headers = { 'user-agent': program, ...Object.fromEntries(new Headers(init.headers)) }
+    const headers = {
+      'user-agent': program,
+      ...(type !== undefined && { 'content-type': type }),
+      ...Object.fromEntries(new Headers(init.headers)),
+    }
     return await new Promise<Response>((resolve, reject) => {
       const outgoing = request(url, { agent, method, headers, ...(signal && { signal }) }, (incoming) => {
         const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
@@ -76,7 +91,7 @@ export function openFetch({
           ),
         )
       })
-      outgoing.end(typeof body === 'string' || body instanceof Uint8Array ? body : undefined)
+      outgoing.end(content)
     })
   }
 }
