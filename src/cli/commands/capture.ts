@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
+import { requireRoot } from './require-root.ts'
 
 export function captureCommand(cli: Cli): Command {
   const { terminal, env } = cli
@@ -35,9 +36,14 @@ export function captureCommand(cli: Cli): Command {
     )
     .option('--run-dir <DIR>', 'run directory of the daemon')
     .action(async ({ runDir }: { runDir?: string }) => {
+      requireRoot('capture release')
       const { pinDirectoryOf, releaseCapture } = await import('#daemon/program')
-      releaseCapture(pinDirectoryOf(findRunDir(runDir, env)))
-      terminal.print('released: nothing of Tideway is attached in the kernel')
+      const pins = pinDirectoryOf(findRunDir(runDir, env))
+      terminal.print(
+        releaseCapture(pins)
+          ? `released: what was attached at ${pins} is no longer in the kernel`
+          : `nothing was attached at ${pins}: another daemon's is named by its --run-dir`,
+      )
     })
   return command
 }

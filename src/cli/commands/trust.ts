@@ -4,6 +4,7 @@ import { formatTable } from '#cli/output'
 import type { RunFacts } from '#daemon/program'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
+import { requireRoot } from './require-root.ts'
 
 async function factsOf(runDir: string): Promise<RunFacts> {
   return await askDaemon<RunFacts>(runDir, 'GET', '/run')
@@ -58,12 +59,14 @@ export function trustCommand(cli: Cli): Command {
     (runDir) => check(cli, runDir),
   )
   verb('install', "Add the intercept CA to this host's own store (needs root)", async (runDir) => {
+    requireRoot('trust install')
     const { findStore, installRoot } = await import('#daemon/program')
     const { interceptRootPem } = await factsOf(runDir)
     const file = await installRoot(new X509Certificate(interceptRootPem), await findStore())
     terminal.print(`added to the store of this host as ${file}; 'tideway trust uninstall' takes it out again`)
   })
   verb('uninstall', "Take the intercept CA out of this host's store (needs root)", async () => {
+    requireRoot('trust uninstall')
     const { findStore, uninstallRoot } = await import('#daemon/program')
     const removed = await uninstallRoot(await findStore())
     terminal.print(removed ? 'taken out of the store of this host' : 'it was not in the store of this host')

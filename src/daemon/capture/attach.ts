@@ -219,12 +219,12 @@ function release(path: string, hook: Hook): void {
 }
 
 /**
- * Detaches the programs and removes every pin; what they captured from then on goes direct. Does nothing where
- * nothing is attached.
+ * Detaches the programs and removes every pin; what they captured from then on goes direct. Says whether there was
+ * anything.
  * @throws Fault SYSCALL_FAILED
  */
-export function releaseCapture(pinDirectory: string): void {
-  if (!existsSync(pinDirectory)) return
+export function releaseCapture(pinDirectory: string): boolean {
+  if (!existsSync(pinDirectory)) return false
   for (const hook of hooks.toReversed()) release(linkPath(pinDirectory, hook), hook)
   for (const name of mapNames) rmSync(mapPath(pinDirectory, name), { force: true })
   rmSync(inspectorPath(pinDirectory), { force: true })
@@ -233,4 +233,5 @@ export function releaseCapture(pinDirectory: string): void {
   }
   if (isMountPoint(pinDirectory)) unmount(pinDirectory)
   rmdirSync(pinDirectory)
+  return true
 }
