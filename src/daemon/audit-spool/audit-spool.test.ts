@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -202,6 +202,32 @@ test('every record that a writer was told is written survives its SIGKILL', asyn
   const lastTold = Number(told.trimEnd().split('\n').at(-1))
   const ids = new Set((await readAll(reading(folder, false))).map(({ id }) => id))
   for (let i = 0; i <= lastTold; i++) assert.ok(ids.has(String(i)), `record ${i} is missing`)
+})
+
+test('where no further segment can be opened, records go on into the one at hand, and nowhere else', async (t) => {
+  const folder = await openFolder(t)
+  const away = `${folder}-away`
+  const logged: string[] = []
+  const log = { ...silentLog, error: (event: string) => void logged.push(event) }
+  await using spool = spoolIn(folder, { limitBytes: 1 << 30, log })
+  const path = `/${'x'.repeat(300_000)}`
+  await rename(folder, away)
+  await spool.start(startOf('last of its segment', path))
+  // Whoever opens something now gets the lowest number that is free: that of a segment that was closed too early.
+  const stranger = join(away, 'stranger')
+  await using file = await open(stranger, 'a+')
+  await spool.start(startOf('beyond its size', path))
+  assert.equal((await file.stat()).size, 0)
+  await rename(away, folder)
+  await spool.start(startOf('still there'))
+  await spool.start(startOf('in the next'))
+  assert.deepEqual(logged, ['audit.segment-failed'], 'told once')
+  const segments = (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
+  assert.equal(segments.length, 2)
+  assert.deepEqual(
+    (await readAll(reading(folder))).map(({ id }) => id),
+    ['last of its segment', 'beyond its size', 'still there', 'in the next'],
+  )
 })
 
 test('what a full disk took only a part of is refused, and swallows no other record', async (t) => {

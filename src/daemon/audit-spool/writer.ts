@@ -45,6 +45,8 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
   let number = (own().at(-1)?.number ?? 0) + 1
   let fd = openSync(segmentPath(folder, writer, number), 'ax', 0o600)
   let written = 0
+  /** No other segment could be opened: the one at hand grows beyond its size. */
+  let isStuck = false
   /** Counted up by what we write; corrected by looking when that reaches the limit, as shipping makes room. */
   let used = ownBytes()
   let dropped = 0
@@ -68,10 +70,26 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
       throw error
     }
     written += bytes.length
-    if (written < segmentBytes) return
+    if (written >= segmentBytes) turnOver()
+  }
+  /**
+   * SECURITY: the next segment is opened before this one is closed. Where that fails, this one goes on: the number
+   * of a closed descriptor is soon that of somebody's socket.
+   */
+  const turnOver = () => {
+    let opened: number
+    try {
+      opened = openSync(segmentPath(folder, writer, number + 1), 'ax', 0o600)
+    } catch (error) {
+      if (!isStuck) log.error('audit.segment-failed', { folder, error })
+      isStuck = true
+      return
+    }
     closeSync(fd)
-    fd = openSync(segmentPath(folder, writer, ++number), 'ax', 0o600)
+    fd = opened
+    number += 1
     written = 0
+    isStuck = false
   }
   const flush = () => {
     const done = next
