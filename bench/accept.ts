@@ -130,7 +130,7 @@ export async function measureAccept(): Promise<AcceptCosts> {
   cgroups.forEach((path) => mkdirSync(path))
   const [daemonCgroup = '', workCgroup = ''] = cgroups
   const pinDirectory = mkdtempSync(join(tmpdir(), 'tideway-pins-'))
-  stack.defer(() => releaseCapture(pinDirectory))
+  stack.defer(() => void releaseCapture(pinDirectory))
   const owner = { uid: 0, gid: 0 }
   await attachCapture({ attachCgroup: base, daemonCgroup, pinDirectory, owner, clock: systemClock })
   const capture = stack.use(openCapture(pinDirectory))
