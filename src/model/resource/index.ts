@@ -59,6 +59,7 @@ export type { Namespace } from './namespace.ts'
 export { nestsDeeper } from './nesting.ts'
 export {
   defaultNamespace,
+  markErrors,
   withoutEmpty,
   type ClusterObjectMeta,
   type DraftMeta,
@@ -101,9 +102,9 @@ export {
 export { withoutUnknownFields } from './unknown-fields.ts'
 export {
   expectResource,
+  fieldErrors,
   parseResource,
   resourceWarnings,
-  statusErrors,
   subjectOf,
   unsupportedFields,
   withoutNulls,

@@ -84,9 +84,24 @@ export type ClusterObjectMeta = Omit<ObjectMeta, 'namespace'> & { namespace?: un
 /** Metadata as a client may send it. */
 export type DraftMeta = Static<typeof objectMeta> & { name: string }
 
-/** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these for left out. */
+/** Clients in Go write fields that they leave out as empty texts, and Kubernetes takes these, and null, for left out. */
 export function withoutEmpty<M extends object>(metadata: M): M {
-  return Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== '')) as M
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([, value]) => value !== '' && value !== null),
+  ) as M
+}
+
+const marks = ['name', 'generateName', 'namespace', 'uid', 'resourceVersion'] as const
+
+/**
+ * What is no text of that by which metadata says which object is meant, and which version of it: this is gone by
+ * before anybody looks whether the object is valid.
+ */
+export function markErrors(metadata: object): FieldError[] {
+  const given = metadata as Readonly<Record<string, unknown>>
+  return marks
+    .filter((name) => given[name] !== undefined && typeof given[name] !== 'string')
+    .map((name) => malformed(at('metadata', name), 'must be of type string'))
 }
 
 const subdomain = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
@@ -159,6 +174,14 @@ function ownerErrors({ ownerReferences = [] }: Static<typeof objectMeta>): Field
   ]
 }
 
+function managerErrors({ managedFields = [] }: Static<typeof objectMeta>): FieldError[] {
+  return managedFields.flatMap((entry, index) =>
+    typeof entry === 'object' && entry !== null && !Array.isArray(entry)
+      ? []
+      : [malformed(at('metadata.managedFields', index), 'must be of type object')],
+  )
+}
+
 /** The rules for the metadata of a kind of this scope, whose names have this form. */
 export function checkMeta(
   meta: Static<typeof objectMeta>,
@@ -174,5 +197,5 @@ export function checkMeta(
   } else if (meta.namespace !== undefined && !label.test(meta.namespace)) {
     errors.push(invalid('metadata.namespace', meta.namespace, 'a lowercase RFC 1123 label is expected'))
   }
-  return [...errors, ...labelErrors(meta), ...ownerErrors(meta)]
+  return [...errors, ...labelErrors(meta), ...ownerErrors(meta), ...managerErrors(meta)]
 }

@@ -191,22 +191,31 @@ export function parseResource(input: unknown): Parsed {
   return { ok: true, draft, definition }
 }
 
-const statusSchemas = new WeakMap<TSchema, TSchema>()
+const fieldSchemas = new WeakMap<TSchema, Map<string, TSchema>>()
 
-/** As much of a kind's schema as is about the status. */
-function statusSchemaOf({ schema }: KindDefinition<Kind>): TSchema {
+/** As much of a kind's schema as is about one field. */
+function fieldSchemaOf({ schema }: KindDefinition<Kind>, name: string): TSchema {
+  const ofKind = fieldSchemas.get(schema) ?? new Map<string, TSchema>()
+  fieldSchemas.set(schema, ofKind)
   const { properties } = schema as unknown as { properties: Readonly<Record<string, TSchema>> }
-  const status = properties['status'] && { status: properties['status'] }
-  const found = statusSchemas.get(schema) ?? Type.Object({ ...status }, { additionalProperties: false })
-  statusSchemas.set(schema, found)
+  const field = properties[name] && { [name]: properties[name] }
+  const found = ofKind.get(name) ?? Type.Object({ ...field }, { additionalProperties: false })
+  ofKind.set(name, found)
   return found
 }
 
-/** What is wrong with a status, whatever the rest of its object is like. Null fields are for the caller to drop. */
-export function statusErrors(definition: KindDefinition<Kind>, status: unknown): readonly FieldError[] {
-  const schema = statusSchemaOf(definition)
-  const errors = schemaErrors(schema, { status })
-  return errors.length > 0 ? errors : duplicateItems({ status }, schema)
+/**
+ * What is wrong with one field, such as the status, whatever the rest of its object is like. Null fields are for the
+ * caller to drop.
+ */
+export function fieldErrors(
+  definition: KindDefinition<Kind>,
+  name: string,
+  value: unknown,
+): readonly FieldError[] {
+  const schema = fieldSchemaOf(definition, name)
+  const errors = schemaErrors(schema, { [name]: value })
+  return errors.length > 0 ? errors : duplicateItems({ [name]: value }, schema)
 }
 
 /** `Service.core.riptides.io "aws"`, as kubectl names an object. */

@@ -239,3 +239,23 @@ test('write-only fields are owned by name and never shown, however they are appl
     assert.ok(!body.includes(token) && !body.includes(value) && !body.includes('data":{"key"'))
   }
 })
+
+test('a status is applied to the object and the version that the configuration names, or to none', async () => {
+  await using server = await openTestServer()
+  const { metadata } = await server.client.create(service())
+  const apply = (given: object) =>
+    patch(server, 'apply', `${path}/status?fieldManager=one&force=true`, {
+      ...config({}, given),
+      status: { message: 'well' },
+    })
+  const other = await apply({ uid: '00000000-0000-4000-8000-000000000000' })
+  assert.equal(other.status, 409, other.body)
+  assert.match(json(other).message, /UID in precondition/)
+  const old = await apply({ resourceVersion: '1' })
+  assert.equal(old.status, 409, old.body)
+  assert.match(json(old).message, /the object has been modified/)
+  const { uid, resourceVersion } = metadata
+  const written = await apply({ uid, resourceVersion })
+  assert.equal(written.status, 200, written.body)
+  assert.equal(json(written).status.message, 'well')
+})

@@ -4,8 +4,11 @@ import { Fault, isFault } from '#base/errors'
 import { forbiddenMessage } from '#model/access'
 import { changedPaths, type ChangeRecord } from '#model/audit'
 import {
+  invalidResource,
   kindNamed,
+  markErrors,
   namespaceOf,
+  subjectOf,
   withoutEmpty,
   type Draft,
   type Kind,
@@ -44,6 +47,8 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   const given: unknown = body.metadata ?? {}
   if (typeof given !== 'object') throw badRequest('metadata must be an object')
   const metadata = withoutEmpty(given as ResourceDraft['metadata'])
+  const errors = markErrors(metadata)
+  if (errors.length > 0) throw invalidResource(subjectOf(definition, name), errors)
   if (metadata.namespace !== undefined && namespace !== undefined && metadata.namespace !== namespace) {
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   }

@@ -1,4 +1,4 @@
-import { definitionOf, invalid, invalidResource, subjectOf, withoutEmpty } from '#model/resource'
+import { definitionOf, invalid, invalidResource, markErrors, subjectOf, withoutEmpty } from '#model/resource'
 import type { FieldError, Kind, Resource, ResourceDraft } from '#model/resource'
 import { jsonPatch } from './json-patch.ts'
 import { mergePatch } from './merge-patch.ts'
@@ -29,8 +29,9 @@ export function patchedRecord(
   const subject = subjectOf(definitionOf(kind), name)
   const patched = undisguise(patchedBy(target, patch, kind, subject), subject)
   // The version that was patched is no wish for one: another attempt begins with what is there then.
-  const { resourceVersion, ...marks } = withoutEmpty(patched.metadata)
-  const errors = identityErrors(object, patched, marks)
+  const given = withoutEmpty(patched.metadata)
+  const { resourceVersion, ...marks } = given
+  const errors = [...identityErrors(object, patched, marks), ...markErrors({ ...given, name, namespace })]
   if (errors.length > 0) throw invalidResource(subject, errors)
   const wished = resourceVersion !== metadata.resourceVersion && { resourceVersion }
   return {

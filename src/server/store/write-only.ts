@@ -1,5 +1,12 @@
 import { Secret } from '#base/secret'
-import { invalidResource, type Resource, type ResourceDraft } from '#model/resource'
+import {
+  definitionOf,
+  fieldErrors,
+  invalidResource,
+  subjectOf,
+  type Resource,
+  type ResourceDraft,
+} from '#model/resource'
 import { hashToken, inBase64, openData, type Hidden, type Sealer } from './resource-record.ts'
 
 /**
@@ -18,11 +25,20 @@ export function withHashedToken(config: ResourceDraft): ResourceDraft {
   return { ...config, spec: { ...config.spec, token: hashToken(Secret.of(config.spec.token)) } }
 }
 
-/** A Secret whose values as text have joined those in base64. */
+/**
+ * A Secret whose values as text have joined those in base64.
+ * @throws Fault RESOURCE_INVALID when either are no map of texts, which could not be told any more
+ */
 export function withPlainData(draft: ResourceDraft): ResourceDraft {
-  if (draft.kind !== 'Secret' || typeof draft.stringData !== 'object') return draft
-  const { stringData, ...rest } = draft
-  return { ...rest, data: { ...rest.data, ...inBase64(stringData) } }
+  if (draft.kind !== 'Secret' || draft.stringData === undefined) return draft
+  const { data = {}, stringData, ...rest } = draft
+  const definition = definitionOf('Secret')
+  const errors = [
+    ...fieldErrors(definition, 'data', data),
+    ...fieldErrors(definition, 'stringData', stringData),
+  ]
+  if (errors.length > 0) throw invalidResource(subjectOf(definition, draft.metadata.name), errors)
+  return { ...rest, data: { ...data, ...inBase64(stringData) } }
 }
 
 type Patched = Partial<Resource> & { metadata: Resource['metadata'] }

@@ -4,11 +4,11 @@ import { sameManagers, encodeManagers, type Manager } from '#model/managed-field
 import {
   definitionOf,
   expectResource,
+  fieldErrors,
   formatSeconds,
   invalidResource,
   namespaceOf,
   resourceWarnings,
-  statusErrors,
   subjectOf,
   withFirstStatus,
   withoutNulls,
@@ -281,20 +281,26 @@ export function openWrites(
       draft: ResourceDraft,
       { force = false, ...options }: WriteOptions & { force?: boolean } = {},
     ): Promise<{ object: Resource; created: boolean }> {
-      const { kind, apiVersion, metadata } = draft
+      const { kind, apiVersion } = draft
+      const { name, uid, resourceVersion } = draft.metadata
       const { status, ...rest } = withPlainData(withoutNulls(draft) as ResourceDraft)
       // What a path does not write is no part of what is applied through it.
       const config =
         options.subresource === 'status'
-          ? ({ apiVersion, kind, metadata: { name: metadata.name }, status } as ResourceDraft)
+          ? ({
+              apiVersion,
+              kind,
+              metadata: withoutNulls({ name, uid, resourceVersion }),
+              status,
+            } as ResourceDraft)
           : (rest as ResourceDraft)
       let created = false
-      const object = await retry(kind, namespaceOf(draft), metadata.name, async (before) => {
-        if (!before && options.subresource) throw notFound(kind, metadata.name)
+      const object = await retry(kind, namespaceOf(draft), name, async (before) => {
+        if (!before && options.subresource) throw notFound(kind, name)
         // Whoever says which object he means does not want another one, should that be gone.
-        if (!before && metadata.uid !== undefined) {
-          const detail = `uid mismatch: the provided object specified uid ${metadata.uid.slice(0, 64)}, and no existing object was found`
-          throw conflict(kind, metadata.name, detail)
+        if (!before && uid !== undefined) {
+          const detail = `uid mismatch: the provided object specified uid ${uid.slice(0, 64)}, and no existing object was found`
+          throw conflict(kind, name, detail)
         }
         const live = before ? reveal(before.object, before.hidden, sealer) : {}
         const target = { before: before?.object, live, config: withHashedToken(config) }
@@ -371,8 +377,10 @@ function withPhase(phase: 'Active' | 'Terminating', object: Resource): Resource 
 function withTokenOf(config: ResourceDraft, candidate: ResourceDraft): ResourceDraft {
   if (candidate.kind === 'Secret') return { ...candidate, data: candidate.data ?? {} }
   if (candidate.kind !== 'JoinToken' || config.kind !== 'JoinToken') return candidate
+  // No map is for those to refuse who look at the whole.
+  if (typeof candidate.spec !== 'object') return candidate
   const { token: _, ...spec } = candidate.spec
-  const { token } = config.spec
+  const token = config.spec?.token
   return { ...candidate, spec: { ...spec, ...(token !== undefined && { token }) } }
 }
 
@@ -382,6 +390,6 @@ function withTokenOf(config: ResourceDraft, candidate: ResourceDraft): ResourceD
  */
 function expectStatus({ kind, metadata, status }: Resource & { status?: unknown }): void {
   const definition = definitionOf(kind)
-  const errors = statusErrors(definition, status)
+  const errors = fieldErrors(definition, 'status', status)
   if (errors.length > 0) throw invalidResource(subjectOf(definition, metadata.name), errors)
 }
