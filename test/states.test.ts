@@ -275,6 +275,7 @@ async function fromLoggingIn(): Promise<readonly Said[]> {
     provider('bare', { github }),
     provider('lost', { github: { ...github, clientSecretRef: { ...clientSecretRef, name: 'lost' } } }),
     provider('github', { github: { ...github, clientSecretRef } }),
+    provider('younger', { oidc: { ...oidc, usernamePrefix: 'away:x' } }),
     provider('static', { static: { email: 'a@example.org', name: 'a' } }),
     provider('elsewhere', { oidc }, { namespace: 'other' }),
     client('good', 'away', 'known'),
@@ -316,7 +317,7 @@ async function fromLoggingIn(): Promise<readonly Said[]> {
         const object = cache.get(kind, namespace, name)!
         const status = (next as (object: unknown) => CommonStatus)(object)
         said.push(...status.conditions!.filter(({ type }) => type === 'Available'))
-        if (said.length === 10) all.resolve()
+        if (said.length === 11) all.resolve()
         return object
       },
     },

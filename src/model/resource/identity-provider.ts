@@ -221,15 +221,6 @@ export function githubLoginOf({ spec: { github } }: IdentityProvider): GitHubLog
   }
 }
 
-/** What the names of a provider's users and groups begin with; undefined for those that are not acted on. */
-export function namePrefixesOf(
-  object: IdentityProvider,
-): { readonly usernamePrefix: string; readonly groupsPrefix: string } | undefined {
-  const prefix = `${object.metadata.name}:`
-  if (object.spec.github) return { usernamePrefix: prefix, groupsPrefix: prefix }
-  return oidcTrustOf(object)
-}
-
 /** How tokens of a provider are judged, with every default filled in. */
 export interface OidcTrust {
   readonly issuer: string

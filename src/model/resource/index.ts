@@ -46,7 +46,6 @@ export {
 export {
   githubLoginOf,
   isSafeIssuer,
-  namePrefixesOf,
   oidcTrustOf,
   type GitHubLogin,
   type IdentityProvider,
@@ -55,6 +54,7 @@ export {
 export { duplicateItems } from './list-keys.ts'
 export { allowsRedirect, type OIDCClient } from './oidc-client.ts'
 export type { Event } from './event.ts'
+export { namePrefixesOf, namesakesOf, olderNamesakeOf, type Namesake } from './name-prefixes.ts'
 export type { Namespace } from './namespace.ts'
 export { nestsDeeper } from './nesting.ts'
 export {

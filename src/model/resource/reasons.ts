@@ -88,6 +88,7 @@ export const reasons = {
   DiscoveryFailed: action('Its documents cannot be read, or are not as they should be.'),
   Configured: nothing('Its users can log in.'),
   SecretMissing: action('Its client secret is not there.'),
+  PrefixTaken: action('An older IdentityProvider gives names that it could give too: nobody can log in.'),
   NotRead: action('It lies where it is not acted on.'),
   NoProvider: action('The IdentityProvider of the client is not there, or is not acted on.'),
   AudienceMissing: action('The IdentityProvider does not accept tokens for this client.'),

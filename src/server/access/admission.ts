@@ -14,7 +14,7 @@ import {
   defaultNamespace,
   definitionOf,
   invalidResource,
-  namePrefixesOf,
+  namesakesOf,
   subjectOf,
   type IdentityProvider,
   type Resource,
@@ -60,6 +60,8 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
         throw new Fault('API_FORBIDDEN', message, { publicText: message })
       }
     }
+    // A status can be written whatever the specification is, and a finalizer be removed.
+    if (object.metadata.generation === previous?.metadata.generation) return []
     if (object.kind === 'IdentityProvider' || object.kind === 'OIDCClient') {
       // SECURITY: who may write in some other namespace must not say who users are.
       if (object.metadata.namespace !== defaultNamespace) {
@@ -85,21 +87,9 @@ function checkCreate(object: Resource, actor: User, policy: AccessPolicy): void 
   throw new Fault('API_FORBIDDEN', message, { publicText: message })
 }
 
-/** SECURITY: two providers that gave the same names would let a user of one be a user of the other. */
+/** Two that are written at the same moment pass: then the older one is acted on (`olderNamesakeOf`). */
 function checkPrefixes(object: IdentityProvider, providers: readonly IdentityProvider[]): void {
-  const own = namePrefixesOf(object)
-  if (!own) return
-  for (const other of providers) {
-    if (other.metadata.name === object.metadata.name) continue
-    const theirs = namePrefixesOf(other)
-    for (const field of ['usernamePrefix', 'groupsPrefix'] as const) {
-      if (theirs?.[field] === own[field]) {
-        refuse(
-          object,
-          object.spec.oidc ? `spec.oidc.${field}` : 'metadata.name',
-          `IdentityProvider ${other.metadata.name} gives names with this prefix`,
-        )
-      }
-    }
-  }
+  const [namesake] = namesakesOf(object, providers)
+  if (namesake)
+    refuse(object, object.spec.oidc ? `spec.oidc.${namesake.by}` : 'metadata.name', namesake.message)
 }

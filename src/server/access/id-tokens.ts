@@ -2,7 +2,13 @@ import { decodeJwt } from 'jose'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { userFromClaims } from '#model/access'
-import { defaultNamespace, oidcTrustOf, type IdentityProvider, type OidcTrust } from '#model/resource'
+import {
+  defaultNamespace,
+  oidcTrustOf,
+  olderNamesakeOf,
+  type IdentityProvider,
+  type OidcTrust,
+} from '#model/resource'
 import { openHttpClient } from '#server/exchange'
 import { isBeingDeleted, type ResourceCache } from '#server/store'
 import { openIdTokenVerifier, type IdTokenVerifier } from './id-token-verifier.ts'
@@ -31,9 +37,10 @@ export function openIdTokens({
 
   /** Keys that were fetched are kept for as long as the specification stays as it is. */
   function providers(): Provider[] {
-    const next = cache.list('IdentityProvider', defaultNamespace).flatMap((object) => {
+    const all = cache.list('IdentityProvider', defaultNamespace)
+    const next = all.flatMap((object) => {
       // SECURITY: at once, whatever its finalizers wait for.
-      if (isBeingDeleted(object)) return []
+      if (isBeingDeleted(object) || olderNamesakeOf(object, all)) return []
       const key = `${object.metadata.uid}/${object.metadata.generation}`
       const before = known.get(key)
       if (before) return [[key, before] as const]

@@ -7,6 +7,7 @@ import {
   githubLoginOf,
   nextStatus,
   oidcTrustOf,
+  olderNamesakeOf,
   unsupportedFields,
   type IdentityProvider,
   type OIDCClient,
@@ -60,12 +61,20 @@ export function openProviderStatus({
   clock: Clock
   log: Log
 }): { run(options: { signal: AbortSignal }): Promise<void> } {
+  const olderNamesake = (object: IdentityProvider) =>
+    olderNamesakeOf(object, cache.list('IdentityProvider', defaultNamespace))
+
   async function judgeProvider(object: IdentityProvider): Promise<Verdict> {
     if (object.metadata.namespace !== defaultNamespace) return elsewhere
     const unsupported = unsupportedFields(object)
     if (unsupported.length > 0) {
       const message = `nobody can log in by ${unsupported.join(', ')} yet: ${insteadOf(object)}`
       return { state: 'FAILED', reason: 'NotImplemented', message }
+    }
+    const older = olderNamesake(object)
+    if (older) {
+      const message = `nobody can log in by it, for there is an older one: ${older.message}`
+      return { state: 'FAILED', reason: 'PrefixTaken', message }
     }
     if (object.spec.github) return judgeGitHub(object, object.spec.github)
     const provider = idTokens.providers().find((item) => item.object.metadata.uid === object.metadata.uid)
@@ -107,14 +116,15 @@ export function openProviderStatus({
 
   function judgeClient({ metadata, spec }: OIDCClient): Verdict {
     if (metadata.namespace !== defaultNamespace) return elsewhere
-    const provider = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
+    const named = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
+    const provider = named && !olderNamesake(named) ? named : undefined
     const trust = provider && oidcTrustOf(provider)
     if (provider && githubLoginOf(provider)) {
       const { issuer } = logins.placesOf(provider.metadata.name)
       return { state: 'AVAILABLE', reason: 'Valid', message: `people log in at ${issuer}` }
     }
     if (!trust) {
-      const message = `there is no IdentityProvider ${spec.identityProvider} that is acted on: create it, or correct spec.identityProvider`
+      const message = `there is no IdentityProvider ${spec.identityProvider} that is acted on: create it, see what its state says, or correct spec.identityProvider`
       return { state: 'FAILED', reason: 'NoProvider', message }
     }
     if (!trust.audiences.includes(spec.clientID!)) {

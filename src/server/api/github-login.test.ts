@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { authorizationCodeGrant, buildAuthorizationUrl, calculatePKCECodeChallenge } from 'openid-client'
 import { core } from './test-objects.ts'
+import { unguarded } from './test-server.ts'
 import {
   ada,
   cookieOf,
@@ -204,6 +205,20 @@ describe('a token of a login', () => {
       spec: { ...spec, github },
     })
     while ((await whoIs(bed.server, token)) !== undefined);
+  })
+
+  test('ends where its names are those of another provider', async () => {
+    await using bed = await openBed()
+    const token = await bed.tokenOf()
+    // Of the same second, and first by name: as two that are created at the same moment.
+    await unguarded(bed.server).create({
+      apiVersion: core,
+      kind: 'IdentityProvider',
+      metadata: { name: 'a' },
+      spec: { name: 'a', oidc: { issuer: 'https://id.example', audiences: ['a'], usernamePrefix: 'hu' } },
+    })
+    while ((await whoIs(bed.server, token)) !== undefined);
+    assert.equal((await bed.begin()).status, 404)
   })
 
   test('ends with the provider', async () => {

@@ -88,6 +88,11 @@ export interface TestServer extends AsyncDisposable {
   auditTrail(): Promise<readonly AuditRecord[]>
 }
 
+/** The objects of a server for writes that no admission judges. */
+export function unguarded({ store, clock }: Pick<TestServer, 'store' | 'clock'>): Resources {
+  return openResources(store, { clock, random: randomBytes, sealer: testSealer })
+}
+
 /** Lets the time of a server go on until something has come of it. */
 export async function whileTimePasses<T>(
   { clock }: Pick<TestServer, 'clock'>,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
 import { base64url, decodeJwt, exportJWK, exportSPKI, generateKeyPair, SignJWT, type JWK } from 'jose'
 import { core } from './test-objects.ts'
-import { openTestServer, type TestServer } from './test-server.ts'
+import { openTestServer, unguarded, type TestServer } from './test-server.ts'
 
 const home = 'riptides-system'
 const whoami = '/apis/authentication.k8s.io/v1/selfsubjectreviews'
@@ -249,7 +249,37 @@ describe('ID tokens of external providers', () => {
     assert.equal(await bearer(server, await second.first.sign(claimsOf(server, first))), undefined)
     assert.equal(await bearer(server, await first.first.sign(claimsOf(server, second))), undefined)
     const shared = trust(server, first, 'third', { usernamePrefix: 'second:' })
-    await assert.rejects(shared, /IdentityProvider second gives names with this prefix/)
+    await assert.rejects(
+      shared,
+      /IdentityProvider second has the usernamePrefix "second:", and this one "second:"/,
+    )
+  })
+
+  test('of a provider that could name the users of an older one are accepted once that is gone', async () => {
+    await using first = await openProvider()
+    await using second = await openProvider()
+    await using server = await openTestServer()
+    await trust(server, first)
+    for (const usernamePrefix of ['', 'cor', 'corp:admin']) {
+      const refused = trust(server, second, 'other', { usernamePrefix })
+      await assert.rejects(refused, /users of one could pass for users of the other/)
+    }
+    // As two that are created at the same moment.
+    const oidc = { issuer: second.origin, audiences: ['tideway'], usernamePrefix: 'corp:a' }
+    await unguarded(server).create({
+      apiVersion: core,
+      kind: 'IdentityProvider',
+      metadata: { name: 'other' },
+      spec: { name: 'other', oidc },
+    })
+    // By the time that one more is known, so is that.
+    await trust(server, first, 'later', { audiences: ['later'] })
+    await untilKnown(server, await first.first.sign(claimsOf(server, first, { aud: 'later' })), 'later:ada')
+    const token = await second.first.sign(claimsOf(server, second))
+    assert.equal(await bearer(server, token), undefined)
+    await untilKnown(server, await first.first.sign(claimsOf(server, first)), 'corp:ada')
+    await server.client.delete('IdentityProvider', 'corp')
+    await untilKnown(server, token, 'corp:aada')
   })
 
   test('never carry a name or a group of the server itself', async () => {

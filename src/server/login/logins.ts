@@ -3,7 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Clock, EpochMs } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
-import { defaultNamespace, githubLoginOf, type IdentityProvider } from '#model/resource'
+import { defaultNamespace, githubLoginOf, olderNamesakeOf, type IdentityProvider } from '#model/resource'
 import { isBeingDeleted, type ResourceCache, type Resources, type Store } from '#server/store'
 import { versionOf, type Brokered } from './ports.ts'
 import { openDeviceLogins } from './device-logins.ts'
@@ -60,6 +60,7 @@ export function openLogins({
     const object = cache.get('IdentityProvider', defaultNamespace, name)
     const github = object && githubLoginOf(object)
     if (!object || !github || isBeingDeleted(object)) return undefined
+    if (olderNamesakeOf(object, cache.list('IdentityProvider', defaultNamespace))) return undefined
     const clients = cache
       .list('OIDCClient', defaultNamespace)
       .filter((client) => client.spec.identityProvider === name && !isBeingDeleted(client))
