@@ -59,11 +59,40 @@ export function due(candidates: Iterable<Resource>, objects: Objects): readonly 
     all.flatMap((object) => ownersOf(object).map((reference) => ({ object, reference }))),
     ({ reference }) => reference.uid,
   )
+  const blocked = blockedIn(all)
   return all.flatMap((object) =>
     isBeingDeleted(object)
-      ? dueOfGoing(object, dependents.get(object.metadata.uid) ?? [], objects)
+      ? dueOfGoing(object, dependents.get(object.metadata.uid) ?? [], {
+          objects,
+          isBlocked: blocked.has(object.metadata.uid),
+        })
       : dueOfOwned(object, dependents.has(object.metadata.uid), objects),
   )
+}
+
+const isWaiting = (object: Resource) => isBeingDeleted(object) && has(object, foregroundFinalizer)
+
+/**
+ * The uids of objects that wait in the foreground, and rightly so: for something that waits for nothing itself, or for
+ * what waits for that. Owners in a circle wait for each other alone, and would do so for ever.
+ */
+function blockedIn(all: readonly Resource[]): ReadonlySet<string> {
+  const blockedBy = (object: Resource) =>
+    ownersOf(object).flatMap(({ uid, blockOwnerDeletion }) => (blockOwnerDeletion === true ? [uid] : []))
+  const waiting = new Map(all.filter(isWaiting).map((object) => [object.metadata.uid, object]))
+  const awaited = new Set(all.flatMap(blockedBy))
+  const blocked = new Set<string>()
+  const blocking = all.filter(({ metadata: { uid } }) => !waiting.has(uid) || !awaited.has(uid))
+  // What is added meanwhile is walked through, too.
+  for (const object of blocking) {
+    for (const uid of blockedBy(object)) {
+      const owner = waiting.get(uid)
+      if (!owner || blocked.has(uid)) continue
+      blocked.add(uid)
+      blocking.push(owner)
+    }
+  }
+  return blocked
 }
 
 function dueOfOwned(object: Resource, hasDependents: boolean, objects: Objects): Due[] {
@@ -71,8 +100,7 @@ function dueOfOwned(object: Resource, hasDependents: boolean, objects: Objects):
     reference,
     owner: ownerOf(objects, object, reference),
   }))
-  const awaited = ({ owner }: (typeof owners)[number]) =>
-    typeof owner === 'object' && isBeingDeleted(owner) && has(owner, foregroundFinalizer)
+  const awaited = ({ owner }: (typeof owners)[number]) => typeof owner === 'object' && isWaiting(owner)
   const solid = owners.filter((entry) => entry.owner !== undefined && !awaited(entry))
   if (solid.length === owners.length) return []
   if (solid.length > 0) {
@@ -96,8 +124,8 @@ function dueOfOwned(object: Resource, hasDependents: boolean, objects: Objects):
 
 function dueOfGoing(
   object: Resource,
-  dependents: readonly { readonly object: Resource; readonly reference: OwnerReference }[],
-  objects: Objects,
+  dependents: readonly { readonly object: Resource }[],
+  { objects, isBlocked }: { objects: Objects; isBlocked: boolean },
 ): Due[] {
   if (has(object, orphanFinalizer)) {
     const uids = new Set([object.metadata.uid])
@@ -105,8 +133,7 @@ function dueOfGoing(
     return dependents.map((dependent) => ({ type: 'disown', object: dependent.object, uids }))
   }
   if (has(object, foregroundFinalizer)) {
-    const blocked = dependents.some(({ reference }) => reference.blockOwnerDeletion === true)
-    return blocked ? [] : [{ type: 'release', object, finalizer: foregroundFinalizer }]
+    return isBlocked ? [] : [{ type: 'release', object, finalizer: foregroundFinalizer }]
   }
   if (object.kind !== 'Namespace' || !has(object, contentFinalizer)) return []
   const content = contentOf(objects, object.metadata.name)

@@ -125,6 +125,36 @@ test('an owner that is orphaned leaves its dependents, one in the foreground wai
   await until(() => names().join() === 'orphan')
 })
 
+test('owners in a circle go in the foreground, and what else they own goes before them', async (t) => {
+  const { resources, until, names } = await open(t)
+  const blocking = { blockOwnerDeletion: true }
+  const own = (name: string, owner: Resource) =>
+    resources.patch('Service', namespace, name, {
+      type: 'merge',
+      document: { metadata: ownedBy(owner, blocking) },
+    })
+  const one = await resources.create(service('one'))
+  const two = await resources.create(service('two', ownedBy(one, blocking)))
+  const three = await resources.create(service('three', ownedBy(two, blocking)))
+  const finalizers = ['example.org/slow']
+  await resources.create(service('slow', { ...ownedBy(three, blocking), finalizers }))
+  await own('one', three)
+  const alone = await resources.create(service('alone'))
+  await own('alone', alone)
+
+  const foreground = { propagationPolicy: 'Foreground' } as const
+  await resources.delete('Service', namespace, 'alone', foreground)
+  await resources.delete('Service', namespace, 'one', foreground)
+  const isGoing = async () => (await resources.get('Service', namespace, 'slow'))!.metadata.deletionTimestamp
+  await until(async () => (await isGoing()) !== undefined && !names().includes('alone'))
+  assert.deepEqual(names(), ['one', 'slow', 'three', 'two'])
+  await resources.patch('Service', namespace, 'slow', {
+    type: 'merge',
+    document: { metadata: { finalizers: null } },
+  })
+  await until(() => names().length === 0)
+})
+
 test('a namespace comes with what is in it, and takes it along', async (t) => {
   const { resources, cache, until } = await open(t)
   await resources.create(service('a', { namespace: 'team' }))
