@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import type { CaptureLevel } from '#model/scope'
 import { required } from './field-error.ts'
 import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
-import { choice, closed, dateTime, flag, list, text } from './schema.ts'
+import { choice, closed, dateTime, flag, list, text, why } from './schema.ts'
 import { checkLabelSelectors, selectorList } from './selector.ts'
 import { statusOf } from './status.ts'
 import { checkWorkloadId } from './workload-identity.ts'
@@ -32,7 +32,7 @@ const spec = closed(
       ),
     ),
     plainTextReason: Type.Optional(
-      text(
+      why(
         'Why it is safe to send its credential over connections without TLS to an external Service. An extension of Tideway.',
       ),
     ),

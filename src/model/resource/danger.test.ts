@@ -127,3 +127,27 @@ describe('a Service that matches half the internet', () => {
     test(`is not: ${address}`, () => assert.deepEqual(service(address), []))
   }
 })
+
+describe('a reason', () => {
+  const refused = (field: string, reason: string) =>
+    `${field}: Invalid value: ${JSON.stringify(reason)}: must have a character that is no blank`
+  for (const reason of ['', ' ', '\t \n', '\u00a0']) {
+    test(`says something: ${JSON.stringify(reason)} does not`, () => {
+      const identity = {
+        workloadID: 'a/b',
+        scope: { daemon: { id: 'd' } },
+        selectors: [{ 'process:uid': 1 }],
+      }
+      assert.deepEqual(errorsOf('WorkloadIdentity', { ...identity, anyProcessReason: reason }), [
+        refused('spec.anyProcessReason', reason),
+      ])
+      const address = { address: '*.com', wildcardReason: reason }
+      assert.deepEqual(errorsOf('Service', { labels: {}, addresses: [address] }), [
+        refused('spec.addresses[0].wildcardReason', reason),
+      ])
+      const propagation = { injection: { selectors: [{ app: 'x' }] } }
+      const binding = { workloadID: 'a/b', credentialSource: 'aws', propagation, plainTextReason: reason }
+      assert.deepEqual(errorsOf('CredentialBinding', binding), [refused('spec.plainTextReason', reason)])
+    })
+  }
+})

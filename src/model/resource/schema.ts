@@ -22,6 +22,11 @@ export function text(description: string, options: { minLength?: number; maxLeng
   return Type.String({ minLength: 1, maxLength: 2048, description, ...options })
 }
 
+/** Why something is safe here, in words: blanks say nothing. */
+export function why(description: string) {
+  return Type.String({ pattern: '\\S', maxLength: 2048, description })
+}
+
 export function flag(description: string) {
   return Type.Boolean({ description })
 }

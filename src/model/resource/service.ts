@@ -3,7 +3,7 @@ import type { ScopedService, ServiceAddress } from '#model/scope'
 import { checkAddress, normalizeHost } from './address.ts'
 import { at, malformed, type FieldError } from './field-error.ts'
 import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
-import { closed, flag, list, stringMap, text } from './schema.ts'
+import { closed, flag, list, stringMap, text, why } from './schema.ts'
 import { statusOf } from './status.ts'
 
 const address = closed(
@@ -17,7 +17,7 @@ const address = closed(
     networkNames: Type.Optional(list(text('A network.'), 'Networks on which it can be reached.')),
     networkPrefixes: Type.Optional(list(text('A CIDR prefix.'), 'Networks on which it can be reached.')),
     wildcardReason: Type.Optional(
-      text('Why a wildcard over a suffix that strangers share is safe here. An extension of Tideway.'),
+      why('Why a wildcard over a suffix that strangers share is safe here. An extension of Tideway.'),
     ),
   },
   'One endpoint.',

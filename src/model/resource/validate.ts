@@ -125,6 +125,7 @@ function describe({ keyword, message, params }: SchemaError, node: SchemaNode): 
   if (keyword === 'pattern' && String(node['pattern']).startsWith('^\\d{1,9}s$')) {
     return 'must be a duration in whole seconds such as 3600s'
   }
+  if (keyword === 'pattern' && node['pattern'] === '\\S') return 'must have a character that is no blank'
   if (keyword === 'type') return `must be of type ${String((params as { type: unknown }).type)}`
   if (keyword === 'anyOf') return 'must be a string, an integer or a list of these'
   return message

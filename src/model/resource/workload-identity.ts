@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import { parseWorkloadId } from '#model/identity'
 import { at, invalid, malformed, required, type FieldError } from './field-error.ts'
 import { ageColumn, coreGroup, defineKind, messageColumn, stateColumn, type ObjectOf } from './kind.ts'
-import { choice, closed, flag, list, seconds, text } from './schema.ts'
+import { choice, closed, flag, list, seconds, text, why } from './schema.ts'
 import {
   assumableByAnyLocalUser,
   checkAnyProcess,
@@ -61,7 +61,7 @@ const spec = closed(
     ),
     selectors: selectorList('Which processes are this workload: any of these matches.'),
     anyProcessReason: Type.Optional(
-      text(
+      why(
         'Why it is safe here that any process on the node can be this workload, where a selector says so little. An extension of Tideway.',
       ),
     ),
