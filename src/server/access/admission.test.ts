@@ -49,3 +49,29 @@ test('what a patch creates takes the right to create it', () => {
 test('what the server writes itself is not judged', () => {
   assert.deepEqual(admitFor([])({ operation: 'create', object: service }), [])
 })
+
+test('finalizers and owners of a role can be changed without its rights, and nothing beside them', () => {
+  const admit = admitFor(['get'])
+  const metadata = { name: 'r', namespace: 'team', resourceVersion: '7', generation: 1 }
+  const kept = { ...metadata, finalizers: ['example.org/a'], ownerReferences: [{ uid: 'u' }] }
+  const apiVersion = 'rbac.authorization.k8s.io/v1'
+  const rules = [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }]
+  const contents = [
+    { kind: 'Role', rules },
+    { kind: 'ClusterRole', rules, aggregationRule: { clusterRoleSelectors: [{}] } },
+    { kind: 'RoleBinding', subjects: [], roleRef: { kind: 'ClusterRole', name: 'gone' } },
+    { kind: 'ClusterRoleBinding', subjects: [], roleRef: { kind: 'ClusterRole', name: 'gone' } },
+  ]
+  for (const content of contents) {
+    const update = (after: object, before: object) => () => {
+      const [object, previous] = [after, before].map((more) => ({ apiVersion, ...content, ...more }))
+      return admit({ operation: 'update', object, previous, actor } as never)
+    }
+    assert.deepEqual(update({ metadata }, { metadata: kept })(), [], content.kind)
+    assert.deepEqual(update({ metadata: { ...kept, managedFields: [{}] } }, { metadata })(), [])
+    const labels = { metadata: { ...metadata, labels: { a: 'b' } } }
+    assert.throws(update(labels, { metadata: kept }), { code: 'API_FORBIDDEN' }, content.kind)
+    const changed = { metadata, subjects: [{ kind: 'User', name: 'ada' }], rules: [...rules, ...rules] }
+    assert.throws(update(changed, { metadata: kept }), { code: 'API_FORBIDDEN' }, content.kind)
+  }
+})

@@ -27,6 +27,18 @@ type Guarded = Extract<Resource, { kind: 'Role' | 'ClusterRole' | 'RoleBinding' 
 const isGuarded = (object: Resource): object is Guarded =>
   ['Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding'].includes(object.kind)
 
+/**
+ * Whether nothing changes but what keeps an object, and with what it goes: that gives nobody rights, and as in
+ * Kubernetes whoever collects garbage need not have them.
+ */
+function isOnlyKeeping(object: Resource, previous: Resource): boolean {
+  const rest = ({ metadata, ...content }: Resource) => {
+    const { finalizers: _, ownerReferences: __, managedFields: ___, ...others } = metadata
+    return { ...content, metadata: others }
+  }
+  return isDeepStrictEqual(rest(object), rest(previous))
+}
+
 function refuse(object: Resource, field: string, message: string): never {
   const subject = subjectOf(definitionOf(object.kind), object.metadata.name)
   throw invalidResource(subject, [{ reason: 'FieldValueForbidden', field, message: `Forbidden: ${message}` }])
@@ -41,7 +53,7 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
   return ({ operation, object, previous, actor }) => {
     if (operation === 'delete') return []
     if (operation === 'create' && actor) checkCreate(object, actor, policyView(cacheOf()))
-    if (isGuarded(object)) {
+    if (isGuarded(object) && !(previous && isOnlyKeeping(object, previous))) {
       // A binding says who may; with another role it would be another one, which only `create` may make.
       if ('roleRef' in object && previous && 'roleRef' in previous) {
         if (!isDeepStrictEqual(object.roleRef, previous.roleRef))
