@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectClient, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { connect, createSecureContext, TLSSocket } from 'node:tls'
 import { systemClock } from '#base/clock'
@@ -212,6 +213,42 @@ test('an upstream connection starts as many requests as its peer allows, and non
   late.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
   await assert.rejects(readAll(late))
   assert.equal(late.refused, true)
+})
+
+/** The peer has sent the whole body, of which nothing is read. */
+async function untilFull({ inner }: { inner: Duplex | undefined }, bytes: number): Promise<void> {
+  for (let turn = 0; turn < 1_000 && inner!.readableLength < bytes; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.ok(inner!.readableLength >= bytes)
+}
+
+async function untilDestroyed({ inner }: { inner: Duplex | undefined }): Promise<void> {
+  for (let turn = 0; turn < 1_000 && !inner!.destroyed; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.ok(inner!.destroyed, 'it stays in memory with what it holds')
+}
+
+test('a response that has arrived whole and is given up unread leaves nothing behind', async () => {
+  const { client, server } = await openPair()
+  const body = 'x'.repeat(200_000)
+  const accepted = acceptHttp2(server, {
+    maxStreams: 2,
+    random: randomBytes,
+    onRequest: (request) => request.end(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+    onClose: () => {},
+  })
+  const connection = await connectHttp2(client, { timeoutMs: 60_000 })
+  using stack = new DisposableStack()
+  for (const side of [connection, accepted]) stack.defer(() => side.destroy())
+  const abandoned = connection.start()
+  const other = connection.start()
+  for (const stream of [abandoned, other]) stream.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
+  await untilFull(abandoned, 100_000)
+  assert.ok((await readAll(other)).endsWith(body))
+  abandoned.destroy()
+  await untilDestroyed(abandoned)
 })
 
 test('an upstream that closes instead of telling its settings is not connected to', async () => {

@@ -119,7 +119,7 @@ export abstract class MessageStream extends Duplex {
       trailers = fromHttp2(raw).headers
     })
     stream.on('data', (payload: Buffer) => {
-      if (payload.length === 0) return
+      if (payload.length === 0 || this.destroyed) return
       if (chunked) this.push(`${payload.length.toString(16)}\r\n`)
       let more = this.push(payload)
       if (chunked) more = this.push(crlf)
@@ -211,8 +211,10 @@ export abstract class MessageStream extends Duplex {
 
   override _destroy(error: Error | null, callback: Callback): void {
     const stream = this.#stream
-    const isOver = this.#arrived && this.complete
+    const isOver = this.#arrived && this.complete && stream?.writableEnded
     if (stream && !stream.closed && !isOver) this.#reset(stream)
+    // SECURITY: node:http2 keeps a stream until all that has arrived is read: what nobody wants is read and dropped.
+    if (stream && !stream.destroyed) stream.resume()
     callback(error)
   }
 
