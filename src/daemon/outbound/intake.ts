@@ -157,6 +157,8 @@ export class Intake {
   async #splice(connection: Connection, dialled?: Socket): Promise<void> {
     const { socket, origin } = connection
     const upstream = dialled && !dialled.destroyed ? dialled : await this.#dial(origin)
+    // The client left meanwhile: nobody would ever end what was dialled for it.
+    if (socket.destroyed) return void upstream.destroy()
     this.#plane.counters.spliced += 1
     // It is not ours: it lasts for as long as its two ends want, busy or idle.
     connection.deadline = Infinity

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { connect as connectTo } from 'node:net'
+import { connect as connectTo, type Socket } from 'node:net'
 import { connect } from 'node:tls'
 import { openTestClock, systemClock } from '#base/clock'
 import { host, listenPlain, listenTls, openAuthority, openBed, scopeOf, serverIdentity } from './fixture.ts'
@@ -84,6 +84,36 @@ test('a splice lasts for as long as its two ends want', async () => {
     for (let hour = 0; hour < 24; hour++) await clock.advance(3_600_000)
   }
   assert.equal(bed.plane.stats().connections, 1)
+})
+
+test('a client that leaves while its upstream is dialled leaves no connection behind', async () => {
+  const found = Promise.withResolvers<readonly string[]>()
+  const asked = Promise.withResolvers<void>()
+  await using bed = openBed({
+    resolve: () => {
+      asked.resolve()
+      return found.promise
+    },
+  })
+  const arrived = Promise.withResolvers<Socket>()
+  await using upstream = await listenPlain((socket) => arrived.resolve(socket.resume()))
+  bed.plane.apply(scopeOf(upstream.port))
+  const proxy = await bed.listen({ host: 'unbound.example', port: upstream.port })
+  using client = await openPlainClient(proxy)
+  void client.link.write(Buffer.from('SSH-2.0-x\r\n'))
+  await asked.promise
+  const socket = client.link.socket as Socket
+  socket.resetAndDestroy()
+  for (let turn = 0; turn < 1_000 && bed.plane.stats().connections > 0; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  found.resolve([address])
+  const left = await arrived.promise
+  for (let turn = 0; turn < 1_000 && !left.readableEnded; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.ok(left.readableEnded || left.destroyed, 'it is open still')
+  assert.equal(bed.plane.stats().spliced, 0)
 })
 
 test('a splice that cannot be dialled is a reset', async () => {
