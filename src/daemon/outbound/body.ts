@@ -22,9 +22,11 @@ export async function holdBody(
   let failure: 'too-large' | 'exhausted' | undefined
 
   function keep(part: Buffer): void {
-    if (body.length + part.length > limit) failure ??= 'too-large'
-    else if (!budget.take(part.length)) failure ??= 'exhausted'
-    if (!failure) body.push(part)
+    // What is not kept must not be taken either: nobody would give it back.
+    if (failure) return
+    if (body.length + part.length > limit) failure = 'too-large'
+    else if (!budget.take(part.length)) failure = 'exhausted'
+    else body.push(part)
   }
 
   try {

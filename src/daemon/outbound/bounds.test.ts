@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
+import { holdBody } from './body.ts'
 import { Counts } from './bounds.ts'
 import {
   host,
@@ -11,6 +13,7 @@ import {
   serverIdentity,
   sharedScopeOf,
 } from './fixture.ts'
+import { Link } from './link.ts'
 import { answering, openClient, openPlainClient, request, response, type Client } from './talk.ts'
 
 test('counts stop at their bounds and forget what left', () => {
@@ -28,6 +31,20 @@ test('a budget gives only what is left, for one and for all', () => {
   assert(!other.take(3) && other.take(2))
   one.give(4)
   assert(one.take(4))
+})
+
+test('a body that is refused for its size leaves nothing taken of what all may hold', async () => {
+  for (const limit of [4, 100]) {
+    const counts = new Counts<string>({ maxPerKey: 10 })
+    const socket = new PassThrough()
+    const chunks = ['5', '3', '2', '1'].map((size) => `${size}\r\n${'x'.repeat(Number(size))}\r\n`)
+    const sizes = [...chunks, ...chunks, '0\r\n\r\n']
+    const client = new Link(Object.assign(socket, { destroySoon() {} }))
+    socket.write(sizes.join(''))
+    const held = await holdBody(client, { kind: 'chunked' }, { limit, budget: counts.budgetOf('one') })
+    assert.equal(held.kind, limit === 4 ? 'too-large' : 'exhausted')
+    assert.equal(counts.total, 0)
+  }
 })
 
 test('a flood resets the flooder, not its neighbours', async () => {
