@@ -54,6 +54,35 @@ test('a kept connection that upstream closes before a request leaves is replaced
   assert.equal(bed.audit.starts.length, 3 + 2)
 })
 
+test('what upstream says on a kept connection before a request leaves is no answer to that', async () => {
+  const audit = memoryAudit()
+  const late = response('for somebody else', 'HTTP/1.1 408 Request Timeout')
+  const speakWhileRecorded = {
+    ...audit,
+    async start(record: Parameters<typeof audit.start>[0]) {
+      await audit.start(record)
+      if (audit.starts.length !== 2) return
+      const kept = upstream.sockets.at(-1)!
+      kept.setNoDelay()
+      await new Promise((resolve) => kept.write(late, resolve))
+      for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+  await using bed = openBed({ audit: speakWhileRecorded })
+  await using upstream = await listenTls(
+    serverIdentity(host, { authority: bed.upstreamCa }),
+    answering(({ head }) => response(head.target)),
+  )
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address: '127.0.0.1', port: upstream.port }))
+  assert.equal((await client.send(request('GET /first')))?.body.toString(), '/first')
+  const second = await client.send(request('POST /second', ['Content-Length: 5'], 'again'))
+  assert.equal(second?.body.toString(), '/second')
+  assert.equal(upstream.sockets.length, 2)
+  assert.equal(bed.audit.starts.length, 3)
+  assert.equal(bed.audit.ends[1]?.reason, 'upstream spoke before it was asked')
+})
+
 test('a kept connection that upstream closed is replaced for what may be repeated, and only for that', async () => {
   await using bed = openBed()
   let connections = 0

@@ -236,11 +236,15 @@ export class Session implements Served, Holder {
       })
       return false
     }
-    if (upstream.reused && upstream.link.ended) {
-      // Closed while it was kept: nothing is sent on it, so that any request may have another.
+    if (upstream.reused && (upstream.link.ended || upstream.link.held.length > 0)) {
+      // SECURITY: closed while it was kept, or what lies on it answers nothing that was asked (RFC 9112 section 9.2).
+      // Nothing is sent on it, so that any request may have another.
       this.#upstream = undefined
+      const reason = upstream.link.ended
+        ? 'upstream closed the connection'
+        : 'upstream spoke before it was asked'
       upstream.link.destroy()
-      ledger.end(record, { status: 0, reason: 'upstream closed the connection' })
+      ledger.end(record, { status: 0, reason })
       return this.#forward(admitted, grant, { fresh: true })
     }
     return await this.#send(admitted, grant, { upstream, record, isRepeat: fresh })
