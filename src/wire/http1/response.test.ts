@@ -67,6 +67,14 @@ const attacks: [name: string, text: string][] = [
   ['another transfer coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
   ['chunks in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
   ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n'],
+  [
+    'a length nominated by Connection',
+    'HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\n',
+  ],
+  [
+    'chunks nominated by Connection',
+    'HTTP/1.1 200 OK\r\nConnection: a, Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n',
+  ],
   ['a folded header', 'HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n'],
   ['a bare LF', 'HTTP/1.1 200 OK\nA: b\r\n\r\n'],
   ['a bare CR in the reason', 'HTTP/1.1 200 O\rK\r\n\r\n'],

@@ -32,12 +32,18 @@ export function parseResponseHead(
   const range = { start: lineEnd + 2, end: length - 2, maxHeaders: limits.maxHeaders }
   const fields = parseFields(buffer, text, range)
   if (typeof fields === 'string') return refused(502, fields)
+  // SECURITY: dropped at the next hop, as it would have to be, it would leave a body whose end is told otherwise.
+  if (fields.connection.some(isFraming)) return refused(502, 'Connection names a header that frames the body')
   const { version, status } = line
   const framing = responseFraming(fields, version, { status, method })
   if (framing.kind === 'refused') return framing
   const keepAlive = framing.kind !== 'until-close' && staysOpen(fields, version)
   const head = { ...line, headers: fields.headers, framing, keepAlive, connection: fields.connection }
   return { kind: 'head', head, length }
+}
+
+function isFraming(option: string): boolean {
+  return option === 'content-length' || option === 'transfer-encoding'
 }
 
 const start = 'HTTP/1.'
