@@ -108,8 +108,17 @@ function listOf(value: string): string[] {
   return value
     .toLowerCase()
     .split(',')
-    .map((element) => element.trim())
+    .map(trimmed)
     .filter((element) => element !== '')
+}
+
+/** Without the white space around it: that of HTTP, as a character stands for a byte and 0xA0 is no space. */
+function trimmed(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text.charCodeAt(start))) start += 1
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1
+  return text.slice(start, end)
 }
 
 function isBlank(code: number): boolean {

@@ -164,6 +164,8 @@ const framingAttacks: [name: string, ...lines: string[]][] = [
   ['framing nominated by Connection', 'Content-Length: 1', 'Connection: close, Content-Length'],
   ['Host nominated by Connection', 'Connection: host'],
   ['signature nominated by Connection', 'Connection: keep-alive, X-Amz-Date'],
+  ['a signed header nominated by Connection', 'Connection: content-type'],
+  ['a coding nominated by Connection', 'Connection: Content-Encoding'],
   ['Authorization nominated by Connection', 'Connection: keep-alive', 'Connection: authorization'],
 ]
 
@@ -248,6 +250,8 @@ test('the connection stays open or not as version and Connection say', () => {
   assert.equal(keeps('1.1'), true)
   assert.equal(keeps('1.1', 'Connection: Close'), false)
   assert.equal(keeps('1.1', 'Connection: foo', 'Connection: a ,close'), false)
+  assert.equal(keeps('1.1', 'Connection: a,\t close \t'), false)
+  assert.equal(keeps('1.1', 'Connection: close\xa0'), true, 'no white space of HTTP')
   assert.equal(keeps('1.0'), false)
   assert.equal(keeps('1.0', 'Connection: Keep-Alive'), true)
   assert.equal(keeps('1.0', 'Connection: keep-alive, close'), false)

@@ -18,6 +18,15 @@ import { isHost, parseAbsoluteTarget, sameAuthority, targetForm } from './target
 /** The longest registered method has 17 characters (UPDATEREDIRECTREF). */
 const maxMethodBytes = 32
 
+const endToEnd = new Set([
+  'authorization',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'host',
+  'transfer-encoding',
+])
+
 interface RequestLine {
   readonly method: string
   readonly target: string
@@ -121,14 +130,8 @@ function agreesWithTarget({ form, target }: RequestLine, host: string): boolean 
 
 /**
  * SECURITY: a header that `Connection` names is dropped by the next hop. What decides over routing, framing or
- * authentication must not vanish that way behind our signature (security rule 15).
+ * authentication, or is signed, must not vanish that way behind our signature (security rule 15).
  */
 function isEndToEnd(option: string): boolean {
-  return (
-    option === 'host' ||
-    option === 'content-length' ||
-    option === 'transfer-encoding' ||
-    option === 'authorization' ||
-    option.startsWith('x-amz-')
-  )
+  return endToEnd.has(option) || option.startsWith('x-amz-')
 }
