@@ -100,11 +100,14 @@ export function canonicalHeaders(headers: readonly NameValue[]): NameValue[] {
   return sorted
 }
 
-const needsCompacting = /^\s|\s$|\s\s|[^\S ]/
+const needsCompacting = /^ | $| {2}|\t/
 
-/** A header value in canonical form: trimmed, runs of white space as one space. */
+/**
+ * A header value in canonical form: trimmed, runs of white space as one space. White space is SP and HTAB (RFC 9110
+ * section 5.6.3) alone: the characters stand for bytes, and 0xA0 is a part of one in UTF-8, not a space.
+ */
 export function canonicalValue(value: string): string {
-  return needsCompacting.test(value) ? value.trim().replace(/\s+/g, ' ') : value
+  return needsCompacting.test(value) ? value.replace(/[ \t]+/g, ' ').replace(/^ | $/g, '') : value
 }
 
 function compare(one: string, other: string): number {

@@ -164,6 +164,17 @@ test('header values are signed as the bytes that are sent', () => {
   assert.notEqual(signatureOf(latin1), signatureOf('ä'))
 })
 
+test('white space in a header value is SP and HTAB, and no byte of a letter', () => {
+  const signatureOf = (value: string) =>
+    valueOf(sign({ headers: [{ name: 'x-amz-meta-a', value }] }).headers, 'authorization')
+  // The second byte of `à` in UTF-8 is 0xA0, which in latin1 is a space that does not break.
+  const bytes = (text: string) => Buffer.from(text).toString('latin1')
+  assert.notEqual(signatureOf(bytes('voilà')), signatureOf(bytes('voilà').slice(0, -1)))
+  assert.notEqual(signatureOf(bytes('là là')), signatureOf(bytes('là là').replaceAll('\xa0', ' ')))
+  assert.notEqual(signatureOf('a\x85'), signatureOf('a'))
+  assert.equal(signatureOf('\t a \t b  '), signatureOf('a b'))
+})
+
 test('a key derived for one credential, day, region or service serves no other', () => {
   const signatures = new Set<string>()
   const take = (credential: AwsCredential, service: string, region: string, when: number) => {
