@@ -10,6 +10,7 @@ const authenticationParameters = new Set([
   'x-amz-date',
   'x-amz-expires',
   'x-amz-region-set',
+  'x-amz-s3session-token',
   'x-amz-security-token',
   'x-amz-signature',
   'x-amz-signedheaders',

@@ -103,9 +103,10 @@ test('presigned authentication leaves the query, however it is spelt, and the re
   const { query } = sign({
     query:
       'b=2&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=c&a=%7e+&x-amz-date=1&X-Amz-Expires=5&x-id=Get' +
-      '&%58-Amz-SignedHeaders=host&X-Amz-Security-Token=t&X%2DAmz-Signature=s&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&',
+      '&%58-Amz-SignedHeaders=host&X-Amz-Security-Token=t&X%2DAmz-Signature=s&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&' +
+      'X-Amz-S3session-Token=t',
   })
-  assert.equal(query, 'b=2&a=%7e+&x-id=Get&')
+  assert.equal(query, 'b=2&a=%7e+&x-id=Get')
   assert.deepEqual(sign({ query: 'X-Amz-Signature=s' }), sign())
 })
 
