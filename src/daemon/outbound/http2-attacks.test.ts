@@ -225,6 +225,8 @@ const trailers: [name: string, field: Field][] = [
   ['a coding', ['transfer-encoding', 'chunked']],
   ['a host', ['host', 'evil.example']],
   ['an authorization', ['authorization', 'theirs']],
+  ['a token', ['x-amz-security-token', 'theirs']],
+  ['an ACL', ['x-amz-acl', 'public-read']],
   ['a pseudo-header', [':path', '/evil']],
 ]
 

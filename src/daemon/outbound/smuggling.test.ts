@@ -91,6 +91,8 @@ const heads: [name: string, lines: readonly string[]][] = [
   ['a second Host', [`Host: ${host}`, length(4)]],
   ['a second Host behind a bare LF', [`X-Thing: a\nHost: evil.example`, length(4)]],
   ['framing nominated by Connection', [length(4), 'Connection: content-length']],
+  ['a signed header nominated by Connection', [length(4), 'Content-Type: a/b', 'Connection: content-type']],
+  ['a coding nominated by Connection', [length(4), 'Content-Encoding: gzip', 'Connection: content-encoding']],
   ['the signature nominated by Connection', [length(4), 'Connection: authorization, x-amz-date']],
 ]
 
@@ -138,6 +140,10 @@ const bodies: [name: string, body: string][] = [
   ['a length in the trailers', `5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n${smuggled}`],
   ['a Host in the trailers', `5\r\nhello\r\n0\r\nHost: evil.example\r\n\r\n${smuggled}`],
   ['an Authorization in the trailers', `5\r\nhello\r\n0\r\nAuthorization: x\r\n\r\n${smuggled}`],
+  ['a token in the trailers', `5\r\nhello\r\n0\r\nX-Amz-Security-Token: x\r\n\r\n${smuggled}`],
+  ['a date in the trailers', `5\r\nhello\r\n0\r\nX-Amz-Date: x\r\n\r\n${smuggled}`],
+  ['an ACL in the trailers', `5\r\nhello\r\n0\r\nx-amz-acl: public-read\r\n\r\n${smuggled}`],
+  ['a key in the trailers', `5\r\nhello\r\n0\r\nX-Api-Key: x\r\n\r\n${smuggled}`],
   ['a folded trailer', `5\r\nhello\r\n0\r\nA: b\r\n c\r\n\r\n${smuggled}`],
   ['trailers without end', `5\r\nhello\r\n0\r\n${'a: b\r\n'.repeat(10_000)}\r\n${smuggled}`],
 ]
@@ -209,6 +215,14 @@ const ambiguous: [name: string, answer: string][] = [
   ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok'],
   ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok'],
   ['an unknown coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\nok'],
+  [
+    'a length nominated by Connection',
+    'HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 2\r\n\r\nok',
+  ],
+  [
+    'chunks nominated by Connection',
+    'HTTP/1.1 200 OK\r\nConnection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+  ],
   ['white space before a colon', 'HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok'],
   ['a folded header', 'HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 0\r\nContent-Length: 2\r\n\r\nok'],
   ['bare line feeds', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],

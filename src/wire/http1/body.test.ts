@@ -72,6 +72,13 @@ test('the trailers of a chunked body are known once it is done', () => {
   ])
 })
 
+test('sums of the body and what signs them may stand behind it', () => {
+  for (const name of ['x-amz-checksum-crc32', 'X-Amz-Checksum-SHA256', 'x-amz-trailer-signature']) {
+    const text = `0\r\n${name}: x\r\n\r\n`
+    assert.deepEqual(scan(chunked, text), { consumed: text.length, done: true, payload: '' })
+  }
+})
+
 const attacks: [name: string, text: string][] = [
   ['no size', '\r\nabc\r\n'],
   ['a size of letters', 'g\r\n'],
@@ -104,6 +111,12 @@ const attacks: [name: string, text: string][] = [
   ['a framing trailer', '0\r\nContent-Length: 1\r\n\r\n'],
   ['a routing trailer', '0\r\nHost: h\r\n\r\n'],
   ['an authentication trailer', '0\r\nAuthorization: x\r\n\r\n'],
+  ['an authentication trailer of a proxy', '0\r\nProxy-Authorization: x\r\n\r\n'],
+  ['a cookie as a trailer', '0\r\nCookie: x\r\n\r\n'],
+  ['a key as a trailer', '0\r\nX-Api-Key: x\r\n\r\n'],
+  ['a token of AWS as a trailer', '0\r\nX-Amz-Security-Token: x\r\n\r\n'],
+  ['a date of AWS as a trailer', '0\r\nX-Amz-Date: x\r\n\r\n'],
+  ['an ACL as a trailer', '0\r\nx-amz-acl: public-read\r\n\r\n'],
   ['too many trailers', `0\r\n${'a:\r\n'.repeat(65)}\r\n`],
   ['trailers too large', `0\r\nA: ${'b'.repeat(16 * 1024)}`],
 ]

@@ -21,18 +21,32 @@ type State = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' |
 
 /** RFC 9110 section 6.5.1: what frames, routes or authenticates a message must not come behind it. */
 const forbiddenTrailers = new Set([
+  'api-key',
   'authorization',
   'connection',
   'content-encoding',
   'content-length',
   'content-type',
+  'cookie',
   'expect',
   'host',
+  'proxy-authorization',
   'set-cookie',
   'te',
   'trailer',
   'transfer-encoding',
+  'x-api-key',
+  'x-auth-token',
 ])
+/**
+ * SECURITY: of what AWS gives a meaning, only sums of the body stand behind it: as trailers the others would be
+ * merged into a request whose signature does not cover them.
+ */
+const forbiddenFamily = /^x-amz-(?!checksum-|trailer-signature$)/
+
+function isForbidden({ name }: Header): boolean {
+  return forbiddenTrailers.has(name) || forbiddenFamily.test(name)
+}
 
 function malformed(reason: string): never {
   throw new Fault('WIRE_MALFORMED', `chunked body: ${reason}`)
@@ -98,7 +112,7 @@ export function openChunkedScanner(): BodyScanner {
     const range = { start: 0, end: bytes.length - 2, maxHeaders: maxTrailers }
     const fields = parseFields(bytes, bytes.toString('latin1'), range)
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
-    const forbidden = fields.headers.find(({ name }) => forbiddenTrailers.has(name))
+    const forbidden = fields.headers.find(isForbidden)
     if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)
     trailers = fields.headers
     state = 'done'
