@@ -1,7 +1,8 @@
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { homedir } from 'node:os'
 import path from 'node:path'
+import { makeFolder } from '#base/files'
 
 /**
  * Keeps compiled code between commands, which halves their start. SECURITY: in a folder that is ours and that
@@ -12,7 +13,7 @@ function cacheCompiledCode(): void {
   const user = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache')
   const directory = path.join(uid === 0 ? '/var/cache' : user, 'tideway')
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeFolder(directory, 0o700)
     const { uid: owner, mode } = lstatSync(directory)
     if (owner === uid && (mode & 0o022) === 0) enableCompileCache(directory)
   } catch {

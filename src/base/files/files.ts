@@ -1,14 +1,6 @@
-import { chmodSync, mkdirSync } from 'node:fs'
 import { open, readFile, rename } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
 import process from 'node:process'
-
-/** Makes a folder, and those above it that are missing, of just this mode: the umask takes no bits away. */
-export function makeFolder(path: string, mode: number): void {
-  const first = mkdirSync(path, { recursive: true, mode })
-  if (first === undefined) return
-  for (let made = resolve(path); made.length >= first.length; made = dirname(made)) chmodSync(made, mode)
-}
+import { Fault } from '#base/errors'
 
 /** Writes a file so that readers, and a crash, see the old one or the new one, whole. */
 export async function writeAtomically(path: string, content: string, mode: number): Promise<void> {
@@ -29,5 +21,17 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
+  }
+}
+
+/** The text of the file that `setting` names. @throws Fault SETTING_INVALID */
+export async function readNamedFile(setting: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new Fault('SETTING_INVALID', `${setting}: ${(error as Error).message}`, {
+      hint: `name a file that user ${process.getuid!()} can read`,
+      cause: error,
+    })
   }
 }

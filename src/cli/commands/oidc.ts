@@ -1,7 +1,8 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command } from 'commander'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { contextFilePath, openFetch, selectContext } from '#cli/context'
 import type { Cli } from './cli.ts'
 
@@ -14,7 +15,7 @@ async function fetchJson({ env, signal }: Cli, url: string): Promise<Record<stri
 
 function writeDocument(file: string, document: unknown): void {
   try {
-    mkdirSync(path.dirname(file), { recursive: true })
+    makeFolder(path.dirname(file), 0o755)
     writeFileSync(`${file}.new`, `${JSON.stringify(document, null, 2)}\n`)
     renameSync(`${file}.new`, file)
   } catch (error) {

@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
+import { closeSync, openSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { readPrivateFile, writePrivateFile } from './private-file.ts'
 
 /** A login at an external provider: who gave it, and what it gave. */
@@ -54,7 +55,7 @@ export async function withLoginLock<T>(
   change: () => Promise<T>,
 ): Promise<T> {
   const lock = `${loginPath(contextsFile, name)}.lock`
-  mkdirSync(path.dirname(lock), { recursive: true, mode: 0o700 })
+  makeFolder(path.dirname(lock), 0o700)
   for (const deadline = clock.monotonic() + 2 * staleMs; ;) {
     try {
       closeSync(openSync(lock, 'wx', 0o600))

@@ -1,7 +1,6 @@
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -11,6 +10,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { Fault, isFault } from '#base/errors'
+import { makeFolder } from '#base/files'
 
 /** Reads a file of secrets; undefined when there is none. @throws Fault SETTING_INVALID also when others can read it */
 export function readPrivateFile(file: string, what: string): string | undefined {
@@ -32,7 +32,7 @@ export function readPrivateFile(file: string, what: string): string | undefined 
 
 /** Replaces the file at once, so that a reader sees the old or the new one, and a crash leaves one of them. */
 export function writePrivateFile(file: string, text: string): void {
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(path.dirname(file), 0o700)
   const draft = `${file}.${process.pid}.new`
   const descriptor = openSync(draft, 'wx', 0o600)
   try {

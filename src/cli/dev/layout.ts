@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import path from 'node:path'
+import { makeFolder } from '#base/files'
 import { freePort, isFree } from './free-port.ts'
 
 /** Where a development stack keeps things and listens. */
@@ -38,8 +38,7 @@ export async function planLayout(
   }: { cloud?: { address: string; port?: number }; usualPorts: boolean },
 ): Promise<Layout> {
   const at = (name: string) => path.join(base, name)
-  for (const name of ['server', 'daemon', 'emulator', 'logs', 'workload'])
-    mkdirSync(at(name), { recursive: true, mode: 0o700 })
+  for (const name of ['server', 'daemon', 'emulator', 'logs', 'workload']) makeFolder(at(name), 0o700)
   const loopback = async (usual: number) => {
     const port = usualPorts ? await portNear('127.0.0.1', usual) : await freePort('127.0.0.1')
     return `127.0.0.1:${port}`

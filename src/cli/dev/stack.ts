@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import path from 'node:path'
 import type { Clock } from '#base/clock'
+import { makeFolder } from '#base/files'
 import { Secret } from '#base/secret'
 import { permissionsPolicy, trustPolicy } from '#cli/aws'
 import { openChild, ownCommand, type Child } from './child.ts'
@@ -264,7 +265,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
  * default, because here there is no other.
  */
 function writeWeakerExample(directory: string, level: string): string {
-  mkdirSync(directory, { recursive: true })
+  makeFolder(directory, 0o755)
   for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
     const text = readFileSync(path.join(examples, name), 'utf8')
     const weaker = text.replace(/^(kind: CredentialBinding$[^]*?^spec:)$/m, `$1\n  minimumCapture: ${level}`)

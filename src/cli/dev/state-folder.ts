@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileS
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { Fault } from '#base/errors'
-import { makeFolder } from '#base/files'
+import { makeNamedFolder } from '#base/files'
 
 const marker = '.tideway-dev'
 
@@ -29,9 +29,12 @@ function leftovers(base: string): number[] {
  */
 export async function claimStateFolder(base: string): Promise<Disposable> {
   const asRoot = process.getuid!() === 0
-  makeFolder(path.dirname(base), asRoot ? 0o755 : 0o700)
   // Started as root, the daemon serves as a user of its own, who must be able to pass.
-  makeFolder(base, asRoot ? 0o711 : 0o700)
+  makeNamedFolder('--state-dir', {
+    path: base,
+    mode: asRoot ? 0o711 : 0o700,
+    above: asRoot ? 0o755 : 0o700,
+  })
   if (readdirSync(base).length > 0 && !existsSync(path.join(base, marker))) {
     throw new Fault('SETTING_INVALID', `${base} holds something else than a development stack`, {
       hint: 'name an empty folder with --state-dir',

@@ -1,6 +1,7 @@
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { formatCircumstances, formatStart } from '#model/audit'
 import { listSegments, segmentPath } from './segments.ts'
@@ -39,7 +40,7 @@ const endsGatherMs = 100
  */
 export function openAuditSpool(options: SpoolOptions): AuditSpool {
   const { folder, writer, limitBytes, whenFull, clock, log, newId } = options
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   const own = () => listSegments(folder).filter((segment) => segment.writer === writer)
   const ownBytes = () => own().reduce((sum, { bytes }) => sum + bytes, 0)
   let number = (own().at(-1)?.number ?? 0) + 1

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
+import { makeNamedFolder } from '#base/files'
 import { untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import type { SettingsOf } from '#base/settings'
@@ -43,7 +44,7 @@ export async function runEmulator(
   await using stack = new AsyncDisposableStack()
   const stateDir = settings.stateDir ?? mkdtempSync(join(tmpdir(), 'tideway-emulator-'))
   if (settings.stateDir === undefined) stack.defer(() => rmSync(stateDir, { recursive: true }))
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  makeNamedFolder('--state-dir', { path: stateDir, mode: 0o700 })
 
   const rootCredentialsFile = settings.rootCredentialsFile ?? join(stateDir, 'root-credentials')
   const accessLogFile = settings.accessLog ?? join(stateDir, 'access.ndjson')

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, mkdir, open, type FileHandle } from 'node:fs/promises'
+import { chmod, open, type FileHandle } from 'node:fs/promises'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
@@ -160,7 +161,7 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 
 async function recover(directory: string): Promise<Segment[]> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    makeFolder(directory, 0o700)
     await chmod(directory, 0o700)
     return await recoverSegments(directory)
   } catch (error) {

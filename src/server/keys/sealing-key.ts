@@ -1,7 +1,8 @@
 import { createSecretKey, randomBytes, randomUUID, type KeyObject } from 'node:crypto'
-import { link, mkdir, open, unlink } from 'node:fs/promises'
+import { link, open, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import type { Store } from '#server/store'
 import { hasSealedData } from './custody.ts'
 
@@ -73,7 +74,7 @@ async function readKeyFile(path: string, { guarded }: { guarded: boolean }): Pro
 /** The file appears whole or not at all, and is on disk before anything is sealed with it. */
 async function createKeyFile(path: string): Promise<void> {
   const folder = dirname(path)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   const temporary = `${path}.${randomUUID()}.tmp`
   {
     await using file = await open(temporary, 'wx', 0o600)

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
-import { makeFolder } from '#base/files'
+import { makeNamedFolder } from '#base/files'
 import { openReadiness, returnFreedMemory, runTogether, untilAborted } from '#base/lifecycle'
 import { openLog, type Log } from '#base/log'
 import { observeEventLoop, openMetrics } from '#base/metrics'
@@ -91,8 +91,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const metrics = stack.use(openMetrics())
   const { dataDir, trustDomain } = settings
   // The folder above may be shared with the daemon, whose user must be able to pass.
-  makeFolder(dirname(dataDir), 0o755)
-  makeFolder(dataDir, 0o700)
+  makeNamedFolder('--data-dir', { path: dataDir, mode: 0o700, above: 0o755 })
   const health = stack.use(await openHealthServer({ listen: settings.healthListen, readiness, metrics, log }))
 
   const foundation = stack.use(

@@ -1,10 +1,10 @@
 // A worker thread's port has no target origin: the rule is for browsers.
 /* oxlint-disable unicorn/require-post-message-target-origin */
-import { mkdirSync } from 'node:fs'
 import { once } from 'node:events'
 import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Fault } from '#base/errors'
+import { makeFolder } from '#base/files'
 import { silentLog, type Log } from '#base/log'
 import { openChangeFeed, revisionGone, storeClosed } from './change-feed.ts'
 import type { Store, StoreKey, StoreRange } from './ports.ts'
@@ -46,7 +46,7 @@ export async function openSqliteStore({
   log?: Log
 }): Promise<Store> {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(path), 0o700)
   } catch (error) {
     throw new Fault('STORE_UNAVAILABLE', `${dirname(path)}: ${(error as Error).message}`, { cause: error })
   }
