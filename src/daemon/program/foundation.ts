@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { text as readStream } from 'node:stream/consumers'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { readNamedFile } from '#base/files'
 import { hasCapabilities } from '#base/syscall'
 import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { openProcessReader, type ProcessAttestor } from '#daemon/attestation'
-import { openNode, type Node } from '#daemon/sync'
+import { notJoined, openNode, type Node } from '#daemon/sync'
 import { findStore, installRoot } from '#daemon/trust'
 import { claimFolder, defaultRunDir, defaultStateDir } from './paths.ts'
 import { prepareAsRoot, type KernelCapture } from './root-phase.ts'
@@ -32,7 +32,7 @@ export interface Foundation {
 }
 
 async function readJoinToken(file: string): Promise<Secret> {
-  const text = file === '-' ? await readStream(process.stdin) : await readFile(file, 'utf8')
+  const text = file === '-' ? await readStream(process.stdin) : await readNamedFile('--join-token-file', file)
   if (text.trim() === '') throw new Fault('SETTING_INVALID', `there is no join token in ${file}`)
   return Secret.of(text.trim())
 }
@@ -74,7 +74,10 @@ export async function layFoundation(
   const { joinTokenFile, upstreamCa } = settings
   const joined = existsSync(join(stateDir, 'node.json'))
   const token = joinTokenFile !== undefined && !joined ? await readJoinToken(joinTokenFile) : undefined
-  const upstreamCaPem = upstreamCa === undefined ? undefined : await readFile(upstreamCa, 'utf8')
+  const upstreamCaPem =
+    upstreamCa === undefined ? undefined : await readNamedFile('--upstream-ca', upstreamCa)
+  // Before anything is attached that a daemon which does not start would leave behind.
+  if (!joined && !(settings.server && token)) throw notJoined(stateDir)
   const node = () => openNodeWith(settings, { stateDir, token, clock, log })
 
   // Root of a container may read no other user's processes. It then serves as itself, as any other user would.
@@ -85,8 +88,8 @@ export async function layFoundation(
     if (settings.installTrust) {
       throw new Fault('SETTING_INVALID', `installing the intercept root needs ${lack}`)
     }
-    claimFolder(runDir, 0o700, uid)
-    claimFolder(stateDir, 0o700, uid)
+    claimFolder('--run-dir', { path: runDir, mode: 0o700, uid })
+    claimFolder('--state-dir', { path: stateDir, mode: 0o700, uid })
     return {
       runDir,
       stateDir,

@@ -1,7 +1,8 @@
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
+import { chmodSync, lstatSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Fault } from '#base/errors'
+import { makeNamedFolder } from '#base/files'
 
 /** Where sockets and the trust bundle are: `/run/tideway`, for an ordinary user in their runtime folder. */
 export function defaultRunDir(uid: number, env: NodeJS.ProcessEnv): string {
@@ -17,16 +18,19 @@ export function defaultStateDir(uid: number, env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Makes a folder, or takes one that is there.
+ * Makes the folder that `setting` names, or takes one that is there.
  * SECURITY: in /tmp anyone may have made it first: a link, or a folder of somebody else's, is refused.
  * @throws Fault SETTING_INVALID
  */
-export function claimFolder(path: string, mode: number, uid: number): void {
-  mkdirSync(path, { recursive: true, mode })
+export function claimFolder(
+  setting: string,
+  { path, mode, uid }: { path: string; mode: number; uid: number },
+): void {
+  makeNamedFolder(setting, { path, mode })
   const stats = lstatSync(path)
   if (!stats.isDirectory() || stats.uid !== uid) {
     throw new Fault('SETTING_INVALID', `${path} is not a folder of user ${uid}`, {
-      hint: 'remove it, or name another with --run-dir or --state-dir',
+      hint: `remove it, or name another with ${setting}`,
     })
   }
   chmodSync(path, mode)

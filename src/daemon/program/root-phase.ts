@@ -1,9 +1,9 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import { makeFolder } from '#base/files'
+import { makeFolder, makeNamedFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
@@ -43,7 +43,7 @@ function enterDaemonCgroup(attachCgroup: string | undefined): string {
   const service = attachCgroup === undefined ? ownServiceCgroup() : undefined
   if (service !== undefined) return service
   const path = join(attachCgroup ?? cgroupMount(), 'tideway-daemon')
-  mkdirSync(path, { recursive: true })
+  makeFolder(path, 0o755)
   writeFileSync(join(path, 'cgroup.procs'), String(process.pid))
   return path
 }
@@ -89,13 +89,12 @@ export async function prepareAsRoot(
   const user = findServingUser(settings.user)
   // SECURITY: only the folders themselves are given away. What the serving user put into them before is not
   // touched as root: it could be a link to something else.
-  for (const [folder, mode] of [
-    [runDir, 0o755],
-    [stateDir, 0o700],
+  for (const [setting, folder, mode] of [
+    ['--run-dir', runDir, 0o755],
+    ['--state-dir', stateDir, 0o700],
   ] as const) {
     // The folder above may be the server's as well: passable, and root's.
-    makeFolder(dirname(folder), 0o755)
-    mkdirSync(folder, { recursive: true, mode })
+    makeNamedFolder(setting, { path: folder, mode, above: 0o755 })
     if (!everyoneMayEnter(dirname(folder))) {
       throw new Fault(
         'SETTING_INVALID',

@@ -1,8 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '#base/errors'
-import { readIfPresent, writeAtomically } from '#base/files'
+import { makeFolder, readIfPresent, writeAtomically } from '#base/files'
 import { parseSpiffeId, type SpiffeId } from '#model/identity'
 import { certificatesToPem, parsePemCertificates } from '#model/pki'
 
@@ -26,7 +25,7 @@ export interface NodeRecord {
 
 /** The node key (P-256), created on first use and readable by its owner alone. */
 export async function openNodeKey(stateDir: string): Promise<KeyObject> {
-  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+  makeFolder(stateDir, 0o700)
   const path = join(stateDir, 'node.key')
   const pem = await readIfPresent(path)
   if (pem !== undefined) {

@@ -63,13 +63,16 @@ const retry = { baseMs: 1_000, maxMs: 60_000 }
 /** After which a call counts as failed; the stream of scopes has no such end. */
 const callTimeoutMs = 30_000
 
+/** What stands against the start of a node that has neither joined nor been told how to. */
+export function notJoined(stateDir: string): Fault {
+  return new Fault('SETTING_INVALID', `this node has not joined a server yet (${stateDir})`, {
+    hint: 'give --server and --join-token-file (`tideway node token create` on the server makes a token)',
+  })
+}
+
 async function join(settings: NodeSettings, addresses: Addresses, key: KeyObject): Promise<NodeRecord> {
   const { server, caHash, readJoinToken, hostname, version, log } = settings
-  if (!server || !readJoinToken) {
-    throw new Fault('SETTING_INVALID', `this node has not joined a server yet (${settings.stateDir})`, {
-      hint: 'give --server and --join-token-file (`tideway node token create` on the server makes a token)',
-    })
-  }
+  if (!server || !readJoinToken) throw notJoined(settings.stateDir)
   const serverCa = caHash === undefined ? undefined : await fetchPinnedAuthority(server, caHash, addresses)
   const token = await readJoinToken()
   const record = await joinServer({ server: server.origin, serverCa }, addresses, key, {
