@@ -64,7 +64,8 @@ function openFakeScopes() {
 export async function openTestServer({
   run = true,
   svidTtlSeconds = 3600,
-}: { run?: boolean; svidTtlSeconds?: number } = {}) {
+  nodePort = 0,
+}: { run?: boolean; svidTtlSeconds?: number; nodePort?: number } = {}) {
   await using stack = new AsyncDisposableStack()
   const clock = openTestClock(Date.now())
   const store = openMemoryStore()
@@ -87,7 +88,8 @@ export async function openTestServer({
     if (session === undefined) throw new TypeError('there is no session to ask')
     if (pulse.isThere) answer()
   }
-  const settings = { scopes: fake.scopes, listen, leaseSeconds: 900, openPing }
+  const nodeListen = { ...listen, port: nodePort }
+  const settings = { scopes: fake.scopes, listen: nodeListen, leaseSeconds: 900, openPing }
   const node = stack.use(await openNodeServer({ ...common, ...settings }))
   const stop = new AbortController()
   const sessions: Http2SessionManager[] = []

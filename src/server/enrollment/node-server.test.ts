@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { createPublicKey, randomBytes, type KeyObject, type X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { connect } from 'node:tls'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type Client } from '@connectrpc/connect'
+import { isFault } from '#base/errors'
 import { parseSpiffeId } from '#model/identity'
 import {
   createCertificateRequest,
@@ -377,6 +379,21 @@ describe('the daemon port itself', () => {
     const second = await presented()
     assert.notEqual(second.serialNumber, first.serialNumber)
     assert.equal(spiffeIdOf(second), spiffeIdOf(first))
+  })
+})
+
+describe('the daemon port where another program has it', () => {
+  it('is a setting to be changed', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port: nodePort } = taken.address() as AddressInfo
+    await assert.rejects(openTestServer({ nodePort }), (error) => {
+      assert.ok(isFault(error, 'SETTING_INVALID'))
+      assert.match(error.message, /^daemons cannot be served on 127\.0\.0\.1:\d+: .*EADDRINUSE/)
+      assert.match(error.hint ?? '', /--node-listen/)
+      return true
+    })
+    taken.close()
   })
 })
 

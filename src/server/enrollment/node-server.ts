@@ -65,6 +65,7 @@ function openPeers(trustDomain: TrustDomain): (session: Http2Session | undefined
 /**
  * Opens the daemon port: HTTP/2 over TLS 1.3, where every client proves a SPIFFE ID of the trust domain.
  * Its certificate is an SVID of the server's own, whose key lives in memory.
+ * @throws Fault SETTING_INVALID when it cannot listen
  */
 export async function openNodeServer(options: NodeServerOptions): Promise<NodeServer> {
   const { ca, trustDomain, resources, store, clock, log, listen, openPing = pingOf } = options
@@ -117,7 +118,15 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   })
   listener.maxConnections = maxConnections
   listener.listen(listen.port, listen.host)
-  await once(listener, 'listening')
+  try {
+    await once(listener, 'listening')
+  } catch (error) {
+    const message = `daemons cannot be served on ${listen.host}:${listen.port}: ${(error as Error).message}`
+    throw new Fault('SETTING_INVALID', message, {
+      hint: 'choose another address with --node-listen',
+      cause: error,
+    })
+  }
   const { port } = listener.address() as AddressInfo
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
