@@ -61,6 +61,25 @@ const misuses: [line: string, message: RegExp][] = [
   ['server --svid-ttl-seconds 60', /svidTtlSeconds: .*at least 300/],
   ['daemon --capture maybe', /capture: one of auto, kernel, none/],
   ['emulator --settings /does/not/exist', /settings file \/does\/not\/exist: ENOENT/],
+  ['server --data-dir /proc/tideway', /^error: --data-dir: ENOENT.*\nhint: name a folder that user/],
+  ['server --data-dir /dev/null', /^error: --data-dir: EEXIST/],
+  ['dev --state-dir /proc/tideway', /^error: --state-dir: ENOENT/],
+  [
+    'daemon --capture none --state-dir /does/not/exist',
+    /^error: this node has not joined a server yet \(\/does\/not\/exist\)\nhint: give --server/,
+  ],
+  [
+    'daemon --capture none --state-dir /does/not/exist --join-token-file /nosuch',
+    /^error: --join-token-file: ENOENT.*\nhint: name a file that user/,
+  ],
+  [
+    'daemon --capture none --state-dir /does/not/exist --upstream-ca /nosuch',
+    /^error: --upstream-ca: ENOENT/,
+  ],
+  [
+    `daemon --capture none --server https://localhost --join-token-file ${import.meta.filename} --run-dir /proc/x/y --state-dir /does/not/exist`,
+    /^error: --run-dir: ENOENT/,
+  ],
 ]
 for (const [line, message] of misuses) {
   test(`misuse is told in a sentence or two, with exit code 2: tideway ${line}`, async () => {

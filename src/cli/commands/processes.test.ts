@@ -66,6 +66,13 @@ describe('the program as a process', () => {
     assert.deepEqual([stdout, stderr], ['{\n', 'ended with 0\n'])
   })
 
+  test('standard output that takes nothing is a fault in a sentence', async () => {
+    const { code, stderr } = await run('/bin/sh', ['-c', `exec "${launcher}" version > /dev/full`])
+    assert.equal(code, 2)
+    assert.match(stderr, /^error: standard output cannot be written: .*ENOSPC.*\nhint: make room/)
+    assert.doesNotMatch(stderr, /\n\s+at /)
+  })
+
   test('Ctrl-C ends it while it waits for standard input', async () => {
     const { child, outcome } = start(launcher, ['ctl', 'apply', '-f', '-'], env())
     // It has begun to read once a large write has been taken.
