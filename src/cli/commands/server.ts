@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { contextFilePath, saveContext } from '#cli/context'
+import { contextFilePath, contextNameFor, saveContext } from '#cli/context'
 import type { Cli } from './cli.ts'
 import { programCommand } from './program-command.ts'
 
@@ -12,12 +12,16 @@ export async function serverCommand(cli: Cli): Promise<Command> {
       signal,
       credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
       passFile: env['PGPASSFILE'],
-      saveAdminAccess: ({ name, server, token, caPem }) => {
+      saveAdminAccess: ({ name: wanted, token, ...place }) => {
         const file = contextFilePath(env)
-        const context = { name, server, token: token.revealText(), ...(caPem !== undefined && { caPem }) }
-        saveContext(file, context, { makeCurrent: true })
+        const name = contextNameFor(file, wanted, place)
+        saveContext(file, { ...place, name, token: token.revealText() }, { makeCurrent: true })
         terminal.say(
-          `the administrator's token is in ${file}, as context "${name}"; it is shown nowhere else`,
+          [
+            ...(name === wanted ? [] : [`context "${wanted}" is another server's and stays as it is`]),
+            `the administrator's token is in ${file}, as context "${name}"; it is shown nowhere else`,
+            '  if it is lost: start once with --reset-admin-token',
+          ].join('\n'),
         )
       },
       onReady: ({ url, issuerUrl, nodeEndpoint, healthUrl, caHash, caFile }) => {

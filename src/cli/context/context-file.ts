@@ -81,6 +81,22 @@ export function saveContext(file: string, context: Context, { makeCurrent }: { m
   store(file, next, makeCurrent ? name : (config['current-context'] ?? name))
 }
 
+/** `wanted`, or it with a number where it is the context of another server, whose token may be nowhere else. */
+export function contextNameFor(
+  file: string,
+  wanted: string,
+  { server, caPem }: Pick<Context, 'server' | 'caPem'>,
+): string {
+  const { contexts } = load(file)
+  const isAnothers = (name: string) =>
+    contexts.some(
+      (context) => context.name === name && (context.server !== server || context.caPem !== caPem),
+    )
+  let name = wanted
+  for (let number = 2; isAnothers(name); number++) name = `${wanted}-${number}`
+  return name
+}
+
 /** Removes a context, and the login that it had. @throws Fault CONTEXT_MISSING */
 export function removeContext(file: string, name: string): void {
   const { config, contexts } = load(file)

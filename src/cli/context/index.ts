@@ -6,6 +6,7 @@
 export { bearerToken, type BearerToken } from './bearer-token.ts'
 export {
   contextFilePath,
+  contextNameFor,
   loadContexts,
   removeContext,
   saveContext,
