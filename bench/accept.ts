@@ -171,6 +171,7 @@ export async function measureAccept(): Promise<AcceptCosts> {
   plane.apply(scope)
   const intake = openIntake({
     accept: (socket, origin) => plane.accept(socket, origin),
+    uidOf: async () => undefined,
     findOwner: async () => undefined,
     onlyUid: undefined,
     overriddenHosts: [],

@@ -9,7 +9,7 @@ import process from 'node:process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { systemClock } from '#base/clock'
-import { openProcessReader, samePin, startAttestor } from './index.ts'
+import { openProcessReader, openSocketUids, samePin, startAttestor } from './index.ts'
 
 const asRoot = process.getuid!() === 0
 const withoutRoot = asRoot ? false : 'needs root'
@@ -139,12 +139,17 @@ test('the owner of a connection is found by its socket, a wrong tuple finds nobo
   await using reader = openProcessReader()
   const connection = {
     network: 'ours' as const,
+    uid: process.getuid!(),
     client: { address: socket.remoteAddress!, port: socket.remotePort! },
     server: { address: '127.0.0.1', port },
   }
   assert.equal((await reader.findOwner(connection))?.pid, child.pid)
   const other = { ...connection, client: { ...connection.client, port: 1 } }
   assert.equal(await reader.findOwner(other), undefined)
+  const ofAnother = { ...connection, uid: connection.uid + 1 }
+  assert.equal(await reader.findOwner(ofAnother), undefined, 'only of the user who made the socket')
+  assert.equal(await openSocketUids()(connection), process.getuid!())
+  assert.equal(await openSocketUids()(other), undefined)
   const asRelay = { ...connection, network: { pid: child.pid! } }
   assert.equal(await reader.findOwner(asRelay), undefined, 'a relay in our own namespace speaks for nobody')
   socket.destroy()
@@ -165,6 +170,7 @@ test('the owner of an IPv6 connection is found too', async (t) => {
   await using reader = openProcessReader()
   const owner = await reader.findOwner({
     network: 'ours',
+    uid: process.getuid!(),
     client: { address: '::1', port: socket.remotePort! },
     server: { address: '::1', port },
   })

@@ -30,6 +30,8 @@ export interface ClientConnection {
    * only for those whom it was started to enclose.
    */
   readonly network: 'ours' | { readonly pid: number }
+  /** Who made the client's socket: only that user's processes are looked through for who holds it. */
+  readonly uid: number
   readonly client: SocketAddress
   readonly server: SocketAddress
 }
@@ -37,8 +39,8 @@ export interface ClientConnection {
 /** An attestor that can also find processes, where no kernel program says who they are. */
 export interface ProcessAttestor extends Attestor {
   /**
-   * The process that holds the client's socket; undefined when none is found, or when several that are not
-   * images of the same program and user share it: then nobody can say whose bytes they are.
+   * The process of that user that holds the client's socket; undefined when none is found, or when several that are
+   * not images of the same program share it: then nobody can say whose bytes they are.
    */
   findOwner(connection: ClientConnection): Promise<ProcessPin | undefined>
   /** Start time of the process that has this pid now. */

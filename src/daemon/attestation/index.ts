@@ -8,3 +8,4 @@ export type { Attestation, Attestor, ClientConnection, ProcessAttestor, SocketAd
 export { startAttestor } from './attestor-process.ts'
 export { pinKey, samePin } from './pin.ts'
 export { openProcessReader } from './process-reader.ts'
+export { openSocketUids } from './socket-owner.ts'

@@ -77,10 +77,11 @@ export class ProcessDirectory implements AsyncDisposable {
   /** A file of the directory as text, at most `limit` bytes of it: the process decides how long it is. */
   async read(name: string, limit = 65_536): Promise<string> {
     await using file = await open(this.path(name), 'r')
-    const bytes = Buffer.alloc(limit)
+    let bytes = Buffer.alloc(Math.min(limit, 65_536))
     let length = 0
     while (length < limit) {
-      const { bytesRead } = await file.read(bytes, length, limit - length)
+      if (length === bytes.length) bytes = Buffer.concat([bytes], Math.min(limit, 2 * length))
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length)
       if (bytesRead === 0) break
       length += bytesRead
     }

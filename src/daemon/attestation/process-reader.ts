@@ -6,7 +6,7 @@ import { BinaryHashes } from './binary-hash.ts'
 import { samePin } from './pin.ts'
 import { findCgroupMount } from './proc-text.ts'
 import { isGone, readPin, ProcessDirectory } from './process-directory.ts'
-import { findSocketOwner } from './socket-owner.ts'
+import { openOwnerFinder } from './socket-owner.ts'
 
 const maxAttempts = 3
 
@@ -48,9 +48,7 @@ export function openProcessReader(): ProcessAttestor {
       }
       throw new Fault('ATTESTATION_FAILED', `process ${pid} changes faster than it can be read`)
     },
-    async findOwner(connection) {
-      return await findSocketOwner(connection, cgroupMount)
-    },
+    findOwner: openOwnerFinder(cgroupMount),
     async startOf(pid) {
       await using directory = await ProcessDirectory.open(pid)
       return directory?.stat.startTicks

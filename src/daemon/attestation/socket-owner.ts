@@ -1,91 +1,67 @@
-import { readdir, readlink } from 'node:fs/promises'
-import { isIPv4 } from 'node:net'
+import { readdir, readlink, stat } from 'node:fs/promises'
 import process from 'node:process'
 import type { ProcessPin } from '#model/identity'
-import type { ClientConnection, SocketAddress } from './attestor.ts'
+import type { ClientConnection } from './attestor.ts'
 import { readPin, ProcessDirectory } from './process-directory.ts'
+import { openRounds } from './rounds.ts'
+import { readSocketRows } from './socket-table.ts'
 
-const maxTableBytes = 16 * 1024 * 1024
-
-/** `127.0.0.1` as the eight hexadecimal digits of /proc/net/tcp: one word in the byte order of this machine. */
-function ipv4Word(address: string): string {
-  const octets = address.split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'))
-  return octets.toReversed().join('').toUpperCase()
+/** A socket of somebody, as descriptors show it, and the network namespace from which it may be used. */
+interface Wanted {
+  readonly link: string
+  readonly namespace: string
 }
 
-/** An IPv6 address as its four words. */
-function ipv6Words(address: string): string {
-  const [head = '', tail] = address.split('%')[0]!.split('::')
-  const groupsOf = (part: string | undefined) =>
-    part ? part.split(':').map((group) => group.padStart(4, '0')) : []
-  const before = groupsOf(head)
-  const after = groupsOf(tail)
-  const groups = [...before, ...Array<string>(8 - before.length - after.length).fill('0000'), ...after]
-  const hex = groups.join('')
-  return (hex.match(/.{8}/g) ?? [])
-    .map((word) => (word.match(/../g) ?? []).toReversed().join(''))
-    .join('')
-    .toUpperCase()
+/** The sockets of `uid` behind connections in one network, in their order. */
+async function findSockets(
+  uid: number,
+  network: ClientConnection['network'],
+  connections: readonly ClientConnection[],
+): Promise<readonly (Wanted | undefined)[]> {
+  await using inside = await ProcessDirectory.open(network === 'ours' ? process.pid : network.pid)
+  if (!inside) return []
+  const namespace = await readlink(inside.path('ns/net'))
+  if (network !== 'ours' && namespace === (await readlink('/proc/self/ns/net'))) return []
+  const rows = await readSocketRows(inside, connections)
+  return rows.map((row) => (row?.uid === uid ? { link: `socket:[${row.inode}]`, namespace } : undefined))
 }
 
-/** The forms in which an address and port may stand in the two tables. */
-function tableForms({ address, port }: SocketAddress): { tcp?: string; tcp6: string } {
-  const suffix = `:${port.toString(16).padStart(4, '0').toUpperCase()}`
-  if (!isIPv4(address)) return { tcp6: ipv6Words(address) + suffix }
-  const word = ipv4Word(address)
-  return { tcp: word + suffix, tcp6: `0000000000000000FFFF0000${word}${suffix}` }
-}
-
-/** Inode of the socket with these two ends, from the text of /proc/PID/net/tcp or tcp6. */
-export function findSocketInode(table: string, local: string, remote: string): string | undefined {
-  const at = table.indexOf(`: ${local} ${remote} `)
-  if (at < 0) return undefined
-  const end = table.indexOf('\n', at)
-  const inode = table
-    .slice(at + 2, end < 0 ? undefined : end)
-    .trim()
-    .split(/\s+/)[8]
-  return inode === '0' ? undefined : inode
-}
-
-async function socketInode(
-  directory: ProcessDirectory,
-  { client, server }: ClientConnection,
-): Promise<string | undefined> {
-  const local = tableForms(client)
-  const remote = tableForms(server)
-  if (local.tcp !== undefined && remote.tcp !== undefined) {
-    const inode = findSocketInode(await directory.read('net/tcp', maxTableBytes), local.tcp, remote.tcp)
-    if (inode !== undefined) return inode
-  }
-  return findSocketInode(await directory.read('net/tcp6', maxTableBytes), local.tcp6, remote.tcp6)
-}
-
-async function holds(directory: ProcessDirectory, target: string): Promise<boolean> {
+/** Which of these links the descriptors of a process show. */
+async function heldLinks(directory: ProcessDirectory, links: ReadonlySet<string>): Promise<Set<string>> {
+  const held = new Set<string>()
   for (const fd of await readdir(directory.path('fd'))) {
-    const link = await readlink(directory.path(`fd/${fd}`)).catch(() => undefined)
-    if (link === target) return true
+    const link = await readlink(directory.path(`fd/${fd}`)).catch(() => '')
+    if (links.has(link)) held.add(link)
   }
-  return false
+  return held
 }
 
-/** The pins of all processes in a network namespace that hold the socket and that we may read. */
-async function holders(
-  namespace: string,
-  inode: string,
+/**
+ * The pins of all processes of a user that we may read and that hold sockets, by the link of each. SECURITY: other
+ * users' processes are asked for their owner and nothing else, so that nobody's look-ups cost more than what is theirs.
+ */
+async function findHolders(
+  uid: number,
+  wanted: readonly Wanted[],
   cgroupMount: string | undefined,
-): Promise<readonly ProcessPin[]> {
-  const found: ProcessPin[] = []
-  for (const name of await readdir('/proc')) {
+): Promise<ReadonlyMap<string, readonly ProcessPin[]>> {
+  const found = new Map<string, ProcessPin[]>(wanted.map(({ link }) => [link, []]))
+  const names = wanted.length > 0 ? await readdir('/proc') : []
+  for (const name of names) {
     if (!/^\d+$/.test(name)) continue
     try {
+      if ((await stat(`/proc/${name}`)).uid !== uid) continue
       await using directory = await ProcessDirectory.open(Number(name))
-      if (!directory || (await readlink(directory.path('ns/net'))) !== namespace) continue
-      if (!(await holds(directory, `socket:[${inode}]`))) continue
+      if (!directory) continue
+      const namespace = await readlink(directory.path('ns/net'))
+      const links = new Set(wanted.filter((one) => one.namespace === namespace).map(({ link }) => link))
+      const held = links.size > 0 ? await heldLinks(directory, links) : links
+      if (held.size === 0) continue
       await using executable = await directory.openExecutable()
-      found.push((await readPin(directory, executable, cgroupMount)).pin)
+      const { pin } = await readPin(directory, executable, cgroupMount)
+      for (const link of held) found.get(link)!.push(pin)
     } catch {
-      continue // gone meanwhile, or another user's: whom we may not read we cannot attest
+      continue // gone meanwhile, or one that we may not read and so cannot attest
     }
   }
   return found
@@ -101,18 +77,45 @@ function sameProgram(a: ProcessPin, b: ProcessPin): boolean {
   )
 }
 
-/** See `ProcessAttestor.findOwner`. */
-export async function findSocketOwner(
-  connection: ClientConnection,
-  cgroupMount: string | undefined,
-): Promise<ProcessPin | undefined> {
-  const { network } = connection
-  await using inside = await ProcessDirectory.open(network === 'ours' ? process.pid : network.pid)
-  if (!inside) return undefined
-  const inode = await socketInode(inside, connection)
-  if (inode === undefined) return undefined
-  const namespace = await readlink(inside.path('ns/net'))
-  if (network !== 'ours' && namespace === (await readlink('/proc/self/ns/net'))) return undefined
-  const [first, ...others] = await holders(namespace, inode, cgroupMount)
+/** The one program that holds a socket. */
+function soleOwner([first, ...others]: readonly ProcessPin[] = []): ProcessPin | undefined {
   return first && others.every((other) => sameProgram(first, other)) ? first : undefined
+}
+
+/**
+ * Opens `ProcessAttestor.findOwner`. SECURITY: all look-ups of one user that come together share one walk through its
+ * processes, so that who opens many connections takes one turn among the others and no more.
+ */
+export function openOwnerFinder(
+  cgroupMount: string | undefined,
+): (connection: ClientConnection) => Promise<ProcessPin | undefined> {
+  const find = openRounds<number, ClientConnection, ProcessPin | undefined>(async (uid, connections) => {
+    const sockets = new Map<ClientConnection, Wanted>()
+    const networks = Map.groupBy(connections, ({ network }) => (network === 'ours' ? 0 : network.pid))
+    for (const group of networks.values()) {
+      // One that cannot be read is nobody's.
+      const found = await findSockets(uid, group[0]!.network, group).catch(() => [])
+      for (const [index, socket] of found.entries()) if (socket) sockets.set(group[index]!, socket)
+    }
+    const holders = await findHolders(uid, [...sockets.values()], cgroupMount)
+    return connections.map((connection) => soleOwner(holders.get(sockets.get(connection)?.link ?? '')))
+  })
+  return (connection) => find(connection.uid, connection)
+}
+
+/**
+ * Opens a look at which user made the client's socket of a connection in our own network namespace: quickly, and
+ * anybody may. Undefined when there is none here.
+ */
+export function openSocketUids(): (
+  ends: Pick<ClientConnection, 'client' | 'server'>,
+) => Promise<number | undefined> {
+  const find = openRounds<'ours', Pick<ClientConnection, 'client' | 'server'>, number | undefined>(
+    async (_, connections) => {
+      await using ours = await ProcessDirectory.open(process.pid)
+      const rows = ours ? await readSocketRows(ours, connections) : []
+      return connections.map((_connection, index) => rows[index]?.uid)
+    },
+  )
+  return (ends) => find('ours', ends)
 }

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { lookup } from 'node:dns/promises'
 import { Fault } from '#base/errors'
 import type { ProcessAttestor } from '#daemon/attestation'
@@ -79,13 +80,17 @@ export function controlRoutes({
         if (typeof pid !== 'number' || !Number.isInteger(pid) || pid < 1) {
           throw new Fault('WIRE_MALFORMED', 'pid is not a process number')
         }
+        // SECURITY: attributes show what only the owner of a process may see, its environment for one; and to read them
+        // may take long, which nobody may have done for the processes of others.
+        const refuse = () => {
+          throw new Fault('API_FORBIDDEN', `process ${pid} belongs to another user`)
+        }
+        const owner = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid
+        if (!caller.trusted && owner !== undefined && owner !== caller.uid) refuse()
         const startTicks = await attestor.startOf(pid)
         const attestation = startTicks === undefined ? undefined : await attestor.attest(pid, startTicks)
         if (!attestation) throw new Fault('RESOURCE_NOT_FOUND', `there is no process ${pid}`)
-        // SECURITY: attributes show what only the owner of a process may see, its environment for one.
-        if (!caller.trusted && attestation.pin.uid !== caller.uid) {
-          throw new Fault('API_FORBIDDEN', `process ${pid} belongs to another user`)
-        }
+        if (!caller.trusted && attestation.pin.uid !== caller.uid) refuse()
         const explanation = judge.explain(attestation)
         const { identity } = explanation
         return { ...explanation, conditions: identity === undefined ? [] : conditionsFor(identity) }

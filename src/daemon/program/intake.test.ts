@@ -7,7 +7,10 @@ import type { ProcessPin } from '#model/identity'
 import { openIntake } from './intake.ts'
 
 /** The explicit proxy's side of real connections, whose owners are as `uids` says by the client's address. */
-async function openProxy(uids: Readonly<Record<string, number>>) {
+async function openProxy(
+  uids: Readonly<Record<string, number>>,
+  { findOwner = async ({ uid }: { uid: number }) => ({ pid: 1, uid }) as ProcessPin | undefined } = {},
+) {
   const clock = openTestClock()
   const stack = new AsyncDisposableStack()
   const accepted: string[] = []
@@ -16,10 +19,8 @@ async function openProxy(uids: Readonly<Record<string, number>>) {
       accepted.push(destination.host ?? destination.address ?? '')
       socket.destroy()
     },
-    async findOwner(connection) {
-      const uid = 'client' in connection ? uids[connection.client.address] : undefined
-      return uid === undefined ? undefined : ({ pid: 1, uid } as ProcessPin)
-    },
+    uidOf: async ({ client }) => uids[client.address],
+    findOwner,
     onlyUid: undefined,
     overriddenHosts: [],
     clock,
@@ -80,6 +81,30 @@ test('one user who opens many connections and says nothing leaves room for the o
   next.write(tunnel)
   await once(next, 'close')
   assert.equal(proxy.accepted.length, 2)
+})
+
+test('one user whose processes take long to look through leaves room for the others', async () => {
+  const never = new Promise<undefined>(() => {})
+  let asked = 0
+  await using proxy = await openProxy(
+    { '127.0.0.1': 1000, '127.0.0.2': 2000 },
+    {
+      async findOwner({ uid }) {
+        if (uid === 2000) return { pid: 1, uid } as ProcessPin
+        asked += 1
+        return await never
+      },
+    },
+  )
+  const flood: Socket[] = []
+  for (let count = 0; count < 300; count += 1) flood.push(await proxy.open())
+  while (flood.filter((socket) => socket.closed).length < 44)
+    await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(asked, 256)
+  const other = await proxy.open('127.0.0.2')
+  other.write(tunnel)
+  await once(other, 'close')
+  assert.deepEqual(proxy.accepted, ['s3.example.org'])
 })
 
 test('a process that cannot be found is told so once it has asked', async () => {

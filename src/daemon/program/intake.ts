@@ -9,11 +9,11 @@ import { parsePreamble, placeholderAddresses } from '#daemon/run'
 import type { ProcessPin } from '#model/identity'
 import { readProxyRequest, refuseProxyRequest, tunnelEstablished } from './explicit-proxy.ts'
 
-/** Until a client has said where it wants to go, from the moment that we read: however often it says a little. */
+/** Until a client is known and has said where it wants to go: however often it says a little. */
 const openingMs = 10_000
-/** Connections that have not said so yet, each of which holds up to 64 KiB; more are closed. */
+/** Connections of which that is not known yet, each of which holds up to 64 KiB; more are closed. */
 const maxOpenings = { maxPerKey: 256, maxTotal: 1024 }
-/** Stands for the user of a connection whose process is not known. */
+/** Stands for the user of a connection whose other end is not on this machine, or not there any more. */
 const unknownUid = -1
 
 /** The descriptor behind a socket, for system calls on it. */
@@ -23,11 +23,25 @@ function descriptorOf(socket: Socket): number {
   return fd
 }
 
+interface Relay {
+  readonly pid: number
+  readonly uid: number
+  readonly isAlive: () => boolean
+}
+
+/** Of the explicit proxy. */
+interface Client {
+  readonly ends: Pick<ClientConnection, 'client' | 'server'>
+  readonly uid: number | undefined
+}
+
+type Read = <T>(socket: Socket, parse: (bytes: Buffer) => T | undefined) => Promise<T | undefined>
+
 /** Reads until `parse` gives something; undefined when the connection ends or takes too long. */
 function readOpening<T>(
   socket: Socket,
   parse: (bytes: Buffer) => T | undefined,
-  clock: Clock,
+  { clock, until }: { clock: Clock; until: number },
 ): Promise<T | undefined> {
   return new Promise((resolve) => {
     let held = Buffer.alloc(0)
@@ -43,7 +57,7 @@ function readOpening<T>(
       if (parsed !== undefined) finish(parsed)
     }
     const onEnd = () => finish(undefined)
-    const cancel = clock.after(openingMs, onEnd, { unref: true })
+    const cancel = clock.after(until - clock.monotonic(), onEnd, { unref: true })
     socket.on('data', onData).on('close', onEnd).on('end', onEnd)
     socket.resume()
     if (socket.destroyed) onEnd()
@@ -69,6 +83,8 @@ function takeOrigin(socket: Socket, capture: Capture, netnsCookie: bigint): Conn
 
 export interface IntakeOptions {
   readonly accept: (socket: Socket, origin: ConnectionOrigin, head?: Buffer) => void
+  /** Who made the client's socket of a connection to us; undefined when it is not there. Cheap. */
+  readonly uidOf: (ends: Pick<ClientConnection, 'client' | 'server'>) => Promise<number | undefined>
   readonly findOwner: (connection: ClientConnection) => Promise<ProcessPin | undefined>
   readonly onlyUid: number | undefined
   /** Names that stand behind placeholder addresses in enclosures. */
@@ -86,28 +102,29 @@ export interface Intake {
   proxied(socket: Socket): Promise<void>
 }
 
-export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock }: IntakeOptions): Intake {
+export function openIntake(options: IntakeOptions): Intake {
+  const { accept, uidOf, findOwner, onlyUid, overriddenHosts, clock } = options
   const placeholders = placeholderAddresses(overriddenHosts)
   const hostBehind = new Map([...placeholders].map(([host, address]) => [address, host]))
   const serves = (uid: number) => onlyUid === undefined || uid === onlyUid
   const openings = new Counts<number>(maxOpenings)
 
-  /** As `readOpening`. SECURITY: those of one user at a time are few, so that they leave room for others'. */
-  async function read<T>(
-    socket: Socket,
-    uid: number,
-    parse: (bytes: Buffer) => T | undefined,
-  ): Promise<T | undefined> {
-    if (!openings.enter(uid)) return undefined
+  /**
+   * Takes a connection of `uid` while it has room. SECURITY: what has to be found out about those of one user is under
+   * way for few at a time, from the first costly step on, so that it leaves room for others'.
+   */
+  async function within(uid: number, take: (read: Read) => Promise<boolean>): Promise<boolean> {
+    if (!openings.enter(uid)) return false
+    const until = clock.monotonic() + openingMs
     try {
-      return await readOpening(socket, parse, clock)
+      return await take((socket, parse) => readOpening(socket, parse, { clock, until }))
     } finally {
       openings.leave(uid)
     }
   }
 
   /** The relay behind a Unix socket, if it is still the one that connected and may be served. */
-  const relayOf = (socket: Socket): { pid: number; uid: number; isAlive: () => boolean } | undefined => {
+  const relayOf = (socket: Socket): Relay | undefined => {
     const fd = descriptorOf(socket)
     const { pid, uid } = peerCredentials(fd)
     if (pid === 0 || !serves(uid)) return undefined
@@ -118,16 +135,14 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock 
       /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1'))?.[1] === String(pid)
     return { pid, uid, isAlive }
   }
-  const takeRelayed = async (socket: Socket): Promise<boolean> => {
-    const relay = relayOf(socket)
-    if (!relay) return false
-    const opening = await read(socket, relay.uid, (bytes) => {
+  const takeRelayed = async (socket: Socket, relay: Relay, read: Read): Promise<boolean> => {
+    const opening = await read(socket, (bytes) => {
       const parsed = parsePreamble(bytes)
       return parsed === 'incomplete' ? undefined : { parsed, bytes }
     })
     if (!opening || opening.parsed === 'invalid') return false
     const { preamble, length } = opening.parsed
-    const owner = await findOwner({ network: { pid: relay.pid }, ...preamble })
+    const owner = await findOwner({ network: { pid: relay.pid }, uid: relay.uid, ...preamble })
     // SECURITY: a relay speaks for its own user only, and only while it lives: else it could name a connection
     // of somebody else and have its own bytes signed in their name.
     if (!owner || owner.uid !== relay.uid || !relay.isAlive()) return false
@@ -139,15 +154,11 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock 
     accept(socket, origin, opening.bytes.subarray(length))
     return true
   }
-  const takeProxied = async (socket: Socket): Promise<boolean> => {
-    const { remoteAddress, remotePort, localAddress, localPort } = socket
-    if (!remoteAddress || !localAddress) return false
-    const owner = await findOwner({
-      network: 'ours',
-      client: { address: unmapped(remoteAddress), port: remotePort! },
-      server: { address: unmapped(localAddress), port: localPort! },
-    })
-    const request = await read(socket, owner?.uid ?? unknownUid, readProxyRequest)
+  const takeProxied = async (socket: Socket, client: Client, read: Read): Promise<boolean> => {
+    const { uid, ends } = client
+    const isKnown = uid !== undefined && serves(uid)
+    const owner = isKnown ? await findOwner({ network: 'ours', uid, ...ends }) : undefined
+    const request = await read(socket, readProxyRequest)
     if (!request) return false
     if (request.kind === 'refused') {
       refuseProxyRequest(socket, request.status, request.reason)
@@ -162,10 +173,19 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock 
     accept(socket, { level: 'user', process: owner, destination: { host, port }, netnsCookie: 0n }, rest)
     return true
   }
+  const clientOf = async (socket: Socket): Promise<Client | undefined> => {
+    const { remoteAddress, remotePort, localAddress, localPort } = socket
+    if (!remoteAddress || !localAddress) return undefined
+    const ends = {
+      client: { address: unmapped(remoteAddress), port: remotePort! },
+      server: { address: unmapped(localAddress), port: localPort! },
+    }
+    return { ends, uid: await uidOf(ends) }
+  }
   /** SECURITY: whatever goes wrong, a connection that was not taken is closed. */
-  const orDestroy = async (socket: Socket, take: (socket: Socket) => Promise<boolean>): Promise<void> => {
+  const orDestroy = async (socket: Socket, take: () => Promise<boolean>): Promise<void> => {
     socket.on('error', () => {})
-    const taken = await take(socket).catch(() => false)
+    const taken = await take().catch(() => false)
     if (!taken) socket.destroy()
   }
   return {
@@ -175,7 +195,16 @@ export function openIntake({ accept, findOwner, onlyUid, overriddenHosts, clock 
       if (origin) accept(socket, origin)
       else socket.resetAndDestroy()
     },
-    relayed: (socket) => orDestroy(socket, takeRelayed),
-    proxied: (socket) => orDestroy(socket, takeProxied),
+    relayed: (socket) =>
+      orDestroy(socket, async () => {
+        const relay = relayOf(socket)
+        return relay !== undefined && (await within(relay.uid, (read) => takeRelayed(socket, relay, read)))
+      }),
+    proxied: (socket) =>
+      orDestroy(socket, async () => {
+        const client = await clientOf(socket)
+        if (!client) return false
+        return await within(client.uid ?? unknownUid, (read) => takeProxied(socket, client, read))
+      }),
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock } from '#base/clock'
+import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import { openCapture, type Capture } from '#daemon/capture'
 import {
@@ -11,6 +12,7 @@ import {
   type Lease,
 } from '#daemon/sync'
 import { openLeaves } from '#daemon/intercept'
+import { Counts } from '#daemon/outbound'
 import { openTrustListeners, readSystemRoots, type TrustListeners } from '#daemon/trust'
 import { openConditionBoard, type ConditionBoard } from './conditions.ts'
 import { findCapturePort } from './doors.ts'
@@ -37,6 +39,9 @@ export interface Serving {
   /** Brings what is reported about the scope up to date: with what was last compiled, and with the time. */
   reportScope(): void
 }
+
+/** Of owners of connections, by user: the attestor takes so many calls at once that there is room beside them. */
+const maxLookUps = { maxPerKey: 512, maxTotal: 2048 }
 
 /** Says of each identity what this daemon cannot do for it. */
 function reportIdentities(board: ConditionBoard, judge: Judge, kernel: KernelPolicy | undefined): void {
@@ -84,6 +89,7 @@ export async function openServing(
   const lease = openLease(clock)
   const kernel = capture && openKernelPolicy(capture)
   const judge = openJudge({ attestor, capture, log })
+  const lookUps = new Counts<number>(maxLookUps)
   const pool = stack.use(
     openWorkerPool({
       count: settings.workers,
@@ -103,7 +109,12 @@ export async function openServing(
       }),
       answersFor: (name) => ({
         judge: (request) => judge.judge(request),
-        findOwner: (connection) => attestor.findOwner(connection),
+        async findOwner(connection) {
+          const { uid } = connection
+          if (!lookUps.enter(uid))
+            throw new Fault('BUFFERS_EXHAUSTED', `user ${uid} opens too many connections`)
+          return await attestor.findOwner(connection).finally(() => lookUps.leave(uid))
+        },
         reportCondition: (condition) => board.set(name, condition),
       }),
       onEnded: (name) => board.replace(name, []),

@@ -5,6 +5,7 @@ import { systemClock } from '#base/clock'
 import { returnFreedMemory } from '#base/lifecycle'
 import { openLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
+import { openSocketUids } from '#daemon/attestation'
 import { openAuditSpool } from '#daemon/audit-spool'
 import { openCapture, type Capture } from '#daemon/capture'
 import { openDataPlane, type DataPlane } from '#daemon/outbound'
@@ -116,6 +117,7 @@ const answers: Answers<WorkerProtocol> = {
     })
     const intake = openIntake({
       accept: (socket, origin, head) => plane.accept(socket, origin, head),
+      uidOf: openSocketUids(),
       findOwner: (connection) => main.call('findOwner', connection),
       onlyUid: configuration.onlyUid,
       overriddenHosts: configuration.connectTo.map(({ host }) => host),
