@@ -25,6 +25,42 @@ test('unknown fields are refused, warned of or dropped, as the request says', as
   assert.equal((await server.ask('PUT', `${path}?fieldValidation=Perhaps`, { body })).status, 422)
 })
 
+test('unknown fields of a status are refused, warned of or dropped as others are', async () => {
+  await using server = await openTestServer()
+  await server.client.create(service())
+  const status = { message: 'well', mood: 'blue' }
+  for (const [write, query] of [
+    [(to: string) => server.ask('PUT', to, { body: { ...service(), status } }), '?'],
+    [(to: string) => patch(server, 'merge', to, { status }), '?'],
+    [(to: string) => patch(server, 'apply', to, { ...config({}), status }), '?fieldManager=one&'],
+  ] as const) {
+    const to = `${path}/status${query}fieldValidation=`
+    const strict = await write(`${to}Strict`)
+    assert.equal(strict.status, 422)
+    assert.match(json(strict).message, /status\.mood: unknown field/)
+    const warned = await write(`${to}Warn`)
+    assert.equal(warned.status, 200, warned.body)
+    assert.equal(warned.headers['warning'], '299 - "unknown field \\"status.mood\\""')
+    assert.equal(json(warned).status.mood, undefined)
+    const dropped = await write(`${to}Ignore`)
+    assert.equal(dropped.status, 200, dropped.body)
+    assert.equal(dropped.headers['warning'], undefined)
+    assert.doesNotMatch(dropped.body, /mood/)
+  }
+})
+
+test('nobody owns an unknown field that was applied and dropped, and managedFields of null are none', async () => {
+  await using server = await openTestServer()
+  const applied = config({ labels: { app: 'x' }, colour: 'red' }, { managedFields: null })
+  const answer = await applyAs(server, 'one', applied, '&fieldValidation=Ignore')
+  assert.equal(answer.status, 201, answer.body)
+  const [entry] = json(answer).metadata.managedFields
+  assert.deepEqual(entry.fieldsV1, { 'f:spec': { 'f:labels': { 'f:app': {} } } })
+  const again = await applyAs(server, 'one', applied, '&fieldValidation=Warn')
+  assert.equal(again.status, 200, again.body)
+  assert.equal(again.headers['warning'], '299 - "unknown field \\"spec.colour\\""')
+})
+
 test('of a thousand errors the first hundred are told, and of as many warnings what fits into the headers', async () => {
   await using server = await openTestServer()
   const withAddresses = (count: number, address: object) => ({

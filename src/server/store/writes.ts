@@ -3,8 +3,6 @@ import type { Clock } from '#base/clock'
 import { sameManagers, encodeManagers, type Manager } from '#model/managed-fields'
 import {
   definitionOf,
-  expectResource,
-  fieldErrors,
   formatSeconds,
   invalidResource,
   namespaceOf,
@@ -12,12 +10,12 @@ import {
   subjectOf,
   withFirstStatus,
   withoutNulls,
-  withoutUnknownFields,
   type Kind,
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
 import { finalizerErrors, finalizersOnDeletion, isBeingDeleted } from './deletion.ts'
+import { expectDraft, expectStatus, withKnownFields } from './drafts.ts'
 import { immutableFieldErrors } from './immutable-fields.ts'
 import { applyConfiguration, declaredManagers, managersAfter, type Writer } from './ownership.ts'
 import { patchedRecord, type Candidate, type Patch } from './patch.ts'
@@ -113,14 +111,6 @@ export function openWrites(
     } as Resource
   }
 
-  /** A valid draft of untrusted input, with fields that the kind does not have dropped if the writer says so. */
-  function expectDraft(input: unknown, { unknownFields = 'refuse', warn }: WriteOptions) {
-    if (unknownFields === 'refuse') return expectResource(input)
-    const { value, unknown } = withoutUnknownFields(input)
-    if (unknownFields === 'warn') for (const path of unknown) warn?.(`unknown field "${path}"`)
-    return expectResource(value)
-  }
-
   async function create(
     input: ResourceDraft,
     options: WriteOptions,
@@ -170,12 +160,9 @@ export function openWrites(
   }
 
   /** What an object is written as in place of another: everything but its status, or its status alone. */
-  function successor(before: ResourceRecord, input: unknown, options: WriteOptions) {
+  function successor(before: ResourceRecord, input: Candidate, options: WriteOptions) {
     if (options.subresource === 'status') {
-      const { status } = input as { status?: unknown }
-      const object = { ...before.object, status: withoutNulls(status ?? {}) } as Resource
-      expectStatus(object)
-      return { object, hidden: before.hidden }
+      return { object: expectStatus(before.object, input, options), hidden: before.hidden }
     }
     const { draft: valid } = expectDraft(input, options)
     const { metadata } = before.object
@@ -285,15 +272,12 @@ export function openWrites(
       const { name, uid, resourceVersion } = draft.metadata
       const { status, ...rest } = withPlainData(withoutNulls(draft) as ResourceDraft)
       // What a path does not write is no part of what is applied through it.
-      const config =
+      const written =
         options.subresource === 'status'
-          ? ({
-              apiVersion,
-              kind,
-              metadata: withoutNulls({ name, uid, resourceVersion }),
-              status,
-            } as ResourceDraft)
-          : (rest as ResourceDraft)
+          ? { apiVersion, kind, metadata: withoutNulls({ name, uid, resourceVersion }), status }
+          : rest
+      // Nobody owns what is dropped.
+      const config = withKnownFields(written, options) as ResourceDraft
       let created = false
       const object = await retry(kind, namespaceOf(draft), name, async (before) => {
         if (!before && options.subresource) throw notFound(kind, name)
@@ -382,14 +366,4 @@ function withTokenOf(config: ResourceDraft, candidate: ResourceDraft): ResourceD
   const { token: _, ...spec } = candidate.spec
   const token = config.spec?.token
   return { ...candidate, spec: { ...spec, ...(token !== undefined && { token }) } }
-}
-
-/**
- * Looks at the status alone: an object that was valid when it was written may fail a rule of a newer version,
- * and its status must be able to say so.
- */
-function expectStatus({ kind, metadata, status }: Resource & { status?: unknown }): void {
-  const definition = definitionOf(kind)
-  const errors = fieldErrors(definition, 'status', status)
-  if (errors.length > 0) throw invalidResource(subjectOf(definition, metadata.name), errors)
 }
