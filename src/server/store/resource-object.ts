@@ -110,16 +110,20 @@ export function contentOf(object: Resource): object {
   return content
 }
 
+// A name may be a label, of 63 characters, of which five are random (apimachinery, storage/names/generate.go).
+const maxPrefixLength = 58
+
 export function withGeneratedName(
   draft: ResourceDraft,
   random: (bytes: number) => Uint8Array,
 ): ResourceDraft {
   const { metadata } = draft
-  if (metadata?.generateName === undefined || metadata.name !== undefined) return draft
+  if (typeof metadata?.generateName !== 'string' || metadata.name !== undefined) return draft
   // No vowels and no look-alikes: 27 symbols, as Kubernetes has them.
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
   const suffix = [...random(5)].map((byte) => alphabet[byte % alphabet.length]).join('')
-  return { ...draft, metadata: { ...metadata, name: metadata.generateName + suffix } }
+  const prefix = metadata.generateName.slice(0, maxPrefixLength)
+  return { ...draft, metadata: { ...metadata, name: prefix + suffix } }
 }
 
 /** UUID version 4 (RFC 9562 section 5.4) from 16 random bytes. */

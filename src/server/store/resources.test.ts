@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { openTestClock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import { Secret } from '#base/secret'
-import type { Draft, Kind, Service, WorkloadIdentity } from '#model/resource'
+import type { Draft, Kind, ResourceOf, Service, WorkloadIdentity } from '#model/resource'
 import {
   openMemoryStore,
   openResourceCache,
@@ -153,6 +153,14 @@ test('a name is made where a prefix is given', async () => {
   const draft = { ...service('x'), metadata: { generateName: 'node-' } } as unknown as Draft<Service>
   const { metadata } = await resources.create(draft)
   assert.match(metadata.name, /^node-[a-z0-9]{5}$/)
+})
+
+test('a generated name has room for what is random in it, as in Kubernetes', async () => {
+  const metadata = { generateName: `${'n'.repeat(60)}-` }
+  const draft = { apiVersion: 'v1', kind: 'Namespace', metadata } as unknown as Draft<ResourceOf<'Namespace'>>
+  const { name, generateName } = (await open().create<'Namespace'>(draft)).metadata
+  assert.match(name, /^n{58}[a-z0-9]{5}$/)
+  assert.equal(generateName, metadata.generateName)
 })
 
 test('admissions warn and refuse, in order, and see no secret', async () => {
