@@ -13,6 +13,7 @@ import {
 } from './field-error.ts'
 import type { Draft, KindDefinition } from './kind.ts'
 import { duplicateItems } from './list-keys.ts'
+import { numberErrors } from './numbers.ts'
 import { checkMeta, type DraftMeta } from './object-meta.ts'
 import { kindNamed, type Kind, type Resource } from './registry.ts'
 
@@ -184,6 +185,7 @@ export function parseResource(input: unknown): Parsed {
   if (errors.length > 0) return { ok: false, subject, errors }
   const draft = value as ResourceDraft
   const ruleErrors = [
+    ...numberErrors(draft),
     ...duplicateItems(draft, definition.schema),
     ...checkMeta(draft.metadata, definition),
     ...definition.check(draft as never),
@@ -215,8 +217,9 @@ export function fieldErrors(
   value: unknown,
 ): readonly FieldError[] {
   const schema = fieldSchemaOf(definition, name)
-  const errors = schemaErrors(schema, { [name]: value })
-  return errors.length > 0 ? errors : duplicateItems({ [name]: value }, schema)
+  const field = { [name]: value }
+  const errors = schemaErrors(schema, field)
+  return errors.length > 0 ? errors : [...numberErrors(field), ...duplicateItems(field, schema)]
 }
 
 /** `Service.core.riptides.io "aws"`, as kubectl names an object. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { auth, service } from './test-objects.ts'
+import { auth, core, service } from './test-objects.ts'
 import { openTestServer, type Answer, type TestServer } from './test-server.ts'
 import { applyAs, config, json, patch, path, secretPath, services } from './test-writes.ts'
 
@@ -81,3 +81,36 @@ test('a join token without a specification is refused', async () => {
     assert.deepEqual(causes(await patch(server, 'apply', at, body)), ['spec'])
   }
 })
+
+const numbers = [
+  '9007199254740993',
+  '-9007199254740993',
+  '1e400',
+  '-1e400',
+  '1e21',
+  '{"a":[0,12345678901234567890]}',
+]
+for (const number of numbers) {
+  test(`the number ${number}, which would be kept as another, is refused whichever way it is written`, async () => {
+    const sources = services.replace(/services$/, 'credentialsources')
+    const source = (claims: string) =>
+      `{"apiVersion":"${core}","kind":"CredentialSource","metadata":{"name":"aws"},` +
+      `"spec":{"aws":{"roleArn":"arn:aws:iam::123456789012:role/app","idTokenClaims":${claims}}}}`
+    await server.ask('POST', sources, { body: JSON.parse(source('{"n":1.5,"m":-9007199254740991}')) })
+    const [one, claims] = [`${sources}/aws`, `{"n":${number}}`]
+    const merge = `{"spec":{"aws":{"idTokenClaims":${claims}}}}`
+    const operations = `[{"op":"add","path":"/spec/aws/idTokenClaims/n","value":${number}}]`
+    for (const [method, to, contentType, body] of [
+      ['POST', sources, 'application/json', source(claims)],
+      ['PUT', one, 'application/json', source(claims)],
+      ['PATCH', one, 'application/merge-patch+json', merge],
+      ['PATCH', one, 'application/json-patch+json', operations],
+      ['PATCH', `${one}?fieldManager=one&force=true`, 'application/apply-patch+yaml', source(claims)],
+    ] as const) {
+      const field = number.startsWith('{') ? 'n.a[1]' : 'n'
+      const answer = await server.ask(method, to, { contentType, body })
+      assert.deepEqual(causes(answer), [`spec.aws.idTokenClaims.${field}`])
+      assert.match(json(answer).message, /write this one as text/)
+    }
+  })
+}
