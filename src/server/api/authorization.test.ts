@@ -166,6 +166,12 @@ describe('nobody gives himself, or others, more than he has', () => {
       metadata: { name: 'everything' },
       rules: [everything],
     })
+    await hall.client.create({
+      apiVersion: rbac,
+      kind: 'Role',
+      metadata: { name: 'greater' },
+      rules: [everything],
+    })
     // A star over verbs holds bind and escalate too; take the verbs one by one.
     const verbs = ['create', 'update', 'patch', 'delete', 'get']
     const { ask, authorization } = await hall.account('climber', [
@@ -200,6 +206,15 @@ describe('nobody gives himself, or others, more than he has', () => {
       contentType: 'application/merge-patch+json',
     })
     assert.equal(patched.status, 403)
+    // A finalizer can go from what he could not write himself, and be put there.
+    for (const finalizers of [['example.org/a'], null]) {
+      const kept = await hall.ask('PATCH', rbacPath('roles/greater'), {
+        authorization,
+        body: { metadata: { finalizers } },
+        contentType: 'application/merge-patch+json',
+      })
+      assert.equal(kept.status, 200)
+    }
     const within = {
       apiVersion: rbac,
       kind: 'Role',

@@ -93,3 +93,23 @@ test('the status of a namespace has a path of its own, and says what becomes of 
   assert.equal(late.status, 403)
   assert.match(json(late).message, /because it is being terminated/)
 })
+
+test('the namespaces that the server itself uses cannot be deleted, alone or with others', async () => {
+  await using server = await openTestServer()
+  const namespaces = '/api/v1/namespaces'
+  for (const name of ['default', 'riptides-system', 'team']) {
+    await server.client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  }
+  for (const name of ['default', 'riptides-system']) {
+    const whole = `${namespaces}?fieldSelector=metadata.name%3D${name}`
+    for (const asked of [`${namespaces}/${name}`, `${namespaces}/${name}?dryRun=All`, whole]) {
+      const answer = await server.ask('DELETE', asked)
+      assert.deepEqual([answer.status, json(answer).reason], [403, 'Forbidden'], asked)
+      const why = `namespaces "${name}" is forbidden: this namespace may not be deleted`
+      assert.equal((json(answer) as { message: string }).message, why)
+    }
+    const { metadata } = json(await server.ask('GET', `${namespaces}/${name}`))
+    assert.equal(metadata.deletionTimestamp, undefined)
+  }
+  assert.equal((await server.ask('DELETE', `${namespaces}/team`)).status, 200)
+})

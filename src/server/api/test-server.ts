@@ -14,6 +14,7 @@ import { certificatesToPem, createRootCertificate, hostName, issueCertificate } 
 import { accessAdmission, ensureAdminToken, openAccessControl } from '#server/access'
 import { openAuditTrail } from '#server/audit'
 import type { IssuerKeyInfo } from '#server/issuer'
+import { namespaceAdmission } from '#server/lifecycle'
 import {
   openMemoryStore,
   openResourceCache,
@@ -126,7 +127,7 @@ export async function openTestServer(
     clock,
     random: randomBytes,
     sealer: testSealer,
-    admissions: [accessAdmission(() => opened.cache!)],
+    admissions: [accessAdmission(() => opened.cache!), namespaceAdmission],
   })
   const cache = (opened.cache = stack.use(await openResourceCache(resources)))
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

@@ -20,6 +20,9 @@ const sweepEveryMs = 60_000
 const maxEvents = 10_000
 const maxPending = 1_000
 
+/** Where the events of objects lie that are in no namespace. */
+export const eventNamespace = 'default'
+
 const component = 'tideway'
 const bad: ReadonlySet<unknown> = new Set(['FAILED', 'EXPIRED', 'DISCONNECTED'])
 
@@ -43,7 +46,10 @@ export function newsOf({ type, object, previous }: ResourceEvent, at: EpochMs): 
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { name: `${name.slice(0, 230)}.${identity.slice(0, 16)}`, namespace: namespace || 'default' },
+    metadata: {
+      name: `${name.slice(0, 230)}.${identity.slice(0, 16)}`,
+      namespace: namespace || eventNamespace,
+    },
     involvedObject: { apiVersion, kind, name, uid, resourceVersion, ...(namespace && { namespace }) },
     type: bad.has(state) ? 'Warning' : 'Normal',
     reason,

@@ -4,4 +4,5 @@
  * gets an object of its own; changes of state are told as events, which are forgotten after an hour. One server
  * of several is enough, and several do no harm. It decides nothing about what objects mean (`#server/reconcile`).
  */
+export { namespaceAdmission } from './namespace-admission.ts'
 export { openLifecycle, type Lifecycle } from './lifecycle.ts'

@@ -9,6 +9,7 @@ import { accessAdmission } from '#server/access'
 import { openAuditTrail, type AuditTrail } from '#server/audit'
 import { isReservedWorkloadId } from '#server/enrollment'
 import { custodyOver, loadSealingKey, openCustody, openSealer, type Custody } from '#server/keys'
+import { namespaceAdmission } from '#server/lifecycle'
 import { bindingAdmission, identityAdmission, plainTextAdmission } from '#server/reconcile'
 import {
   openResourceCache,
@@ -73,6 +74,7 @@ export async function openFoundation({
   const sealer = openSealer(sealingKey)
   const admissions = [
     accessAdmission(cacheOf),
+    namespaceAdmission,
     plainTextAdmission(cacheOf),
     admission,
     bindingAdmission(cacheOf, { trustDomain, clock }),
