@@ -47,6 +47,25 @@ const issuing: [service: string, what: string, parts: Partial<IssuanceRequest>][
       bodyText: 'x',
     },
   ],
+  ...['utf-16be', 'utf-16', 'ibm037', '"utf-16le"', 'utf-8;charset=utf-16be', 'utf-7'].map(
+    (charset): (typeof issuing)[number] => [
+      'sts',
+      `a body in ${charset}`,
+      {
+        headers: [{ name: 'content-type', value: `application/x-www-form-urlencoded; charset=${charset}` }],
+        query: 'Action=GetCallerIdentity',
+        bodyText: '\0A\0c\0t\0i\0o\0n\0=\0A\0s\0s\0u\0m\0e\0R\0o\0l\0e',
+      },
+    ],
+  ),
+  [
+    's3',
+    'a form in another charset, where STS may share the endpoint',
+    {
+      headers: [{ name: 'content-type', value: 'application/x-www-form-urlencoded; charset=ibm037' }],
+      bodyText: '\xc1\x83\xa3',
+    },
+  ],
   ['sts', 'an action as a target', { ...target('AWSSecurityTokenServiceV20110615.AssumeRole') }],
   ['iam', 'CreateAccessKey', { bodyText: 'Action=CreateAccessKey&UserName=x' }],
   ['iam', 'CreateServiceSpecificCredential', { bodyText: 'Action=CreateServiceSpecificCredential' }],
@@ -98,6 +117,14 @@ for (const [service, what, parts] of issuing) {
 
 const harmless: [service: string, what: string, parts: Partial<IssuanceRequest>][] = [
   ['sts', 'GetCallerIdentity', { bodyText: 'Action=GetCallerIdentity&Version=2011-06-15' }],
+  ...['', ';', ' ; charset=UTF-8', ';charset="utf-8" '].map((rest): (typeof harmless)[number] => [
+    'sts',
+    `GetCallerIdentity in a form${rest}`,
+    {
+      headers: [{ name: 'content-type', value: `application/x-www-form-urlencoded${rest}` }],
+      bodyText: 'Action=GetCallerIdentity',
+    },
+  ]),
   [
     'sts',
     'GetCallerIdentity by query',

@@ -116,7 +116,7 @@ export function issuanceNeedsBody(
 export function isCredentialIssuance(service: string, request: IssuanceRequest): boolean {
   const needsBody = issuanceNeedsBody(service, request)
   if (needsBody && (request.bodyText === undefined || isEncoded(request))) return true
-  if (needsBody && queryServices.has(service) && !isForm(request)) return true
+  if (needsBody && (queryServices.has(service) || claimsForm(request)) && !isForm(request)) return true
   const path = plainPath(request.path)
   const parameters = parametersOf(request.query)
   if (needsBody) parameters.push(...parametersOf(request.bodyText!))
@@ -173,12 +173,17 @@ function isEncoded({ headers }: IssuanceRequest): boolean {
   return headers.some(({ name, value }) => name === 'content-encoding' && value.toLowerCase() !== 'identity')
 }
 
+function claimsForm({ headers }: IssuanceRequest): boolean {
+  return headers.some(({ name, value }) => name === 'content-type' && /x-www-form-urlencoded/i.test(value))
+}
+
+/** SECURITY: in another charset than UTF-8 other bytes would spell the name of an action. */
+const readableForm =
+  /^application\/x-www-form-urlencoded[ \t]*(?:;[ \t]*(?:charset=(?:utf-8|"utf-8")[ \t]*)?)?$/i
+
 function isForm({ headers, bodyText }: IssuanceRequest): boolean {
   const types = headers.filter(({ name }) => name === 'content-type')
-  return (
-    bodyText === '' ||
-    (types.length === 1 && /^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(types[0]!.value))
-  )
+  return bodyText === '' || (types.length === 1 && readableForm.test(types[0]!.value))
 }
 
 /** A path as a server may come to see it: decoded, without dot segments and doubled slashes. */
