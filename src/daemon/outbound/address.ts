@@ -47,7 +47,22 @@ export function addressOf(
   const target = head.form === 'absolute' ? parseAbsoluteTarget(head.target)!.target : head.target
   if (!target.startsWith('/')) return refuse(400, 'the request target is not a path')
   const mark = target.indexOf('?')
-  return mark < 0
-    ? { path: target, query: '' }
-    : { path: target.slice(0, mark), query: target.slice(mark + 1) }
+  if (mark < 0) return { path: target, query: '' }
+  const query = target.slice(mark + 1)
+  if (hasTooManyPairs(query)) return refuse(414, `the query has more than ${maxPairs} parameters`)
+  return { path: target.slice(0, mark), query }
+}
+
+/** SECURITY: each is decoded, sorted and encoded in one go for the signature, while nobody else is served. */
+const maxPairs = 1_000
+
+function hasTooManyPairs(query: string): boolean {
+  // Most are shorter than that many could be.
+  if (query.length <= maxPairs) return false
+  let pairs = 1
+  for (let at = 0; at < query.length; at += 1) {
+    const character = query[at]
+    if (character === '&' || character === ';') pairs += 1
+  }
+  return pairs > maxPairs
 }

@@ -211,6 +211,20 @@ for (const [name, bytes] of floods) {
   })
 }
 
+test('a query of more parameters than any service knows is refused, with the reason', async () => {
+  for (const separator of ['&', ';']) {
+    await using bed = openBed()
+    await using witness = await openWitness(bed)
+    using client = await openWay(bed, witness)
+    const answer = await client.send(request(`GET /?${`%${separator}`.repeat(31_000)}`))
+    assert.equal(answer?.head.status, 414)
+    assert.match(String(answer.body), /more than 1000 parameters/)
+    const most = Array(1_000).fill('a%20b').join(separator)
+    assert.equal((await client.send(request(`GET /?${most}`)))?.head.status, 200)
+    assert.equal(witness.whole.length, 1)
+  }
+})
+
 const ambiguous: [name: string, answer: string][] = [
   ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok'],
   ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok'],

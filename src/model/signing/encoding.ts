@@ -47,6 +47,12 @@ export function decodeBytes(text: string): Uint8Array {
 }
 
 function hexPair(high = 0, low = 0): number {
-  const pair = String.fromCharCode(high, low)
-  return /^[0-9A-Fa-f]{2}$/.test(pair) ? Number.parseInt(pair, 16) : -1
+  const [first, second] = [hexDigit(high), hexDigit(low)]
+  return first < 0 || second < 0 ? -1 : first * 16 + second
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }

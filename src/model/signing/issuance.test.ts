@@ -27,6 +27,7 @@ const issuing: [service: string, what: string, parts: Partial<IssuanceRequest>][
   ['sts', 'an action behind a semicolon', { bodyText: 'Action=GetCallerIdentity;Action=AssumeRole' }],
   ['sts', 'an encoded action', { bodyText: '%41ction=Assume%52ole' }],
   ['sts', 'another case', { bodyText: 'action=assumerole' }],
+  ['iam', 'more parameters than can be looked at', { bodyText: `${'a&'.repeat(10_000)}Action=ListUsers` }],
   ['sts', 'no action at all', { bodyText: '' }],
   ['sts', 'a body that was not read', { query: 'Action=GetCallerIdentity' }],
   [
@@ -130,6 +131,7 @@ const harmless: [service: string, what: string, parts: Partial<IssuanceRequest>]
     'GetCallerIdentity by query',
     { method: 'GET', headers: [], query: 'Action=GetCallerIdentity', bodyText: '' },
   ],
+  ['ec2', 'many parameters', { bodyText: `Action=DescribeInstances${'&InstanceId.1=i'.repeat(9_000)}` }],
   ['iam', 'ListUsers', { bodyText: 'Action=ListUsers' }],
   ['ec2', 'DescribeInstances', { bodyText: 'Action=DescribeInstances&Version=2016-11-15' }],
   ['lambda', 'Invoke', { path: '/2015-03-31/functions/f/invocations' }],

@@ -110,8 +110,9 @@ export function issuanceNeedsBody(
 
 /**
  * Whether a call returns credentials, which would outlive and escape every control here (security rule 15).
- * SECURITY: fails closed: a body that is needed and cannot be read counts as issuance, and every name of an
- * action counts wherever it stands, so that a second one cannot hide behind a harmless first.
+ * SECURITY: fails closed: a body that is needed and cannot be read counts as issuance, one of too many parameters
+ * as well, and every name of an action counts wherever it stands, so that a second one cannot hide behind a harmless
+ * first.
  */
 export function isCredentialIssuance(service: string, request: IssuanceRequest): boolean {
   const needsBody = issuanceNeedsBody(service, request)
@@ -119,7 +120,8 @@ export function isCredentialIssuance(service: string, request: IssuanceRequest):
   if (needsBody && (queryServices.has(service) || claimsForm(request)) && !isForm(request)) return true
   const path = plainPath(request.path)
   const parameters = parametersOf(request.query)
-  if (needsBody) parameters.push(...parametersOf(request.bodyText!))
+  if (needsBody) for (const parameter of parametersOf(request.bodyText!)) parameters.push(parameter)
+  if (parameters.length > maxParameters) return true
   const actions = actionsOf(parameters)
   for (const { name, value } of request.headers) if (name === 'x-amz-target') actions.push(targetOf(value))
   const operation = operationOf(path)
@@ -144,19 +146,24 @@ function issuesAnywhere(action: string): boolean {
 interface Parameter {
   /** Lower-case. */
   readonly name: string
+  /** As it came. */
   readonly value: string
 }
 
+/** Of query and form together. SECURITY: they are taken apart in one go, while nobody else is served. */
+const maxParameters = 10_000
+
+/** One more than may be, of those that are too many. */
 function parametersOf(form: string): Parameter[] {
   if (form === '') return []
-  return form.split(/[&;]/).map((pair) => {
+  return form.split(/[&;]/, maxParameters + 1).map((pair) => {
     const [name, value] = splitPair(pair)
-    return { name: decoded(name).toLowerCase(), value: decoded(value) }
+    return { name: decoded(name).toLowerCase(), value }
   })
 }
 
 function actionsOf(parameters: readonly Parameter[]): string[] {
-  return parameters.filter(({ name }) => name === 'action').map(({ value }) => value.toLowerCase())
+  return parameters.filter(({ name }) => name === 'action').map(({ value }) => decoded(value).toLowerCase())
 }
 
 /** `X-Amz-Target: Prefix.Action` of the JSON protocols. */

@@ -24,9 +24,10 @@ export function withoutQueryAuthentication(query: string, service: string): stri
   // Encoded names contain `%`: only queries with none of these can be passed without a closer look.
   if (!/x-amz-|%|awsaccesskeyid/i.test(query)) return query
   const pairs = query.split('&')
-  const older = isS3(service) && pairs.some((pair) => decodedName(pair) === 'awsaccesskeyid')
-  const kept = pairs.filter((pair) => {
-    const name = decodedName(pair)
+  const names = pairs.map(decodedName)
+  const older = isS3(service) && names.includes('awsaccesskeyid')
+  const kept = pairs.filter((_, at) => {
+    const name = names[at]!
     return !authenticationParameters.has(name) && !(older && olderParameters.has(name))
   })
   return kept.join('&')
@@ -37,12 +38,13 @@ export function presignedTerms(
   query: string,
 ): { regionSet: string | undefined; payloadHash: string | undefined } | undefined {
   if (!/x-amz-|%|awsaccesskeyid/i.test(query)) return undefined
-  const values = new Map<string, string>()
-  for (const pair of query.split('&')) {
-    values.set(decodedName(pair), Buffer.from(decodeBytes(splitPair(pair)[1])).toString('latin1'))
+  const pairs = new Map(query.split('&').map((pair) => [decodedName(pair), pair]))
+  if (!pairs.has('x-amz-signature') && !pairs.has('awsaccesskeyid')) return undefined
+  const valueOf = (name: string) => {
+    const pair = pairs.get(name)
+    return pair === undefined ? undefined : Buffer.from(decodeBytes(splitPair(pair)[1])).toString('latin1')
   }
-  if (!values.has('x-amz-signature') && !values.has('awsaccesskeyid')) return undefined
-  return { regionSet: values.get('x-amz-region-set'), payloadHash: values.get('x-amz-content-sha256') }
+  return { regionSet: valueOf('x-amz-region-set'), payloadHash: valueOf('x-amz-content-sha256') }
 }
 
 const wellFormedSet = /^[a-z0-9*-]{1,64}(?:, ?[a-z0-9*-]{1,64}){0,63}$/
@@ -58,5 +60,6 @@ export function askedRegionSet(headers: readonly NameValue[], query: string): st
 }
 
 function decodedName(pair: string): string {
-  return String.fromCharCode(...decodeBytes(splitPair(pair)[0].slice(0, 64))).toLowerCase()
+  const name = splitPair(pair)[0].slice(0, 64)
+  return (name.includes('%') ? Buffer.from(decodeBytes(name)).toString('latin1') : name).toLowerCase()
 }
