@@ -9,9 +9,10 @@ import { emptyScope, type Scope } from '#model/scope'
 import { Backlogs } from './backlog.ts'
 import { Counts } from './bounds.ts'
 import { openConditions, type Condition, type Problem } from './conditions.ts'
-import { openDialler, type Resolve } from './dial.ts'
+import { openDialler } from './dial.ts'
 import { Intake, type Connection } from './intake.ts'
 import { openLedger } from './ledger.ts'
+import { openLookUps, type LookUp, type Resolve } from './lookups.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { Counters, Plane } from './plane.ts'
 import type { AuditSink, ConnectTo, Identifier, LeafAuthority } from './ports.ts'
@@ -58,6 +59,8 @@ export interface DataPlane extends AsyncDisposable {
    * from a server with `allowHalfOpen` and `pauseOnConnect`.
    */
   accept(socket: Socket, origin: ConnectionOrigin, head?: Buffer): void
+  /** Addresses of a host, within the bounds of what connections of that user look up. */
+  readonly lookUp: LookUp
   stats(): DataPlaneStats
 }
 
@@ -70,12 +73,9 @@ const sweepMs = 1000
 export function openDataPlane(options: DataPlaneOptions): DataPlane {
   const { clock, log, identifier, audit, lease, random, onCondition = () => {} } = options
   const limits: Limits = { ...defaultLimits, ...options.limits }
-  const dialler = openDialler({
-    clock,
-    connectTo: options.connectTo,
-    resolve: options.resolve,
-    timeoutMs: limits.dialMs,
-  })
+  const timeoutMs = limits.dialMs
+  const lookUp = openLookUps({ clock, timeoutMs, resolve: options.resolve })
+  const dialler = openDialler({ clock, connectTo: options.connectTo, lookUp, timeoutMs })
   const upstreams = openUpstreams({ clock, dialler, limits, trustFor: openTrustSets(options.upstreamTrust) })
   const leaves = openLeaves({ clock, random })
   const conditions = openConditions({ clock, log, onCondition })
@@ -192,6 +192,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       })
       void intake.take(connection)
     },
+    lookUp,
     stats: () => ({ ...counters, connections: connections.size, idleUpstreams: upstreams.idle, backlog }),
     async [Symbol.asyncDispose]() {
       stop.abort()

@@ -1,7 +1,7 @@
-import { lookup } from 'node:dns/promises'
 import { connect, isIP, type Socket } from 'node:net'
 import type { Clock } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
+import type { LookUp } from './lookups.ts'
 import type { ConnectTo } from './ports.ts'
 
 export interface Target {
@@ -10,25 +10,20 @@ export interface Target {
   readonly port: number
 }
 
-/** Addresses of a host name, in order of preference. */
-export type Resolve = (host: string) => Promise<readonly string[]>
-
 /** Where connections go: names to addresses, overrides from daemon settings first, and TCP. */
 export interface Dialler {
   /**
    * Where a destination leads: its address if it has one, else those of its host; an override for `name` (or the
-   * destination's host) before both. @throws Fault UPSTREAM_UNREACHABLE
+   * destination's host) before both. For user `uid`. @throws Fault UPSTREAM_UNREACHABLE
    */
-  targets(destination: { host?: string; address?: string; port: number }, name?: string): Promise<Target[]>
-  /** Addresses of `host` on `port`; empty when it has none. Remembered for a while. */
-  resolve(host: string, port: number): Promise<Target[]>
+  targets(
+    destination: { host?: string; address?: string; port: number },
+    options: { uid: number; name?: string },
+  ): Promise<Target[]>
+  /** Addresses of `host` on `port`; empty when it has none. For user `uid`; remembered for a while. */
+  resolve(host: string, port: number, uid: number): Promise<Target[]>
   /** TCP to the first target that answers, and which that was. @throws Fault UPSTREAM_UNREACHABLE */
   connect(targets: readonly Target[]): Promise<{ socket: Socket; target: Target }>
-}
-
-export const systemResolve: Resolve = async (host) => {
-  const found = await lookup(host, { all: true })
-  return found.map(({ address }) => address)
 }
 
 /** At most this many addresses of a name are tried. */
@@ -60,43 +55,49 @@ export function openDialler({
   clock,
   connectTo,
   timeoutMs,
-  resolve = systemResolve,
+  lookUp,
 }: {
   clock: Clock
   connectTo: readonly ConnectTo[]
   timeoutMs: number
-  resolve?: Resolve | undefined
+  lookUp: LookUp
 }): Dialler {
   const remembered = new Map<string, { addresses: readonly string[]; until: number }>()
   const overrides = new Map(connectTo.map((entry) => [`${entry.host} ${entry.port}`, entry]))
 
-  async function addressesOf(host: string, port: number): Promise<Target[]> {
-    const addresses = isIP(host) ? [host] : await resolve(host)
+  async function addressesOf(host: string, port: number, uid: number): Promise<Target[]> {
+    const addresses = isIP(host) ? [host] : await lookUp(host, uid)
     return addresses.slice(0, maxTargets).map((address) => ({ address, port }))
   }
 
   return {
-    async targets({ host, address, port }, name = host) {
+    async targets({ host, address, port }, { uid, name = host }) {
       const override = name === undefined ? undefined : overrides.get(`${name} ${port}`)
       if (override) return [{ address: override.address, port: override.addressPort }]
       if (address !== undefined) return [{ address, port }]
       if (host === undefined) throw new TypeError('a destination has a host or an address')
       try {
-        return await addressesOf(host, port)
+        return await addressesOf(host, port, uid)
       } catch (error) {
         throw unreachable(host, error)
       }
     },
-    async resolve(host, port) {
+    async resolve(host, port, uid) {
       const known = remembered.get(host)
       if (known && clock.monotonic() < known.until)
         return known.addresses.map((address) => ({ address, port }))
-      const found = await addressesOf(host, port).catch((): Target[] => [])
+      let found: readonly Target[] = []
+      try {
+        found = await addressesOf(host, port, uid)
+      } catch (error) {
+        // SECURITY: that one user has waited in vain says nothing for others.
+        if (isFault(error)) return []
+      }
       const addresses = found.map(({ address }) => address)
       remembered.delete(host)
       remembered.set(host, { addresses, until: clock.monotonic() + rememberedMs })
       if (remembered.size > maxRemembered) remembered.delete(remembered.keys().next().value!)
-      return found
+      return [...found]
     },
     async connect(targets) {
       let failure: unknown = unreachable('the destination', new Error('it has no address'))

@@ -149,8 +149,9 @@ export class Intake {
     return false
   }
 
-  async #dial({ destination }: ConnectionOrigin): Promise<Socket> {
-    const { socket } = await this.#dialler.connect(await this.#dialler.targets(destination))
+  async #dial({ destination, process }: ConnectionOrigin): Promise<Socket> {
+    const targets = await this.#dialler.targets(destination, { uid: process.uid })
+    const { socket } = await this.#dialler.connect(targets)
     return socket
   }
 
@@ -187,16 +188,17 @@ export class Intake {
       return claimed === undefined ? undefined : routeTo(claimed.toLowerCase(), true)
     }
     if (opening.kind !== 'not-tls') return undefined
-    const plain = host?.toLowerCase() ?? (await this.#plainHost(identity.spiffeId, address!, port))
+    const plain = host?.toLowerCase() ?? (await this.#plainHost(origin, identity.spiffeId))
     return routeTo(plain, false)
   }
 
   /** SECURITY: in plain text the address alone tells where bytes go; the Host header decides nothing (rule 13). */
-  async #plainHost(spiffeId: SpiffeId, address: string, port: number): Promise<string> {
+  async #plainHost({ destination, process }: ConnectionOrigin, spiffeId: SpiffeId): Promise<string> {
+    const { address = '', port } = destination
     const hosts = this.#plane.policy.plainHosts(spiffeId, port)
     if (hosts.includes(address)) return address
     for (const host of hosts) {
-      const targets = await this.#dialler.resolve(host, port)
+      const targets = await this.#dialler.resolve(host, port, process.uid)
       if (targets.some((target) => target.address === address)) return host
     }
     return address

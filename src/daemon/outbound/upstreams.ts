@@ -111,7 +111,11 @@ export function openUpstreams({
 
   async function findWay(owner: Owner, trust: TrustSet): Promise<Way> {
     const { origin, host } = owner.route
-    return remember(owner, trust, await dialler.targets(origin.destination, host))
+    return remember(
+      owner,
+      trust,
+      await dialler.targets(origin.destination, { uid: origin.process.uid, name: host }),
+    )
   }
 
   /** When TCP to where the workload connected fails, any address of a name that has to be proved will do. */
@@ -121,7 +125,7 @@ export function openUpstreams({
     } catch (error) {
       if (!route.tls || !isFault(error, 'UPSTREAM_UNREACHABLE')) throw error
       const tried = new Set(targets.map(({ address }) => address))
-      const others = await dialler.resolve(route.host, route.port)
+      const others = await dialler.resolve(route.host, route.port, route.origin.process.uid)
       const untried = others.filter(({ address }) => !tried.has(address))
       if (untried.length === 0) throw error
       return dialler.connect(untried)

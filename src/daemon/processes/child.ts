@@ -51,10 +51,13 @@ export function startChild(
   {
     privileges,
     relocate = (path) => path,
+    threads = 4,
   }: {
     privileges?: ChildPrivileges
     /** Where the child finds a file of this program, if not where we do. */
     relocate?: (path: string) => string
+    /** For what would block: files, and names of hosts. */
+    threads?: number
   } = {},
 ): ChildProcess {
   const sources = javascriptOf(module)
@@ -81,7 +84,10 @@ export function startChild(
     {
       stdio: ['pipe', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
-      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+      env: {
+        PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        UV_THREADPOOL_SIZE: String(threads),
+      },
     },
   )
   child.stdin!.on('error', () => {}) // it ended before it had read all: whoever supervises it is told

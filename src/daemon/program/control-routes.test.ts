@@ -16,6 +16,7 @@ test('a process of another user is not attested only to refuse it then', async (
     isReady: () => true,
     facts: () => unused,
     conditionsFor: () => [],
+    lookUp: unused,
   })
   const attest = routes.find(({ path }) => path === '/attest')!
   const stranger = { uid: process.getuid!() + 1, pid: 1, trusted: false }

@@ -1,8 +1,7 @@
 import { statSync } from 'node:fs'
-import { lookup } from 'node:dns/promises'
 import { Fault } from '#base/errors'
 import type { ProcessAttestor } from '#daemon/attestation'
-import type { ConnectTo } from '#daemon/outbound'
+import type { ConnectTo, LookUp } from '#daemon/outbound'
 import type { RunFacts } from '#daemon/run'
 import type { ReportedCondition } from '#daemon/sync'
 import type { TrustListeners } from '#daemon/trust'
@@ -29,13 +28,12 @@ function field(body: unknown, name: string): unknown {
   return typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined
 }
 
-async function resolveHost(body: unknown): Promise<{ addresses: readonly string[] }> {
+function hostOf(body: unknown): string {
   const host = field(body, 'host')
   if (typeof host !== 'string' || !/^[a-zA-Z0-9._-]{1,253}$/.test(host)) {
     throw new Fault('WIRE_MALFORMED', 'host is not a host name')
   }
-  const found = await lookup(host, { all: true }).catch(() => [])
-  return { addresses: found.map(({ address }) => address) }
+  return host
 }
 
 export function controlRoutes({
@@ -46,6 +44,7 @@ export function controlRoutes({
   facts,
   conditionsFor,
   trustListeners,
+  lookUp,
 }: {
   judge: Judge
   attestor: ProcessAttestor
@@ -56,6 +55,8 @@ export function controlRoutes({
   /** Of the identity of that name. */
   conditionsFor: (identity: string) => readonly ReportedCondition[]
   trustListeners: TrustListeners
+  /** Addresses of a host for a user; empty when it has none. @throws Fault */
+  lookUp: LookUp
 }): readonly ControlRoute[] {
   return [
     { method: 'GET', path: '/status', everyone: false, answer: async () => status() },
@@ -70,7 +71,12 @@ export function controlRoutes({
     },
     { method: 'GET', path: '/run', everyone: true, answer: async () => facts() },
     { method: 'POST', path: '/trust-listener', everyone: true, answer: () => trustListeners.open() },
-    { method: 'POST', path: '/resolve', everyone: true, answer: resolveHost },
+    {
+      method: 'POST',
+      path: '/resolve',
+      everyone: true,
+      answer: async (body, { uid }) => ({ addresses: await lookUp(hostOf(body), uid) }),
+    },
     {
       method: 'POST',
       path: '/attest',

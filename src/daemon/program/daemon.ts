@@ -147,6 +147,7 @@ export async function runDaemon(
     facts,
     conditionsFor: (identity) => conditionsFor(identity, keeper.scope(), board.all()),
     trustListeners: serving.trustListeners,
+    lookUp: (host, uid) => pool.lookUp(host, uid),
   })
   const control = stack.use(await openControl({ path: paths.control, everyone, routes, log }))
   capture?.registerListener({

@@ -55,6 +55,8 @@ export type WorkerProtocol = {
   listen: { request: Record<string, never>; response: { ipv6: boolean } }
   /** A change of the scope, and a heartbeat. */
   apply: { request: { update: ScopeMessage; generation: number; leaseMs: number }; response: { cut: number } }
+  /** Empty when the host has none. */
+  lookUp: { request: { host: string; uid: number }; response: readonly string[] }
   setAuthority: { request: LeafAuthorityMessage; response: void }
   /** Says that the main process lives, for how long credentials may still be used, and what any worker finds wrong. */
   heartbeat: { request: { leaseMs: number; problems: readonly Problem[] }; response: DataPlaneStats }

@@ -2,6 +2,7 @@ import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import process from 'node:process'
 import { systemClock } from '#base/clock'
+import { isFault } from '#base/errors'
 import { returnFreedMemory } from '#base/lifecycle'
 import { openLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
@@ -135,6 +136,14 @@ const answers: Answers<WorkerProtocol> = {
     scope = applyScopeUpdate(scope ?? emptyScope, fromScopeMessage(update))
     identifier.setPolicy(scope, generation)
     return plane.apply(scope)
+  },
+  async lookUp({ host, uid }) {
+    try {
+      return await serving!.plane.lookUp(host, uid)
+    } catch (error) {
+      if (isFault(error)) throw error
+      return []
+    }
   },
   setAuthority({ keyDer, chainDer, hosts }) {
     serving!.plane.setLeafAuthority({

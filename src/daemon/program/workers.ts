@@ -2,10 +2,10 @@ import type { ChildProcess } from 'node:child_process'
 import type { KeyObject, X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { backoffMs, type Clock } from '#base/clock'
-import { toFault } from '#base/errors'
+import { Fault, toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { openPeer, startChild, type Answers, type Peer } from '#daemon/processes'
-import type { DataPlaneStats, Problem } from '#daemon/outbound'
+import { lookUpThreads, type DataPlaneStats, type Problem } from '#daemon/outbound'
 import type { Scope, ScopeUpdate } from '#model/scope'
 import { toScopeMessage } from './scope-message.ts'
 import {
@@ -36,6 +36,8 @@ export interface WorkerPool extends AsyncDisposable {
   setAuthority(authority: LeafAuthorityMaterial): Promise<void>
   /** Gives an accepted connection to one of the workers; destroys it when none serves. */
   handOver(kind: Handover['handover'], socket: Socket): void
+  /** Addresses of a host, by one of the workers and as it does for connections of that user. @throws Fault */
+  lookUp(host: string, uid: number): Promise<readonly string[]>
   health(): { serving: number; configured: number; stats: readonly DataPlaneStats[]; ipv6: boolean }
   /** Resolves when at least one worker serves, or the pool is at its end. */
   untilServing(): Promise<void>
@@ -161,7 +163,7 @@ export function openWorkerPool({
     slot.heard = clock.monotonic()
   }
   const runOnce = async (slot: Slot): Promise<void> => {
-    const child = startChild(module, { relocate })
+    const child = startChild(module, { relocate, threads: lookUpThreads })
     slot.child = child
     slot.heard = clock.monotonic()
     const ended = new Promise<void>((resolve) => {
@@ -251,6 +253,12 @@ export function openWorkerPool({
       if (child?.connected)
         child.send({ handover } satisfies Handover, socket, {}, (error) => error && socket.destroy())
       else socket.destroy()
+    },
+    async lookUp(host, uid) {
+      const serving = slots.filter(({ serves }) => serves)
+      const { peer } = serving[next++ % Math.max(1, serving.length)] ?? {}
+      if (!peer) throw new Fault('DAEMON_UNREACHABLE', 'no worker serves')
+      return await peer.call('lookUp', { host, uid })
     },
     health() {
       const ready = slots.filter(
