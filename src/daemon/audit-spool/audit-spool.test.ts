@@ -85,7 +85,7 @@ const reading = (folder: string, writing = true) =>
 test('a record that was started can be read, and is given again until it is committed', async (t) => {
   const folder = await openFolder(t)
   await using spool = spoolIn(folder)
-  await Promise.all([spool.start(startOf('a')), spool.start(startOf('b'))])
+  await Promise.all([spool.start(startOf('a'), 'one'), spool.start(startOf('b'), 'one')])
   const reader = reading(folder)
   const first = await reader.next(1 << 20)
   assert.equal(recordsOf(first!).length, 2)
@@ -97,11 +97,11 @@ test('a record that was started can be read, and is given again until it is comm
 
 test('records of all writers travel together, and a busy writer does not keep the others waiting', async (t) => {
   const folder = await openFolder(t)
-  await using busy = spoolIn(folder)
+  await using busy = spoolIn(folder, { limitBytes: 1 << 22 })
   await using quiet = spoolIn(folder, { writer: 'worker-1' })
   const path = `/${'x'.repeat(100_000)}`
-  for (let i = 0; i < 9; i++) await busy.start(startOf(`busy${i}`, path))
-  await quiet.start(startOf('quiet'))
+  for (let i = 0; i < 9; i++) await busy.start(startOf(`busy${i}`, path), 'one')
+  await quiet.start(startOf('quiet'), 'one')
   const batch = await reading(folder).next(1 << 19)
   assert.equal(batch?.more, true)
   assert.ok(recordsOf(batch).some(({ id }) => id === 'quiet'))
@@ -111,7 +111,7 @@ test('a new run ships what an earlier one left, and removes it', async (t) => {
   const folder = await openFolder(t)
   {
     await using spool = spoolIn(folder)
-    await spool.start(startOf('a'))
+    await spool.start(startOf('a'), 'one')
   }
   const reader = reading(folder, false)
   assert.deepEqual(
@@ -125,7 +125,7 @@ test('a line cut short by a kill is left out, the records before it are not', as
   const folder = await openFolder(t)
   {
     await using spool = spoolIn(folder)
-    await spool.start(startOf('a'))
+    await spool.start(startOf('a'), 'one')
   }
   const [segment] = await readdir(folder)
   await appendFile(join(folder, segment!), '{"type":"request.start","id":"torn')
@@ -145,7 +145,7 @@ test('a full spool refuses new requests, still takes their ends, and has room ag
   await assert.rejects(
     async () => {
       for (;;) {
-        await spool.start(startOf(`r${started}`, path))
+        await spool.start(startOf(`r${started}`, path), `owner ${started % 3}`)
         started++
       }
     },
@@ -161,21 +161,41 @@ test('a full spool refuses new requests, still takes their ends, and has room ag
     ['request.end'],
     'nobody waits for an end: it is written a little later',
   )
-  await spool.start(startOf('after', path))
+  await spool.start(startOf('after', path), 'one')
   assert.deepEqual(
     (await readAll(reader)).map(({ id }) => id),
     ['after'],
   )
 })
 
+test('one owner takes half of a spool, others have the rest, and it has room again after shipping', async (t) => {
+  const folder = await openFolder(t)
+  await using spool = spoolIn(folder, { limitBytes: 1_000_000 })
+  const path = `/${'x'.repeat(10_000)}`
+  let started = 0
+  const flood = async () => {
+    for (;;) {
+      await spool.start(startOf(`r${started}`, path), 'flooder')
+      started++
+    }
+  }
+  await assert.rejects(flood, (error) => isFault(error, 'BUFFERS_EXHAUSTED'))
+  assert.ok(started >= 48 && started < 50)
+  for (let i = 0; i < 40; i++) await spool.start(startOf(`other${i}`, path), 'other')
+  // What was not in the segment that is still written to is removed once it has been shipped, and looked for again.
+  const reader = reading(folder)
+  assert.equal((await readAll(reader)).length, started + 40)
+  await spool.start(startOf('after', path), 'flooder')
+})
+
 test('set to count, a full spool lets requests go and records how many it did not keep', async (t) => {
   const folder = await openFolder(t)
   await using spool = spoolIn(folder, { limitBytes: 300_000, whenFull: 'count' })
   const path = `/${'x'.repeat(100_000)}`
-  for (let i = 0; i < 5; i++) await spool.start(startOf(`r${i}`, path))
+  for (let i = 0; i < 5; i++) await spool.start(startOf(`r${i}`, path), `owner ${i}`)
   const reader = reading(folder)
   assert.equal((await readAll(reader)).length, 2)
-  await spool.start(startOf('after'))
+  await spool.start(startOf('after'), 'one')
   const [gap, after] = await readAll(reader)
   assert.ok(gap?.type === 'request.start')
   assert.match(gap.reason!, /: 3 records were not kept/)
@@ -186,7 +206,7 @@ test('every record that a writer was told is written survives its SIGKILL', asyn
   const folder = await openFolder(t)
   const script = `${spoolOfChild(folder)}
     for (let i = 0; ; i++) {
-      await spool.start(JSON.stringify({ id: String(i), path: '/'.repeat(i % 5000) }) + '\\n')
+      await spool.start(JSON.stringify({ id: String(i), path: '/'.repeat(i % 5000) }) + '\\n', 'one')
       process.stdout.write(i + '\\n')
     }`
   const writer = spawn(process.execPath, ['--input-type=module', '-e', script], {
@@ -235,7 +255,7 @@ test('what a full disk took only a part of is refused, and swallows no other rec
   const script = `${spoolOfChild(folder)}
     for (const [id, size] of [['first', 5_000], ['too large', 5_000], ['last', 10]]) {
       const line = JSON.stringify({ id, path: '/'.repeat(size) }) + '\\n'
-      await spool.start(line).catch((error) => console.log(error.code))
+      await spool.start(line, 'one').catch((error) => console.log(error.code))
     }`
   // A file of at most 8 KiB is a disk that is full behind it.
   const limited = [

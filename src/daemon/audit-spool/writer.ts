@@ -5,6 +5,7 @@ import { makeFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { formatCircumstances, formatStart } from '#model/audit'
 import { listSegments, segmentPath } from './segments.ts'
+import { Shares } from './shares.ts'
 
 export interface SpoolOptions {
   readonly folder: string
@@ -22,12 +23,17 @@ export interface SpoolOptions {
 
 /** Where a worker's audit records go; an `AuditSink` of `#daemon/outbound`. */
 export interface AuditSpool extends AsyncDisposable {
-  /** Resolves once written: the record survives the end of this process. @throws Fault AUDIT_UNAVAILABLE */
-  start(line: string): Promise<void>
+  /**
+   * Resolves once written: the record survives the end of this process. @throws Fault AUDIT_UNAVAILABLE, and
+   * BUFFERS_EXHAUSTED where only `owner` has no more room
+   */
+  start(line: string, owner: string): Promise<void>
   end(line: string): void
 }
 
-const segmentBytes = 256 * 1024
+const maxSegmentBytes = 256 * 1024
+/** SECURITY: of one owner's starts, so that it cannot fill the spool and have everybody else refused. */
+const maxShare = 0.5
 // Every start admitted below the limit may still write its end.
 const reserve = 1.1
 /** Nobody waits for an end: it travels with the next start, or after this time. */
@@ -40,9 +46,16 @@ const endsGatherMs = 100
  */
 export function openAuditSpool(options: SpoolOptions): AuditSpool {
   const { folder, writer, limitBytes, whenFull, clock, log, newId } = options
+  // Only whole segments are removed: several make up anybody's share.
+  const segmentBytes = Math.min(maxSegmentBytes, limitBytes / 8)
   makeFolder(folder, 0o700)
   const own = () => listSegments(folder).filter((segment) => segment.writer === writer)
-  const ownBytes = () => own().reduce((sum, { bytes }) => sum + bytes, 0)
+  const shares = new Shares()
+  const ownBytes = () => {
+    const segments = own()
+    shares.retain(new Set(segments.map((segment) => segment.number)))
+    return segments.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
   let number = (own().at(-1)?.number ?? 0) + 1
   let fd = openSync(segmentPath(folder, writer, number), 'ax', 0o600)
   let written = 0
@@ -56,9 +69,27 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
   let next: PromiseWithResolvers<void> | undefined
   let ending: Promise<void> | undefined
 
+  const look = () => {
+    used = ownBytes() + Buffer.byteLength(waiting)
+  }
   const hasRoom = (bytes: number, limit: number) => {
-    if (used + bytes > limit) used = ownBytes() + Buffer.byteLength(waiting)
+    if (used + bytes > limit) look()
     return used + bytes <= limit
+  }
+  const hasShare = (owner: string, bytes: number) => {
+    const share = limitBytes * maxShare
+    if (shares.of(owner) + bytes > share) look()
+    return shares.of(owner) + bytes <= share
+  }
+  const noRoomFor = (owner: string, bytes: number): Fault | undefined => {
+    const hint = 'records leave it when the control plane can be reached'
+    if (!hasRoom(bytes, limitBytes)) {
+      const message = `the audit spool ${folder} is full (${limitBytes} bytes)`
+      return new Fault('AUDIT_UNAVAILABLE', message, { hint })
+    }
+    if (hasShare(owner, bytes)) return undefined
+    const message = `records of ${owner} take half of the audit spool ${folder} (${limitBytes} bytes)`
+    return new Fault('BUFFERS_EXHAUSTED', message, { hint })
   }
   const append = (bytes: Buffer) => {
     let offset = 0
@@ -127,15 +158,12 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
     enqueue(formatStart({ id: newId(), at, method: '-', path: '-', decision: 'injected', reason }, nobody))
   }
   return {
-    start(line) {
+    start(line, owner) {
       const bytes = Buffer.byteLength(line)
-      if (!hasRoom(bytes, limitBytes)) {
-        if (whenFull === 'count') return Promise.resolve(drop())
-        const message = `the audit spool ${folder} is full (${limitBytes} bytes)`
-        const hint = 'records leave it when the control plane can be reached'
-        return Promise.reject(new Fault('AUDIT_UNAVAILABLE', message, { hint }))
-      }
+      const problem = noRoomFor(owner, bytes)
+      if (problem) return whenFull === 'count' ? Promise.resolve(drop()) : Promise.reject(problem)
       if (dropped > 0) closeGap()
+      shares.add(owner, number, bytes)
       enqueue(line, bytes)
       if (!next) {
         next = Promise.withResolvers()

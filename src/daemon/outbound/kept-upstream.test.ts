@@ -20,8 +20,8 @@ test('a kept connection that upstream closes before a request leaves is replaced
   let isUpstreamLeaving = false
   const leaveWhileRecorded = {
     ...audit,
-    async start(record: Parameters<typeof audit.start>[0]) {
-      await audit.start(record)
+    async start(...record: Parameters<typeof audit.start>) {
+      await audit.start(...record)
       if (!isUpstreamLeaving) return
       isUpstreamLeaving = false
       const kept = upstream.sockets.at(-1)!

@@ -51,6 +51,8 @@ export function openLedger({
 }): Ledger {
   const prefix = random(9).toString('base64url')
   let lastId = 0
+  /** Identities that had no more room when they were last heard of, where others had. */
+  const short = new Set<string>()
   let formatted = { at: Number.NaN, text: '' }
   /** Of each connection, for the grant that its last record was about. */
   const circumstances = new WeakMap<Route, { readonly grant: Grant | undefined; readonly text: string }>()
@@ -87,14 +89,19 @@ export function openLedger({
     const method = head?.method ?? '-'
     const path = head ? pathOf(head).slice(0, maxPath) : '-'
     const line = formatStart({ id, at, method, path, decision, reason }, circumstancesOf(route, grant))
-    return audit.start(line).then(
+    const { name, spiffeId } = route.identity
+    return audit.start(line, spiffeId).then(
       () => {
         conditions.clear('daemon', 'AuditAvailable')
+        if (short.delete(name)) conditions.clear(`workloadidentity/${name}`, 'AuditAvailable')
         return id
       },
       (error: unknown) => {
         const { code, message } = toFault(error, 'AUDIT_UNAVAILABLE')
-        conditions.raise('daemon', 'AuditAvailable', code, message)
+        const isShort = code === 'BUFFERS_EXHAUSTED'
+        if (isShort) short.add(name)
+        const subject = isShort ? `workloadidentity/${name}` : 'daemon'
+        conditions.raise(subject, 'AuditAvailable', code, message)
         throw error
       },
     )

@@ -28,8 +28,11 @@ export interface LeafAuthority {
 
 /** Where audit records go, each a line of JSON. */
 export interface AuditSink {
-  /** Resolves once the line is in the spool: only then may the signed head leave. @throws Fault AUDIT_UNAVAILABLE */
-  start(line: string): Promise<void>
+  /**
+   * Resolves once the line, which is about identity `owner`, is in the spool: only then may the signed head leave.
+   * @throws Fault AUDIT_UNAVAILABLE, and BUFFERS_EXHAUSTED where only `owner` has no more room
+   */
+  start(line: string, owner: string): Promise<void>
   end(line: string): void
 }
 

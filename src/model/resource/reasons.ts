@@ -117,7 +117,7 @@ export const reportedTypes: Readonly<Record<string, { readonly meaning: string; 
       remedy: 'that heals by itself within seconds; if it does not, see the log of the daemon',
     },
     AuditAvailable: {
-      meaning: 'The daemon cannot write its audit records, and refuses requests.',
+      meaning: 'A daemon cannot write audit records, of all or of this identity, and refuses requests.',
       remedy: 'make room on the disk of the node, or raise auditSpoolMib',
     },
     CredentialRenewed: {
