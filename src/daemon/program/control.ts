@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Fault, toFault, type FaultKind } from '#base/errors'
 import type { Log } from '#base/log'
 import { peerCredentials } from '#base/syscall'
+import { Counts } from '#daemon/outbound'
 
 /** Who called, from the kernel. */
 export interface Caller {
@@ -23,6 +24,13 @@ export interface ControlRoute {
 }
 
 const maxBodyBytes = 64 * 1024
+/** Connections that are held, those of root and of the daemon's own user apart; more are closed. */
+const maxConnections = { maxPerKey: 64, maxTotal: 256 }
+const maxTrustedConnections = { maxPerKey: 128, maxTotal: 256 }
+/** From the first moment of a connection to the end of a request's head, and of its body. */
+const headMs = 5_000
+const requestMs = 10_000
+const checkMs = 1_000
 const statuses: Record<FaultKind, number> = {
   invalid: 400,
   unauthenticated: 401,
@@ -51,14 +59,14 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function callerOf(request: IncomingMessage): Caller {
-  const { fd } = (request.socket as unknown as { _handle: { fd: number } })._handle
+function callerOf(socket: Socket): Caller {
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle
   const { uid, pid } = peerCredentials(fd)
   return { uid, pid, trusted: uid === 0 || uid === process.getuid!() }
 }
 
 async function handle(routes: readonly ControlRoute[], request: IncomingMessage): Promise<unknown> {
-  const caller = callerOf(request)
+  const caller = callerOf(request.socket)
   const route = routes.find(({ method, path }) => method === request.method && path === request.url)
   if (!route) throw new Fault('KIND_UNKNOWN', `${request.method} ${request.url} is no call of the daemon`)
   if (!route.everyone && !caller.trusted) {
@@ -96,6 +104,18 @@ export async function claimSocket(path: string): Promise<void> {
   rmSync(path, { force: true })
 }
 
+/** SECURITY: one user has room for few, and no other user takes the room of root and of the daemon's own. */
+export function boundConnections(server: Server, callerOf: (socket: Socket) => Caller): void {
+  const ordinary = new Counts<number>(maxConnections)
+  const trusted = new Counts<number>(maxTrustedConnections)
+  server.on('connection', (socket: Socket) => {
+    const caller = callerOf(socket)
+    const counts = caller.trusted ? trusted : ordinary
+    if (counts.enter(caller.uid)) socket.once('close', () => counts.leave(caller.uid))
+    else socket.destroy()
+  })
+}
+
 /**
  * Serves the control socket: HTTP with JSON bodies, callers known by SO_PEERCRED. `everyone` makes the socket
  * itself reachable for all users; each route still says who may call it.
@@ -112,7 +132,8 @@ export async function openControl({
   log: Log
 }): Promise<AsyncDisposable & { readonly server: Server }> {
   await claimSocket(path)
-  const server = createServer((request, response) => {
+  const times = { headersTimeout: headMs, requestTimeout: requestMs, connectionsCheckingInterval: checkMs }
+  const server = createServer(times, (request, response) => {
     handle(routes, request).then(
       (value) => send(response, 200, value),
       (error: unknown) => {
@@ -123,7 +144,7 @@ export async function openControl({
       },
     )
   })
-  server.maxConnections = 256
+  boundConnections(server, callerOf)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ path, readableAll: everyone, writableAll: everyone }, resolve)

@@ -1,7 +1,9 @@
-import { request } from 'node:http'
+import { Agent, request } from 'node:http'
 import { Fault, faultCatalogue, type FaultCode } from '#base/errors'
 
 const timeoutMs = 10_000
+/** The daemon holds few connections of one user: more calls wait. */
+const agent = new Agent({ keepAlive: true, maxSockets: 16, timeout: timeoutMs })
 const maxAnswerBytes = 4 * 1024 * 1024
 
 function parseAnswer(status: number, text: string): unknown {
@@ -31,7 +33,7 @@ export async function callDaemon(
           cause,
         }),
       )
-    const outgoing = request({ socketPath, method, path, timeout: timeoutMs }, (incoming) => {
+    const outgoing = request({ socketPath, method, path, agent, timeout: timeoutMs }, (incoming) => {
       let text = ''
       incoming.setEncoding('utf8')
       incoming.on('data', (chunk: string) => {
