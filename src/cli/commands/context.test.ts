@@ -72,12 +72,21 @@ describe('tideway context', () => {
         75,
         /self-signed certificate.*\nhint: the server's CA is not the one/,
       ],
+      [
+        { ca: '--' },
+        75,
+        /self-signed certificate.*\nhint: no public CA signed its certificate: .* --ca-hash/,
+      ],
       [{ ca: '--ca-file=/does/not/exist' }, 2, /^error: --ca-file: ENOENT/],
       [{ ca: `--ca-file=${import.meta.filename}` }, 2, /is not a PEM certificate/],
       [{ ca: `--name=x` }, 2, /unknown option/],
       [{ url: bed.ready.url.replace('https', 'http') }, 2, /an https:\/\/ URL is expected/],
       [{ url: 'localhost' }, 2, /an https:\/\/ URL is expected/],
-      [{ url: 'https://127.0.0.1:1' }, 75, /ECONNREFUSED/],
+      [
+        { url: 'https://127.0.0.1:1', ca: '--' },
+        75,
+        /ECONNREFUSED.*\nhint: is the server running, and is this its address\?/,
+      ],
     ]
     try {
       for (const [given, code, message] of refusals) {

@@ -9,12 +9,26 @@ type Fetch = typeof globalThis.fetch
 const program = 'tideway-ctl'
 
 const remedies: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "is the server running? 'tideway context current' shows which one is asked",
+  ECONNREFUSED:
+    "is the server running, and is this its address? 'tideway context list' shows those of contexts",
   ENOTFOUND: 'the host name cannot be resolved',
-  SELF_SIGNED_CERT_IN_CHAIN: "the server's CA is not the one of this context: add the context again",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the server's CA is not the one of this context: add the context again",
   CERT_HAS_EXPIRED: "the server's certificate has expired",
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name than this URL",
+}
+
+/** By which TLS says that nobody who is trusted has signed a certificate. */
+const untrusted: readonly (string | undefined)[] = [
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+]
+
+function remedyOf({ code }: NodeJS.ErrnoException, caPem: string | undefined): string | undefined {
+  if (!untrusted.includes(code)) return remedies[code ?? '']
+  return caPem === undefined
+    ? 'no public CA signed its certificate: name its own with --ca-hash, which the server prints at start, or --ca-file'
+    : "the server's CA is not the one that was named: add the context again, with the --ca-hash that it prints at start"
 }
 
 // OpenSSL takes a text without any certificate for an empty list, and then says only that nothing is trusted.
@@ -79,7 +93,7 @@ export function openFetch({
       })
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         if (signal?.aborted) return reject(signal.reason as Error)
-        const hint = remedies[error.code ?? '']
+        const hint = remedyOf(error, caPem)
         reject(
           new Fault(
             'SERVER_UNREACHABLE',

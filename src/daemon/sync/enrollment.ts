@@ -31,6 +31,17 @@ function enrollmentClient({ server, serverCa }: Server, { lookup }: Lookup): Cli
   return createClient(Enrollment, transport)
 }
 
+/** What whoever starts the daemon can do about a join that failed. */
+function joinHint(error: ConnectError): string | undefined {
+  if (error.code === Code.Unauthenticated) {
+    return 'it was used already, or has expired: make a new one (`tideway node token create` on the server)'
+  }
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException
+  return /SELF_SIGNED|UNABLE_TO_(VERIFY|GET)/.test(code ?? '')
+    ? 'no public CA signed its certificate: give --ca-hash, which the server prints at start and with a join token'
+    : undefined
+}
+
 /** The fault that stands for what a call of the server threw. */
 export function callFault(error: unknown, what: string): Fault {
   const { code, rawMessage } = ConnectError.from(error)
@@ -88,8 +99,10 @@ export async function joinServer(
     })
     return recordOf(response, server, key)
   } catch (error) {
-    if (error instanceof ConnectError) throw callFault(error, `joining ${server.server}`)
-    throw error
+    if (!(error instanceof ConnectError)) throw error
+    const hint = joinHint(error)
+    const { code, message } = callFault(error, `joining ${server.server}`)
+    throw new Fault(code, message, { ...(hint !== undefined && { hint }), cause: error })
   }
 }
 

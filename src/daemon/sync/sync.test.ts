@@ -119,8 +119,9 @@ test('a server with another CA than the pinned one gets no token', async (t) => 
   const { server, settings } = await openSetting(t)
   const caHash = `sha256:${'0'.repeat(64)}`
   await assert.rejects(openNode({ ...settings, caHash }), (error) => isFault(error, 'CERTIFICATE_INVALID'))
-  await assert.rejects(openNode({ ...settings, caHash: undefined }), (error) =>
-    isFault(error, 'SERVER_UNREACHABLE'),
+  await assert.rejects(
+    openNode({ ...settings, caHash: undefined }),
+    (error) => isFault(error, 'SERVER_UNREACHABLE') && /give --ca-hash/.test(error.hint ?? ''),
   )
   assert.equal(server.calls.join, 0)
 })
@@ -129,7 +130,10 @@ test('a used token is refused with what to do', async (t) => {
   const { settings, stateDir } = await openSetting(t)
   await openNode(settings)
   await rm(join(stateDir, 'node.json'))
-  await assert.rejects(openNode(settings), (error) => isFault(error, 'JOIN_REFUSED'))
+  await assert.rejects(
+    openNode(settings),
+    (error) => isFault(error, 'JOIN_REFUSED') && /tideway node token create/.test(error.hint ?? ''),
+  )
 })
 
 test('the SVID is renewed at half of its life', async (t) => {
