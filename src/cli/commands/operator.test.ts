@@ -53,6 +53,10 @@ describe('what operators do', () => {
       (await bed.run(['node', 'token', 'create', '--workload-id', 'A B'])).stderr,
       /spec\.workloadID/,
     )
+    assert.match(
+      (await bed.run(['node', 'token', 'create', '--group=g/one', '--group', 'bad group!'])).stderr,
+      /spec\.daemonGroups\[1\]: Invalid value: "bad group!": must be a path/,
+    )
   })
 
   test('audit shows what was done, newest last, and as it was written', async () => {

@@ -9,7 +9,7 @@ import {
   type ObjectOf,
 } from './kind.ts'
 import { choice, closed, dateTime, list, open, stringMap, text } from './schema.ts'
-import { at, required } from './field-error.ts'
+import { at, required, type FieldError } from './field-error.ts'
 import { statusOf } from './status.ts'
 import { checkExactlyOne, checkWorkloadId } from './workload-identity.ts'
 
@@ -19,6 +19,10 @@ const daemonGroups = list(
   text('A group, such as riptides/daemongroup/production/workers.'),
   'Groups that the daemon belongs to. An extension of Tideway.',
 )
+
+/** Groups have names like workloads. */
+const checkDaemonGroups = ({ daemonGroups: groups = [] }: { daemonGroups?: string[] }): FieldError[] =>
+  groups.flatMap((group, index) => checkWorkloadId(at('spec.daemonGroups', index), group))
 
 const daemonSpec = closed(
   {
@@ -107,7 +111,7 @@ export const daemon = defineKind({
     messageColumn,
   ],
   selectableFields: ['spec.workloadID', 'spec.claimerType', 'status.captureLevel', 'status.version'],
-  check: ({ workloadID }) => checkWorkloadId('spec.workloadID', workloadID),
+  check: (spec) => [...checkWorkloadId('spec.workloadID', spec.workloadID), ...checkDaemonGroups(spec)],
 })
 
 const methods = {
@@ -163,6 +167,7 @@ export const verifier = defineKind({
   ],
   check: (spec) => [
     ...checkExactlyOne('spec', spec, methodNames),
+    ...checkDaemonGroups(spec),
     ...(spec.requiredMetadata ?? []).flatMap((facts, index) =>
       Object.keys(facts).length === 0
         ? [required(at('spec.requiredMetadata', index), 'an empty map would accept every node')]
@@ -213,7 +218,10 @@ export const joinToken = defineKind({
     messageColumn,
   ],
   selectableFields: ['spec.workloadID'],
-  check: ({ workloadID }) => (workloadID === undefined ? [] : checkWorkloadId('spec.workloadID', workloadID)),
+  check: (spec) => [
+    ...(spec.workloadID === undefined ? [] : checkWorkloadId('spec.workloadID', spec.workloadID)),
+    ...checkDaemonGroups(spec),
+  ],
   warn: ({ expireAt }) =>
     expireAt === undefined
       ? ['spec.expireAt is not set: the token stays valid until it is used or deleted']
