@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto'
 import { Command } from 'commander'
-import { formatTable } from '#cli/output'
 import type { RunFacts } from '#daemon/program'
 import type { Cli } from './cli.ts'
 import { askDaemon, findRunDir } from './daemon-socket.ts'
@@ -25,18 +24,21 @@ const advice = {
   absent: () => 'not on this host',
 }
 
-async function check({ terminal, env, setExitCode }: Cli, runDir: string): Promise<void> {
+/** As wide as the longest advice with the longest variable. */
+const foundWidth = advice['with-variable']('NODE_EXTRA_CA_CERTS').length + 3
+
+async function check({ terminal, env, signal, setExitCode }: Cli, runDir: string): Promise<void> {
   const { checkTrust } = await import('#daemon/program')
   const { trustBundle: bundle } = await factsOf(runDir)
   const target = await askDaemon<{ host: string; port: number }>(runDir, 'POST', '/trust-listener')
-  const findings = await checkTrust({ target, bundle, env })
-  const rows = findings.map(({ runtime, outcome, variable, message }) => [
-    runtime,
-    advice[outcome](variable),
-    message,
-  ])
-  terminal.print(formatTable(['RUNTIME', 'INTERCEPT CA', 'WHY'], rows))
-  if (findings.some(({ outcome }) => outcome === 'refuses')) setExitCode(1)
+  // Line by line: what is compiled for the check may take a minute.
+  const row = (runtime: string, found: string, why: string) =>
+    terminal.print(`${runtime.padEnd(10)}${found.padEnd(foundWidth)}${why}`.trimEnd())
+  row('RUNTIME', 'INTERCEPT CA', 'WHY')
+  for await (const { runtime, outcome, variable, message } of checkTrust({ target, bundle, env, signal })) {
+    row(runtime, advice[outcome](variable), message)
+    if (outcome === 'refuses') setExitCode(1)
+  }
 }
 
 export function trustCommand(cli: Cli): Command {

@@ -26,21 +26,30 @@ interface Attempt {
 
 async function attempt(
   [command, ...args]: readonly [string, ...string[]],
-  folder: string,
-  env: NodeJS.ProcessEnv,
+  { folder, env, signal }: { folder: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<Attempt> {
-  return await new Promise((resolve) => {
+  signal.throwIfAborted()
+  return await new Promise((resolve, reject) => {
+    // A group of its own: `go run` has children, and who is interrupted wants none of them left.
     const child = spawn(command, args, {
       cwd: folder,
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
-      timeout: timeoutMs,
-      killSignal: 'SIGKILL',
+      detached: true,
     })
+    const end = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    const kill = () => {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    }
+    end.addEventListener('abort', kill, { once: true })
     let message = ''
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => (message = (message + chunk).slice(-2000)))
     child.once('error', (error) => resolve({ ok: false, missing: true, message: error.message }))
-    child.once('close', (code) => resolve({ ok: code === 0, missing: false, message: message.trim() }))
+    child.once('exit', () => end.removeEventListener('abort', kill))
+    child.once('close', (code) => {
+      if (signal.aborted) reject(signal.reason as Error)
+      else resolve({ ok: code === 0, missing: false, message: message.trim() })
+    })
   })
 }
 
@@ -48,16 +57,19 @@ async function examine(
   runtime: Runtime,
   target: TrustTarget,
   bundle: string,
-  env: NodeJS.ProcessEnv,
+  { env, signal }: { env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<TrustFinding> {
   const folder = await mkdtemp(join(tmpdir(), 'tideway-trust-'))
   try {
     for (const [name, content] of Object.entries(runtime.files ?? {}))
       await writeFile(join(folder, name), content)
     const command = runtime.command(target)
-    const asIs = await attempt(command, folder, env)
+    const own = { ...env, ...runtime.environment?.(folder) }
+    const asIs = await attempt(command, { folder, env: own, signal })
     const told =
-      asIs.ok || asIs.missing ? asIs : await attempt(command, folder, { ...env, ...trustEnvironment(bundle) })
+      asIs.ok || asIs.missing
+        ? asIs
+        : await attempt(command, { folder, env: { ...own, ...trustEnvironment(bundle) }, signal })
     const outcome = asIs.missing ? 'absent' : asIs.ok ? 'trusts' : told.ok ? 'with-variable' : 'refuses'
     return {
       runtime: runtime.name,
@@ -72,18 +84,18 @@ async function examine(
 
 /**
  * Has every runtime of this host that we know really connect to `target`: in the environment `env` as it is, and
- * where that fails, with the variables that name the bundle.
+ * where that fails, with the variables that name the bundle. Each finding comes as soon as it is made; rejects
+ * when `signal` aborts.
  */
-export async function checkTrust({
+export async function* checkTrust({
   target,
   bundle,
-  env,
+  ...surroundings
 }: {
   target: TrustTarget
   bundle: string
   env: NodeJS.ProcessEnv
-}): Promise<readonly TrustFinding[]> {
-  const findings: TrustFinding[] = []
-  for (const runtime of runtimes) findings.push(await examine(runtime, target, bundle, env))
-  return findings
+  signal: AbortSignal
+}): AsyncGenerator<TrustFinding> {
+  for (const runtime of runtimes) yield await examine(runtime, target, bundle, surroundings)
 }

@@ -5,6 +5,8 @@ export interface Runtime {
   readonly variable: string
   /** The program and its arguments; `folder` is a temporary one that is its working folder. */
   command(target: TrustTarget): readonly [string, ...string[]]
+  /** Variables beside those of the caller. */
+  environment?(folder: string): NodeJS.ProcessEnv
   /** Files that it needs in its folder. */
   readonly files?: Readonly<Record<string, string>>
 }
@@ -78,6 +80,8 @@ export const runtimes: readonly Runtime[] = [
     name: 'Go',
     variable: 'SSL_CERT_FILE',
     command: (target) => ['go', 'run', 'main.go', ...argumentsOf(target)],
+    // What it compiles goes with the folder; the second attempt finds what the first has compiled.
+    environment: (folder) => ({ GOCACHE: `${folder}/cache` }),
     files: { 'main.go': go, 'go.mod': 'module trustcheck\n' },
   },
 ]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { access, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -83,13 +83,26 @@ test('runtimes are told by a variable whom to trust, and really asked', async (t
       .filter((folder) => !/go/.test(folder))
       .join(':'),
   }
-  const findings = await checkTrust({ target, bundle, env })
+  const { signal } = new AbortController()
+  const findings = await Array.fromAsync(checkTrust({ target, bundle, env, signal }))
   for (const { runtime, outcome, message } of findings) {
     assert.match(outcome, /^(with-variable|absent)$/, `${runtime} ${outcome}: ${message}`)
   }
-  const trusting = await checkTrust({ target, bundle, env: { ...env, ...trustEnvironment(bundle) } })
+  const told = { ...env, ...trustEnvironment(bundle) }
+  const trusting = await Array.fromAsync(checkTrust({ target, bundle, env: told, signal }))
   for (const { runtime, outcome } of trusting) assert.match(outcome, /^(trusts|absent)$/, runtime)
   assert.ok(trusting.some(({ outcome }) => outcome === 'trusts'))
+})
+
+test('whoever interrupts the check waits for no runtime that hangs', { timeout: 20_000 }, async (t) => {
+  const folder = await openFolder(t)
+  await writeFile(join(folder, 'openssl'), '#!/bin/sh\nsleep 60 & wait\n', { mode: 0o755 })
+  const stop = new AbortController()
+  const env = { PATH: `${folder}:/usr/bin:/bin` }
+  const check = checkTrust({ target: { host, port: 1 }, bundle: '/nowhere', env, signal: stop.signal })
+  const first = check.next()
+  setTimeout(() => stop.abort(new Error('enough')), 200)
+  await assert.rejects(first, /enough/)
 })
 
 test('without a bound host there is nothing to check with', async () => {
