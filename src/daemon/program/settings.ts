@@ -147,7 +147,12 @@ export const daemonSettings = {
     'when the audit spool is full: refuse requests, or let them go and count the records lost',
     'refuse|count',
   ),
-  hostname: setting(text, hostname(), 'name under which this node joins', 'NAME'),
+  hostname: setting(
+    text,
+    hostname(),
+    'what this node calls itself: shown by `tideway ctl get daemons`',
+    'NAME',
+  ),
   logLevel: setting(oneOf('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged', 'LEVEL'),
 }
 

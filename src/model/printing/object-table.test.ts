@@ -57,3 +57,8 @@ test('events have the columns of Kubernetes in its order, whichever of the forms
   const once = table('Event', { ...about, eventTime: '2026-01-01T00:02:00.000000Z' })
   assert.deepEqual([once['LAST SEEN'], once['FIRST SEEN']], ['3m', '3m'])
 })
+
+test('a daemon is shown with the name of its node', () => {
+  const metadata = [{ name: 'node:hostname', value: 'web-1' }]
+  assert.equal(table('Daemon', { spec: {}, status: { metadata } })['HOSTNAME'], 'web-1')
+})

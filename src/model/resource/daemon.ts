@@ -82,6 +82,12 @@ export const daemon = defineKind({
   spec: daemonSpec,
   status: daemonStatus,
   columns: [
+    {
+      name: 'HOSTNAME',
+      path: '.status.metadata[?(@.name=="node:hostname")].value',
+      type: 'string',
+      description: 'What its node calls itself.',
+    },
     { name: 'WORKLOAD ID', path: '.spec.workloadID', type: 'string', description: 'Path of the SPIFFE ID.' },
     stateColumn,
     {
