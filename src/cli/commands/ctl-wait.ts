@@ -1,5 +1,5 @@
 import { Fault } from '#base/errors'
-import type { CommonStatus, Resource } from '#model/resource'
+import type { CommonStatus, KindDefinition, Resource } from '#model/resource'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 import { qualifiedName } from './print-objects.ts'
@@ -19,6 +19,20 @@ function situationOf(object: Resource): string {
 function isAboutNow(object: Resource): boolean {
   const { observedGeneration } = statusOf(object)
   return observedGeneration === undefined || observedGeneration === object.metadata.generation
+}
+
+/** Refuses a state that no object of the kind can ever have. */
+function requireState({ schema, plural }: KindDefinition, text: string): void {
+  if (text === 'delete' || text.includes('=')) return
+  const { properties } = schema as {
+    properties?: { status?: { properties?: { state?: { enum?: string[] } } } }
+  }
+  const states = properties?.status?.properties?.state?.enum ?? []
+  if (states.includes(text)) return
+  const known = states.length === 0 ? 'have no state' : `are ${states.join(', ')}`
+  throw new Fault('SETTING_INVALID', `--for: ${plural} are never ${JSON.stringify(text)}`, {
+    hint: `${plural} ${known}; there is also delete, and condition=TYPE`,
+  })
 }
 
 /** `delete`, a state, or as kubectl has it `condition=TYPE[=STATUS]`. */
@@ -52,6 +66,7 @@ export async function wait(
   const holds = goalOf(options.for)
   for (const { definition, name } of selectionsOf(words)) {
     if (name === undefined) throw new Fault('SETTING_INVALID', 'say which object to wait for')
+    requireState(definition, options.for)
     try {
       await api.waitFor(definition.kind, name, holds, { signal })
     } catch (error) {

@@ -369,6 +369,14 @@ spec:
       / MESSAGE\nlonely .*(CredentialSource|WorkloadIdentity)/,
     )
     assert.equal((await ctl('wait cb/lonely --for OK --timeout soon')).code, 2)
+    for (const [what, hint] of [
+      ['cb/lonely', 'credentialbindings are PENDING, OK, '],
+      ['secret/x', 'secrets have no state; '],
+    ]) {
+      const never = await ctl(`wait ${what} --for Ok`)
+      assert.equal(never.code, 2)
+      assert.match(never.stderr, new RegExp(`^error: --for: .* are never "Ok"\\nhint: ${hint}`))
+    }
     assert.equal((await ctl('wait cb/lonely --for jsonpath=x')).code, 2)
   })
 
