@@ -39,6 +39,11 @@ test('the same summary stands in the list and at the head of the command', async
   for (const { name } of commands) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
 })
 
+test('help is --help, of the program and of each command', async () => {
+  for (const path of [[], ['ctl'], ['ctl', 'get']])
+    assert.deepEqual(await runLine(['help', ...path]), await runLine([...path, '--help']))
+})
+
 test('version names program and runtime', async () => {
   const version = await runLine(['version'])
   assert.match(version.stdout, /^tideway \d+\.\d+\.\d+\nnode 26\.\d+\.\d+ \(linux \w+\)\n$/)

@@ -38,8 +38,10 @@ export async function runCommandLine(
     exitCode = code
   }
   try {
-    const root = await rootCommand({ ...surroundings, setExitCode }, argv[0])
-    await root.parseAsync([...argv], { from: 'user' })
+    const [first, ...rest] = argv
+    const words = first === 'help' ? [...rest, '--help'] : [...argv]
+    const root = await rootCommand({ ...surroundings, setExitCode }, words[0])
+    await root.parseAsync(words, { from: 'user' })
     return exitCode
   } catch (error) {
     // commander has printed its own message, and reports --help and --version this way too.
