@@ -216,6 +216,17 @@ test('the attestor process reads other users and keeps two capabilities', { skip
   assert.equal(exited, false)
 })
 
+test('a process that may not be looked at is refused in a sentence', { skip: withoutRoot }, async () => {
+  const script = `import { openProcessReader } from ${JSON.stringify(import.meta.resolve('./index.ts'))}
+    process.setgid(65_534)
+    process.setuid(65_534)
+    const reader = openProcessReader()
+    await reader.attest(1, await reader.startOf(1)).catch(({ message, hint }) => console.log([message, hint].join()))`
+  const options = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script]
+  const { stdout } = spawnSync(process.execPath, options, { encoding: 'utf8' })
+  assert.match(stdout, /^the daemon may not look at process 1,as an ordinary user it sees/)
+})
+
 test('a process with mixed user ids is nobody in particular', { skip: withoutRoot }, async () => {
   await using child = await start('setpriv', [
     '--euid=65534',

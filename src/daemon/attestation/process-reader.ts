@@ -26,6 +26,17 @@ async function readOnce(
   return { pin: process.pin, executable: executable.path, attributes }
 }
 
+function unreadable(pid: number, error: NodeJS.ErrnoException): Fault {
+  if (error.code !== 'EACCES' && error.code !== 'EPERM')
+    return new Fault('ATTESTATION_FAILED', `process ${pid} cannot be read: ${error.message}`, {
+      cause: error,
+    })
+  return new Fault('ATTESTATION_FAILED', `the daemon may not look at process ${pid}`, {
+    hint: "as an ordinary user it sees that user's processes only; started as root, those of everybody",
+    cause: error,
+  })
+}
+
 /** Opens an attestor that reads /proc itself, with whatever rights this process has. */
 export function openProcessReader(): ProcessAttestor {
   const hashes = new BinaryHashes()
@@ -42,9 +53,7 @@ export function openProcessReader(): ProcessAttestor {
         }
       } catch (error) {
         if (isGone(error)) return undefined
-        throw new Fault('ATTESTATION_FAILED', `process ${pid} cannot be read: ${(error as Error).message}`, {
-          cause: error,
-        })
+        throw unreadable(pid, error as NodeJS.ErrnoException)
       }
       throw new Fault('ATTESTATION_FAILED', `process ${pid} changes faster than it can be read`)
     },
