@@ -2,6 +2,7 @@
 export function devicePage({ check, code }: { check: string; code: string }): string {
   return `<!doctype html>
 <html lang="en">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Log in on another device</title>
 <form method="post">
 <p>A program on another device waits for you to log in. Go on only if you began that yourself, and it shows this code.</p>
