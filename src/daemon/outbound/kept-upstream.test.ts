@@ -59,8 +59,8 @@ test('what upstream says on a kept connection before a request leaves is no answ
   const late = response('for somebody else', 'HTTP/1.1 408 Request Timeout')
   const speakWhileRecorded = {
     ...audit,
-    async start(record: Parameters<typeof audit.start>[0]) {
-      await audit.start(record)
+    async start(...record: Parameters<typeof audit.start>) {
+      await audit.start(...record)
       if (audit.starts.length !== 2) return
       const kept = upstream.sockets.at(-1)!
       kept.setNoDelay()

@@ -59,7 +59,10 @@ test('look-ups of one name are one', async () => {
   const both = [lookUp('host', 1), lookUp('host', 2), lookUp('host', 1), lookUp('host', 1)]
   assert.equal(asked.size, 1)
   answer('host')
-  assert.deepEqual(await Promise.all(both), Array(4).fill(['192.0.2.1']))
+  assert.deepEqual(
+    await Promise.all(both),
+    Array.from({ length: 4 }, () => ['192.0.2.1']),
+  )
 })
 
 test('what the resolver says is passed on', async () => {

@@ -69,7 +69,8 @@ export function openLookUps({
     return found
   }
   function startWaiting(): void {
-    for (const [uid, queue] of [...queues]) {
+    // Who got a turn is behind all others, and comes up again where there is room for more.
+    for (const [uid, queue] of queues) {
       const [one] = queue
       const found = one && tryStart(one.host, uid)
       if (!found) continue

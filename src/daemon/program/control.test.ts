@@ -29,18 +29,18 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 test('who holds connections leaves room for other users, and none takes that of root', async (t) => {
   const path = socketPath(t)
   let caller: Caller = { uid: 1000, pid: 1, trusted: false }
-  let accepted = 0
+  const seen = { accepted: 0 }
   const server = createServer()
-  server.on('connection', () => (accepted += 1))
+  server.on('connection', () => (seen.accepted += 1))
   boundConnections(server, () => caller)
   server.listen(path)
   await once(server, 'listening')
   t.after(() => server.close())
   const openAs = async (who: Caller): Promise<Socket> => {
     caller = who
-    const before = accepted
+    const before = seen.accepted
     const socket = await open(t, path)
-    while (accepted === before) await turn()
+    while (seen.accepted === before) await turn()
     for (let turns = 0; turns < 20; turns += 1) await turn()
     return socket
   }
@@ -68,6 +68,9 @@ test('a connection that asks nothing is ended, and calls are answered', { timeou
   })
   const idle = await open(t, path)
   const calls = Array.from({ length: 100 }, () => callDaemon(path, 'GET', '/x'))
-  assert.deepEqual(await Promise.all(calls), Array(100).fill({ uid: process.getuid!() }))
+  assert.deepEqual(
+    await Promise.all(calls),
+    Array.from(calls, () => ({ uid: process.getuid!() })),
+  )
   await once(idle, 'close')
 })

@@ -35,7 +35,7 @@ export function expectStatus(
 ): Resource {
   const { apiVersion, kind, metadata } = before
   const known = withKnownFields({ apiVersion, kind, status: withoutNulls(status ?? {}) }, options)
-  const object = { ...before, ...known } as Resource
+  const object = { ...before, ...known }
   const definition = definitionOf(kind)
   const errors = fieldErrors(definition, 'status', object.status)
   if (errors.length > 0) throw invalidResource(subjectOf(definition, metadata.name), errors)
