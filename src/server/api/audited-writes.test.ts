@@ -94,3 +94,18 @@ test('what ends before anything could be written is in the trail too, and a ques
     ],
   )
 })
+
+test('a dry run with a value that is never given back is in the trail, right or wrong', async () => {
+  await using server = await openTestServer()
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'api' }, stringData: { pin: '1234' } }
+  await server.ask('POST', secretPath.replace(/\/api$/, ''), { body: secret })
+  for (const pin of ['1233', '1234']) {
+    const body = { stringData: { pin } }
+    await server.ask('PATCH', `${secretPath}?dryRun=All`, {
+      contentType: 'application/merge-patch+json',
+      body,
+    })
+  }
+  const dry = 'unknown patch Secret/api ok: dry run: nothing was written'
+  assert.deepEqual((await told(server)).slice(1), [dry, dry])
+})
