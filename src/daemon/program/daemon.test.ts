@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, realpathSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { Secret } from '#base/secret'
+import { cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
 import { canEnclose } from '#daemon/run'
 import type { ScopedBinding } from '#model/scope'
 import { asRoot, closed, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
@@ -61,6 +64,36 @@ test(
     await t.test('auto chooses this mode', async () => {
       assert.match((await daemon.run('auto', daemon.fetch(url))).stdout, noCredential)
     })
+  },
+)
+
+const withoutKernel = !asRoot || !probeCapture().available ? 'only root captures in the kernel' : false
+
+test(
+  'a first start that cannot join leaves nothing attached',
+  { ...limit, skip: closed || withoutKernel },
+  (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tideway-first-'))
+    const cgroup = mkdtempSync(join(cgroupMount(), 'tideway-first-'))
+    t.after(() => {
+      releaseCapture(`${folder}/run-bpf`)
+      rmdirSync(join(cgroup, 'tideway-daemon'))
+      rmdirSync(cgroup)
+      rmSync(folder, { recursive: true })
+    })
+    chmodSync(folder, 0o755)
+    writeFileSync(join(folder, 'token'), 'x'.repeat(40))
+    const program = resolve(import.meta.dirname, '../../../bin/tidewayd.ts')
+    const settings = [`--run-dir=${folder}/run`, `--state-dir=${folder}/state`, `--attach-cgroup=${cgroup}`]
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [program, ...settings, '--server=https://127.0.0.1:1', `--join-token-file=${folder}/token`],
+      { encoding: 'utf8' },
+    )
+    assert.equal(status, 1)
+    assert.match(stderr, /joining https:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/)
+    assert.match(stdout + stderr, /capture\.attached/)
+    assert.equal(existsSync(`${folder}/run-bpf`), false)
   },
 )
 

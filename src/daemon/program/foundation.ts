@@ -102,12 +102,27 @@ export async function layFoundation(
       onlyUid: uid,
     }
   }
-  const prepared = await prepareAsRoot(settings, { runDir, stateDir, clock, log, onAttestorExit })
+  const prepared = await prepareAsRoot(settings, {
+    runDir,
+    stateDir,
+    joined,
+    clock,
+    log,
+    onAttestorExit,
+  })
+  const { first, ...serving } = prepared
   stack.use(prepared.attestor)
-  const trusted = settings.installTrust ? await trustBeforeServing(prepared.user, node, log) : undefined
-  becomeUser(prepared.user)
-  const ownNode = trusted ?? (await node())
-  return { ...prepared, runDir, stateDir, upstreamCaPem, node: ownNode, onlyUid: undefined }
+  let ownNode: Node
+  try {
+    const trusted = settings.installTrust ? await trustBeforeServing(prepared.user, node, log) : undefined
+    becomeUser(prepared.user)
+    ownNode = trusted ?? (await node())
+  } catch (error) {
+    await first?.takeBack()
+    throw error
+  }
+  first?.keep()
+  return { ...serving, runDir, stateDir, upstreamCaPem, node: ownNode, onlyUid: undefined }
 }
 
 /** Joins as the serving user, then installs the intercept root as the root that we still are. */

@@ -7,6 +7,7 @@ import { makeFolder, makeNamedFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
+import { openFirstAttachment, type FirstAttachment } from './first-attachment.ts'
 import { pinDirectoryOf } from './paths.ts'
 import { everyoneMayEnter, exposeProgram } from './program-mount.ts'
 import { findServingUser, type ServingUser } from './serving-user.ts'
@@ -26,6 +27,8 @@ export interface Prepared {
   /** Where the serving user finds a file of this program. */
   readonly relocate: (path: string) => string
   readonly capture: KernelCapture | undefined
+  /** Where the node had not joined before: to be kept when it has. */
+  readonly first: FirstAttachment | undefined
   /** Why the kernel does not capture. */
   readonly withoutCapture: string | undefined
 }
@@ -51,7 +54,7 @@ function enterDaemonCgroup(attachCgroup: string | undefined): string {
 async function attach(
   { attachCgroup }: DaemonSettings,
   { runDir, user, clock, log }: { runDir: string; user: ServingUser; clock: Clock; log: Log },
-): Promise<KernelCapture> {
+): Promise<KernelCapture & { upgraded: boolean }> {
   const pinDirectory = pinDirectoryOf(runDir)
   const daemonCgroup = enterDaemonCgroup(attachCgroup)
   const { upgraded } = await attachCapture({
@@ -62,7 +65,7 @@ async function attach(
     clock,
   })
   log.info('capture.attached', { cgroup: attachCgroup ?? 'host', pinDirectory, upgraded })
-  return { pinDirectory, cgroup: attachCgroup }
+  return { pinDirectory, cgroup: attachCgroup, upgraded }
 }
 
 /**
@@ -75,12 +78,15 @@ export async function prepareAsRoot(
   {
     runDir,
     stateDir,
+    joined,
     clock,
     log,
     onAttestorExit,
   }: {
     runDir: string
     stateDir: string
+    /** Whether an earlier start has joined. */
+    joined: boolean
     clock: Clock
     log: Log
     onAttestorExit: () => void
@@ -109,11 +115,16 @@ export async function prepareAsRoot(
   }
 
   let capture: KernelCapture | undefined
+  let first: FirstAttachment | undefined
   let withoutCapture: string | undefined = 'it is switched off by --capture none'
   if (settings.capture !== 'none') {
     const availability = probeCapture()
-    if (availability.available) capture = await attach(settings, { runDir, user, clock, log })
-    else if (settings.capture === 'kernel') throw new Fault('CAPTURE_UNAVAILABLE', availability.reason)
+    if (availability.available) {
+      const { upgraded, ...attached } = await attach(settings, { runDir, user, clock, log })
+      capture = attached
+      // What was there before is left: unjudged candidates stay refused (docs/decisions/0006).
+      if (!joined && !upgraded) first = openFirstAttachment(attached.pinDirectory)
+    } else if (settings.capture === 'kernel') throw new Fault('CAPTURE_UNAVAILABLE', availability.reason)
     else withoutCapture = availability.reason
   }
   const relocate = exposeProgram(`${runDir}-program`)
@@ -125,5 +136,5 @@ export async function prepareAsRoot(
       onAttestorExit()
     },
   })
-  return { user, attestor, capture, relocate, withoutCapture: capture ? undefined : withoutCapture }
+  return { user, attestor, capture, first, relocate, withoutCapture: capture ? undefined : withoutCapture }
 }
