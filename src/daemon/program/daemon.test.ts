@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -10,10 +19,10 @@ import { test } from 'node:test'
 import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { Secret } from '#base/secret'
-import { cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
+import { captureStatus, cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
 import { canEnclose } from '#daemon/run'
 import type { ScopedBinding } from '#model/scope'
-import { asRoot, closed, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
+import { asRoot, closed, commandLine, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
 import { silenceLimitMs } from './worker-protocol.ts'
 
 const limit = { timeout: 120_000, skip: closed }
@@ -94,6 +103,25 @@ test(
     assert.match(stderr, /joining https:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/)
     assert.match(stdout + stderr, /capture\.attached/)
     assert.equal(existsSync(`${folder}/run-bpf`), false)
+  },
+)
+
+test(
+  'a first start that joins keeps what it attached, until it is released',
+  { ...limit, skip: closed || withoutKernel },
+  async (t) => {
+    const cgroup = mkdtempSync(join(cgroupMount(), 'tideway-first-'))
+    t.after(() => {
+      rmdirSync(join(cgroup, 'tideway-daemon'))
+      rmdirSync(cgroup)
+    })
+    await using daemon = await startDaemon('root', [`--attach-cgroup=${cgroup}`])
+    const children = `/proc/${daemon.child.pid}/task/${daemon.child.pid}/children`
+    await eventually(() => {
+      const pids = readFileSync(children, 'utf8').trim().split(' ')
+      return !pids.some((pid) => commandLine(pid).includes('first-attachment'))
+    })
+    assert.equal(captureStatus(`${daemon.runDir}-bpf`).attached, true)
   },
 )
 
