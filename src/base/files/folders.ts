@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Fault } from '#base/errors'
 
@@ -9,7 +9,7 @@ export function makeFolder(path: string, mode: number): void {
   const folder = resolve(path)
   if (isFolder(folder)) return
   // One level at a time: below /proc, where nobody can make any, Node's own recursion never ends.
-  if (dirname(folder) !== folder) makeFolder(dirname(folder), mode)
+  if (!existsSync(dirname(folder))) makeFolder(dirname(folder), mode)
   try {
     mkdirSync(folder, { mode })
   } catch (error) {
