@@ -60,7 +60,9 @@ function readRequirement(groups: Readonly<Record<string, string | undefined>>): 
  * `!a`, `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a>1`, `a<1`.
  * @throws RequestRefusal 400
  */
-export function parseLabelSelector(text: string): LabelSelector {
+export function parseLabelSelector(selector: string): LabelSelector {
+  // SECURITY: the expression below goes back over blanks, again for each of them.
+  const text = selector.replaceAll(/\s+/g, ' ')
   if (text.trim() === '') return () => true
   const requirements: LabelSelector[] = []
   let at = 0

@@ -101,6 +101,12 @@ for (const [selector, holds] of [
   })
 }
 
+test('many blanks are read as one', () => {
+  const blanks = ' '.repeat(14_000)
+  assert.equal(parseLabelSelector(`app${blanks}=${blanks}web`)(labels), true)
+  assert.throws(() => parseLabelSelector(`app${blanks}^`), RequestRefusal)
+})
+
 test('a field that nothing is selected by is refused with those that there are', () => {
   assert.throws(
     () => parseFieldSelector('spec.nothing=1', definitionOf('Service')),
