@@ -16,6 +16,7 @@ import { discoveryRoutes } from './discovery.ts'
 import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
 import { boundInFlight } from './in-flight.ts'
+import { expectShallow } from './nesting.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { bodyParsers } from './bodies.ts'
 import { protobufBodies } from './protobuf-body.ts'
@@ -148,6 +149,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
   protobufBodies(app)
+  app.addHook('preValidation', async ({ body }) => expectShallow(body))
 
   healthRoutes(app, options.readiness)
   for (const plugin of plugins) await app.register(plugin)

@@ -3,7 +3,6 @@ import { isScalar, parseDocument, visit, type Document } from 'yaml'
 import { forbidden, required, type Kind, type KindDefinition } from '#model/resource'
 import type { Patch } from '#server/store'
 import { duplicateFields } from './duplicate-fields.ts'
-import { expectShallow } from './nesting.ts'
 import { flag, single, type ResourceRequest } from './resource-request.ts'
 import { badRequest, invalidOptions, objectTypes, RequestRefusal, unknownFormat } from './status.ts'
 
@@ -62,7 +61,7 @@ function hasPlainKeys(document: Document): boolean {
 }
 
 /**
- * Reads the bodies of writes: JSON, the types of patches, and YAML. None may lie too deep.
+ * Reads the bodies of writes: JSON, the types of patches, and YAML.
  * SECURITY: for routes of known users only: YAML costs its reader a hundred times what JSON does.
  */
 export function bodyParsers(app: FastifyInstance): void {
@@ -85,7 +84,6 @@ export function bodyParsers(app: FastifyInstance): void {
       }
     })
   })
-  app.addHook('preValidation', async ({ body }) => expectShallow(body))
 }
 
 // Kinds that Kubernetes has itself are known to its clients, which patch them strategically.

@@ -13,6 +13,7 @@ test('a stranger is heard in JSON only, wherever he may speak', async () => {
   const ask = async (contentType: string, body: string) =>
     (await server.ask('POST', '/open', { authorization: null, contentType, body })).status
   assert.equal(await ask('application/json', '{}'), 200)
+  assert.equal(await ask('application/json', '['.repeat(70) + ']'.repeat(70)), 400, 'nothing that lies deep')
   for (const type of [
     'application/yaml',
     'application/apply-patch+yaml',
