@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { hexDigit } from '#wire/http1'
 
 const unreserved = /^[A-Za-z0-9._~-]*$/
 const unreservedPath = /^[A-Za-z0-9._~/-]*$/
@@ -49,10 +50,4 @@ export function decodeBytes(text: string): Uint8Array {
 function hexPair(high = 0, low = 0): number {
   const [first, second] = [hexDigit(high), hexDigit(low)]
   return first < 0 || second < 0 ? -1 : first * 16 + second
-}
-
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
-  const lower = byte | 0x20
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }

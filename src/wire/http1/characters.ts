@@ -25,6 +25,13 @@ export const valueCharacters = classOf((code) => code === HTAB || (code >= SP &&
  */
 export const targetCharacters = classOf((code) => code > SP && code < 0x7f && code !== 0x23 && code !== 0x5c)
 
+/** What a byte is worth as a hexadecimal digit; -1 when it is none. */
+export function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+}
+
 /**
  * The first place in `bytes` from `start` on whose byte is not of `table`; the end if there is none. Bytes, not
  * characters: reading a slice of a string costs several times as much.

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { Fault } from '#base/errors'
 import type { BodyScanner } from './body.ts'
-import { CR, LF } from './characters.ts'
+import { CR, hexDigit, LF } from './characters.ts'
 import { parseFields } from './fields.ts'
 import type { Header } from './head.ts'
 
@@ -166,10 +166,4 @@ export function openChunkedScanner(): BodyScanner {
       return { consumed: at, done: state === 'done' }
     },
   }
-}
-
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
-  const lower = byte | 0x20
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }
