@@ -56,7 +56,7 @@ export { allowsRedirect, type OIDCClient } from './oidc-client.ts'
 export type { Event } from './event.ts'
 export { namePrefixesOf, namesakesOf, olderNamesakeOf, type Namesake } from './name-prefixes.ts'
 export type { Namespace } from './namespace.ts'
-export { nestsDeeper } from './nesting.ts'
+export { maxDepth, nestsTooDeep } from './nesting.ts'
 export {
   defaultNamespace,
   markErrors,

@@ -1,11 +1,9 @@
-import { invalidResource, nestsDeeper } from '#model/resource'
+import { invalidResource, maxDepth, nestsTooDeep } from '#model/resource'
 import { applyOperation, valueAt, type Operation } from './json-operation.ts'
 
 // The bounds of Kubernetes: a patch is small, and what its copies make of an object is not much larger.
 const maxOperations = 10_000
 const maxCopiedBytes = 3 * 1024 * 1024
-/** As deep as a body may be: each operation could put all there is into one more map. */
-const maxDepth = 64
 
 const operators: ReadonlySet<unknown> = new Set(['add', 'remove', 'replace', 'move', 'copy', 'test'])
 
@@ -46,13 +44,14 @@ export function jsonPatch(target: object, patch: unknown, subject: string): unkn
     if (path === '' && op !== 'test') throw refuse(field, 'the whole object cannot be patched')
     if (op === 'copy') {
       const copied = valueAt(patched, operation.from)
-      if (nestsDeeper(copied, maxDepth)) throw refuse(field, 'the patch copies too much')
+      if (nestsTooDeep(copied)) throw refuse(field, 'the patch copies too much')
       copiedBytes += (JSON.stringify(copied) ?? '').length
       if (copiedBytes > maxCopiedBytes) throw refuse(field, 'the patch copies too much')
     }
     const failure = applyOperation(patched, operation)
     if (failure) throw refuse(field, `${op} ${path}: ${failure}`)
   }
-  if (nestsDeeper(patched, maxDepth)) throw refuse('patch', `nested more than ${maxDepth} levels deep`)
+  // Each operation could put all there is into one more map.
+  if (nestsTooDeep(patched)) throw refuse('patch', `nested more than ${maxDepth} levels deep`)
   return patched
 }
