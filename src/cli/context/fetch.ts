@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { Agent, request } from 'node:https'
 import { Readable } from 'node:stream'
-import { Fault } from '#base/errors'
+import { Fault, isUntrusted } from '#base/errors'
 
 type Fetch = typeof globalThis.fetch
 
@@ -16,16 +16,8 @@ const remedies: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name than this URL",
 }
 
-/** By which TLS says that nobody who is trusted has signed a certificate. */
-const untrusted: readonly (string | undefined)[] = [
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-]
-
-function remedyOf({ code }: NodeJS.ErrnoException, caPem: string | undefined): string | undefined {
-  if (!untrusted.includes(code)) return remedies[code ?? '']
+function remedyOf(error: NodeJS.ErrnoException, caPem: string | undefined): string | undefined {
+  if (!isUntrusted(error)) return remedies[error.code ?? '']
   return caPem === undefined
     ? 'no public CA signed its certificate: name its own with --ca-hash, which the server prints at start, or --ca-file'
     : "the server's CA is not the one that was named: add the context again, with the --ca-hash that it prints at start"

@@ -2,7 +2,7 @@ import { sign, type KeyObject, type X509Certificate } from 'node:crypto'
 import { Code, ConnectError, createClient, type Client } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
 import type { EpochMs } from '#base/clock'
-import { Fault } from '#base/errors'
+import { Fault, isUntrusted } from '#base/errors'
 import type { Secret } from '#base/secret'
 import { parseSpiffeId } from '#model/identity'
 import { createCertificateRequest, parseCertificate, spiffeIdOf } from '#model/pki'
@@ -36,8 +36,7 @@ function joinHint(error: ConnectError): string | undefined {
   if (error.code === Code.Unauthenticated) {
     return 'it was used already, or has expired: make a new one (`tideway node token create` on the server)'
   }
-  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException
-  return /SELF_SIGNED|UNABLE_TO_(VERIFY|GET)/.test(code ?? '')
+  return isUntrusted(error.cause)
     ? 'no public CA signed its certificate: give --ca-hash, which the server prints at start and with a join token'
     : undefined
 }
