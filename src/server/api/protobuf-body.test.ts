@@ -77,6 +77,12 @@ test('owners and aggregation are read, for an update without them would take the
   })
 })
 
+test('a list of tens of thousands is read once', () => {
+  const meta = message(...Array.from({ length: 60_000 }, (): Part => [14, '']))
+  const read = readProtobuf(enveloped('v1', 'Namespace', [1, meta]))
+  assert.equal((read as { metadata: { finalizers: string[] } }).metadata.finalizers.length, 60_000)
+})
+
 test('what must hold of what is deleted is read in the version of any group', () => {
   const options = enveloped(
     'rbac.authorization.k8s.io/v1',

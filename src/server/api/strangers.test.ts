@@ -1,7 +1,6 @@
 // What costs a reader much is read for nobody who has not shown a token.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readProtobuf } from './protobuf-body.ts'
 import { openTestServer } from './test-server.ts'
 import { json, services } from './test-writes.ts'
 
@@ -22,25 +21,6 @@ test('a stranger is heard in JSON only, wherever he may speak', async () => {
   ]) {
     assert.equal(await ask(type, '{}'), 415, type)
   }
-})
-
-test('lists and maps of a hundred thousand entries are read once', () => {
-  const entry = Buffer.from([0x72, 0x00])
-  const meta = Buffer.concat(Array.from({ length: 60_000 }, () => entry))
-  const field = (number: number, bytes: Uint8Array) => {
-    const length: number[] = []
-    for (let rest = bytes.length; ; rest >>>= 7) {
-      if (rest < 128) {
-        length.push(rest)
-        break
-      }
-      length.push((rest & 127) | 128)
-    }
-    return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes])
-  }
-  const type = Buffer.concat([field(1, Buffer.from('v1')), field(2, Buffer.from('Namespace'))])
-  const read = readProtobuf(Buffer.concat([Buffer.from('k8s\0'), field(1, type), field(2, field(1, meta))]))
-  assert.equal((read as { metadata: { finalizers: string[] } }).metadata.finalizers.length, 60_000)
 })
 
 test('YAML that is none is refused as soon as it is read, and tags of other languages with it', async () => {
