@@ -11,6 +11,7 @@ import type { Resources, Review } from '#server/store'
 import { fastify, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
+import { answerBeforeClosing } from './closing.ts'
 import { boundConnections, connectionTimes, endStalled } from './connections.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { actingAs } from './impersonation.ts'
@@ -99,6 +100,8 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     requestTimeout: 60_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: true,
+    // What still comes on a connection that was just made is answered like any other.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 253 },
     // SECURITY: the framework's own answer quotes the request to whoever sent it.
     frameworkErrors: (error, _request, reply) => {
@@ -127,6 +130,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   boundConnections(app)
   endStalled(app, options)
   boundInFlight(app, { bodyLimit })
+  answerBeforeClosing(app)
   app.addHook('onResponse', async (request, reply) => {
     log.debug('api.request', {
       method: request.method,

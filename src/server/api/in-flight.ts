@@ -41,7 +41,8 @@ function openShares({ ofOne, ofAll }: Share): (user: string, amount: number) => 
   }
 }
 
-const isStream = ({ method, query }: FastifyRequest) => {
+/** Whether a request asks for an answer that goes on. */
+export const isStream = ({ method, query }: FastifyRequest) => {
   const { watch, follow } = query as Readonly<Record<string, unknown>>
   return method === 'GET' && (saysYes(watch) || saysYes(follow))
 }
