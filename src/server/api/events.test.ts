@@ -115,7 +115,7 @@ test('there they are for reading only, as discovery says', async () => {
   }
   const document = json(await server.ask('GET', '/openapi/v3/apis/events.k8s.io/v1'))
   assert.deepEqual(Object.keys(document.paths[`${newer}/namespaces/{namespace}/events/{name}`]), ['get'])
-  assert.ok(document.components.schemas['io.k8s.events.v1.Event'].properties.regarding)
+  assert.ok(document.components.schemas['io.k8s.api.events.v1.Event'].properties.regarding)
 })
 
 test('a role names that group to allow it', async () => {

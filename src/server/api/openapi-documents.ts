@@ -1,6 +1,6 @@
 import type { ServedKind } from './events-view.ts'
-import { metaSchemas, patchName } from './openapi-meta.ts'
-import { operationsOf, type Operation, type Parameter } from './openapi-paths.ts'
+import { deleteOptionsName, metaSchemas, patchName } from './openapi-meta.ts'
+import { camelGroup, operationsOf, type Operation, type Parameter } from './openapi-paths.ts'
 import {
   groupVersionKind,
   kindSchemas,
@@ -27,6 +27,15 @@ function schemasOf(kinds: readonly ServedKind[], dialect: Dialect): Readonly<Rec
   return Object.fromEntries([...common, ...own]) as Record<string, Schema>
 }
 
+/** Such as `core_v1`: generators make a class of what has the same. */
+function tagOf({ group, version }: ServedKind): string {
+  const name = camelGroup(group)
+  return `${name.charAt(0).toLowerCase()}${name.slice(1)}_${version}`
+}
+
+/** Options of a deletion may be left out; without an object or a patch there is nothing to write. */
+const needsBody = ({ body }: Operation) => body !== undefined && body !== deleteOptionsName
+
 /** The operations of some kinds by path and method, each in the words that `render` has for it. */
 function pathsOf(kinds: readonly ServedKind[], render: (operation: Operation) => object): object {
   const paths: Record<string, Record<string, object>> = {}
@@ -37,7 +46,7 @@ function pathsOf(kinds: readonly ServedKind[], render: (operation: Operation) =>
         [operation.method]: {
           operationId: operation.id,
           description: operation.description,
-          tags: [definition.group === '' ? 'core' : definition.group],
+          tags: [tagOf(definition)],
           'x-kubernetes-action': operation.action,
           'x-kubernetes-group-version-kind': groupVersionKind(definition),
           ...render(operation),
@@ -70,7 +79,14 @@ export function openapiV2Document(kinds: readonly ServedKind[], version: string)
       ...operation.parameters.map(parameter),
       ...(operation.body === undefined
         ? []
-        : [{ name: 'body', in: 'body', schema: openapiV2.reference(operation.body) }]),
+        : [
+            {
+              name: 'body',
+              in: 'body',
+              ...(needsBody(operation) && { required: true }),
+              schema: openapiV2.reference(operation.body),
+            },
+          ]),
     ],
     responses: {
       [operation.status]: { description: 'Done.', schema: openapiV2.reference(operation.answer) },
@@ -82,6 +98,9 @@ export function openapiV2Document(kinds: readonly ServedKind[], version: string)
     info: info(version),
     paths: pathsOf(kinds, render),
     definitions: schemasOf(kinds, openapiV2),
+    // There is no other way to say it.
+    securityDefinitions: { BearerToken: { type: 'apiKey', name: 'authorization', in: 'header' } },
+    security: [{ BearerToken: [] }],
   }
 }
 
@@ -99,7 +118,10 @@ export function openapiV3Document(kinds: readonly ServedKind[], version: string)
   const render = (operation: Operation) => ({
     parameters: operation.parameters.map(parameter),
     ...(operation.body !== undefined && {
-      requestBody: { content: content(bodyTypes(operation), operation.body) },
+      requestBody: {
+        content: content(bodyTypes(operation), operation.body),
+        ...(needsBody(operation) && { required: true }),
+      },
     }),
     responses: {
       [operation.status]: { description: 'Done.', content: content([json], operation.answer) },

@@ -40,16 +40,16 @@ const inPath = (name: string, description: string): Parameter => ({
   description,
 })
 
-const selecting = [
+const listing = [
   query('labelSelector', 'string', 'Restricts to objects whose labels match, such as app=x,tier in (a,b).'),
   query('fieldSelector', 'string', 'Restricts to objects whose fields match, such as metadata.name=x.'),
-]
-const listing = [
-  ...selecting,
   query('limit', 'integer', 'At most so many objects; what follows comes by continue.'),
   query('continue', 'string', 'Goes on where an earlier answer ended: its metadata.continue.'),
   query('resourceVersion', 'string', 'The version to list at or to watch from.'),
   query('resourceVersionMatch', 'string', 'Exact or NotOlderThan: what resourceVersion means for a list.'),
+]
+const watching = [
+  ...listing,
   query('watch', 'boolean', 'Answers with changes as they happen, one JSON object for each.'),
   query('allowWatchBookmarks', 'boolean', 'A watch also tells how far it has come when nothing changes.'),
   query('sendInitialEvents', 'boolean', 'A watch begins with what there is, and says when that is complete.'),
@@ -66,6 +66,8 @@ const writing = [
 ]
 const deleting = [
   query('dryRun', 'string', 'All: everything but the deletion itself.'),
+  query('gracePeriodSeconds', 'integer', 'Accepted; objects have no grace period.'),
+  query('orphanDependents', 'boolean', 'The older way to say Orphan; not beside propagationPolicy.'),
   query(
     'propagationPolicy',
     'string',
@@ -73,11 +75,15 @@ const deleting = [
   ),
 ]
 
-const camel = (text: string) =>
-  text
-    .split(/[^A-Za-z0-9]+/)
-    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
-    .join('')
+const applying = [...writing, query('force', 'boolean', 'An apply takes over fields that others own.')]
+
+/** A group in Kubernetes' names of operations and of the classes that generators make: its own go without a domain. */
+export function camelGroup(group: string): string {
+  const words = (group || 'core').replace(/\.k8s\.io$/, '').split(/[^A-Za-z0-9]+/)
+  return words.map(capitalized).join('')
+}
+
+const capitalized = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)
 
 /** What can be done with the objects of a kind. */
 export function operationsOf(definition: ServedKind): readonly Operation[] {
@@ -88,7 +94,8 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
   const collection = namespaced ? `${base}/namespaces/{namespace}/${plural}` : all
   const place = namespaced ? [inPath('namespace', 'Namespace of the objects.')] : []
   const named = [...place, inPath('name', `Name of the ${kind}.`)]
-  const subject = `${camel(group === '' ? 'core' : group)}${camel(version)}${namespaced ? 'Namespaced' : ''}${kind}`
+  const api = `${camelGroup(group)}${capitalized(version)}`
+  const subject = `${namespaced ? 'Namespaced' : ''}${kind}`
   const object = schemaName(definition)
 
   const operation = (
@@ -100,7 +107,7 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
   ): Operation => ({
     path,
     method,
-    id: `${verb}${subject}`,
+    id: `${verb}${api}${subject}`,
     description,
     action: verb,
     answer: object,
@@ -111,16 +118,16 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
   const list = { answer: `${object}List`, action: 'list' }
   const everywhere = operation('list', 'get', all, `List or watch ${kind} objects of all namespaces.`, {
     ...list,
-    id: `list${subject}ForAllNamespaces`,
-    parameters: listing,
+    id: `list${api}${kind}ForAllNamespaces`,
+    parameters: watching,
   })
   const status = `${collection}/{name}/status`
-  const part = (verb: string) => ({ id: `${verb}${subject}Status`, action: verb })
+  const part = (verb: string) => ({ id: `${verb}${api}${subject}Status`, action: verb })
   const reading = [
     ...(namespaced ? [everywhere] : []),
     operation('list', 'get', collection, `List or watch ${kind} objects.`, {
       ...list,
-      parameters: [...place, ...listing],
+      parameters: [...place, ...watching],
     }),
     operation('read', 'get', `${collection}/{name}`, `Read a ${kind}.`, { action: 'get', parameters: named }),
   ]
@@ -133,11 +140,12 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
       status: 201,
       parameters: [...place, ...writing],
     }),
-    operation('deleteCollection', 'delete', collection, `Delete the ${kind} objects that are selected.`, {
+    operation('delete', 'delete', collection, `Delete the ${kind} objects that are selected.`, {
+      id: `delete${api}Collection${subject}`,
       action: 'deletecollection',
       body: deleteOptionsName,
       answer: statusName,
-      parameters: [...place, ...selecting, ...deleting],
+      parameters: [...place, ...listing, ...deleting],
     }),
     operation('replace', 'put', `${collection}/{name}`, `Replace a ${kind}, but for its status.`, {
       action: 'put',
@@ -146,11 +154,7 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
     }),
     operation('patch', 'patch', `${collection}/{name}`, `Change parts of a ${kind}.`, {
       body: patchName,
-      parameters: [
-        ...named,
-        ...writing,
-        query('force', 'boolean', 'An apply takes over fields that others own.'),
-      ],
+      parameters: [...named, ...applying],
     }),
     operation('delete', 'delete', `${collection}/{name}`, `Delete a ${kind}.`, {
       body: deleteOptionsName,
@@ -173,7 +177,7 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
           operation('patch', 'patch', status, `Change parts of the status of a ${kind}.`, {
             ...part('patch'),
             body: patchName,
-            parameters: [...named, ...writing],
+            parameters: [...named, ...applying],
           }),
         ]
       : []),

@@ -82,7 +82,10 @@ const schema: Write = message(
   31,
 )
 
-const bodyParameter = message(() => ({ name: [2, string], in: [3, string], schema: [5, schema] }), 6)
+const bodyParameter = message(
+  () => ({ name: [2, string], in: [3, string], required: [4, bool], schema: [5, schema] }),
+  6,
+)
 const otherParameter = (type: number) =>
   message(() => ({
     required: [1, bool],
@@ -126,11 +129,15 @@ const pathItem = message(() => ({
 
 const info = message(() => ({ title: [1, string], version: [2, string], description: [3, string] }))
 
+const apiKey = message(() => ({ type: [1, string], name: [2, string], in: [3, string] }))
+
 const document = {
   swagger: [1, string],
   info: [2, info],
   paths: [8, within(2, map(pathItem))],
   definitions: [9, within(1, map(schema))],
+  security: [12, list(within(1, map(within(1, list(string)))))],
+  securityDefinitions: [13, within(1, map(within(2, apiKey)))],
 } as const
 
 /** An OpenAPI v2 document as `openapi.v2.Document` of gnostic's OpenAPIv2.proto, which older kubectl insists on. */

@@ -79,9 +79,11 @@ export function publishedSchema(schema: Schema, dialect: Dialect): Schema {
 
 type Named = Pick<KindDefinition, 'group' | 'version' | 'kind'>
 
-/** Such as `io.riptides.core.v1alpha1.Service`. */
+/** Such as `io.riptides.core.v1alpha1.Service`; of what Kubernetes has itself as there. */
 export function schemaName({ group, version, kind }: Named): string {
-  const domain = group === '' ? 'io.k8s.api.core' : group.split('.').toReversed().join('.')
+  const [own] = (group || 'core').split('.')
+  const isOwn = group === '' || group.endsWith('.k8s.io')
+  const domain = isOwn ? `io.k8s.api.${own}` : group.split('.').toReversed().join('.')
   return `${domain}.${version}.${kind}`
 }
 

@@ -7,8 +7,15 @@ import { encodeOpenapiV2 } from './openapi-protobuf.ts'
 import type { Schema } from './openapi-schema.ts'
 import { openTestServer, type TestServer } from './test-server.ts'
 
+interface Operation {
+  readonly operationId: string
+  readonly tags: readonly string[]
+  readonly parameters?: readonly { readonly name: string }[]
+  readonly requestBody?: { readonly required?: boolean }
+}
+
 interface V3 {
-  readonly paths: Readonly<Record<string, Readonly<Record<string, { operationId: string }>>>>
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
 }
 
@@ -74,6 +81,37 @@ test('operations have names of their own', async () => {
   )
 })
 
+test('operations are named, grouped and shaped as generators of clients know it from Kubernetes', async () => {
+  await using server = await openTestServer()
+  const operations = (await documentsOf(server)).flatMap(({ paths }) =>
+    Object.values(paths).flatMap((methods) => Object.values(methods)),
+  )
+  const told = new Map(
+    operations.map(({ operationId, tags, requestBody, parameters = [] }) => [
+      operationId,
+      [tags.join(), requestBody?.required === true, parameters.map(({ name }) => name).join()],
+    ]),
+  )
+  const writing = 'dryRun,fieldManager,fieldValidation'
+  const deleting = 'dryRun,gracePeriodSeconds,orphanDependents,propagationPolicy'
+  const listing = 'labelSelector,fieldSelector,limit,continue,resourceVersion,resourceVersionMatch'
+  const watching = `${listing},watch,allowWatchBookmarks,sendInitialEvents,timeoutSeconds`
+  const ours = 'coreRiptidesIo_v1alpha1'
+  const expected = {
+    createCoreV1NamespacedSecret: ['core_v1', true, `namespace,${writing}`],
+    readRbacAuthorizationV1ClusterRole: ['rbacAuthorization_v1', false, 'name'],
+    listCoreRiptidesIoV1alpha1ServiceForAllNamespaces: [ours, false, watching],
+    deleteCoreRiptidesIoV1alpha1NamespacedService: [ours, false, `namespace,name,${deleting}`],
+    deleteCoreRiptidesIoV1alpha1CollectionNamespacedService: [
+      ours,
+      false,
+      `namespace,${listing},${deleting}`,
+    ],
+    patchCoreRiptidesIoV1alpha1NamespacedServiceStatus: [ours, true, `namespace,name,${writing},force`],
+  }
+  for (const [id, facts] of Object.entries(expected)) assert.deepEqual(told.get(id), facts, id)
+})
+
 test('a document whose hash is in the URL may be kept for good', async () => {
   await using server = await openTestServer()
   const index = JSON.parse((await server.ask('GET', '/openapi/v3')).body)
@@ -91,9 +129,12 @@ test('OpenAPI v2 comes as JSON, and as the protobuf that older kubectl insists o
     encoded.headers['content-type'] as string,
     /^application\/com\.github\.proto-openapi\.spec\.v2\.v1\.0\+protobuf/,
   )
-  const { swagger, definitions } = JSON.parse((await server.ask('GET', '/openapi/v2')).body)
+  const { swagger, definitions, security, securityDefinitions } = JSON.parse(
+    (await server.ask('GET', '/openapi/v2')).body,
+  )
   assert.equal(swagger, '2.0')
-  assert.ok(definitions['io.riptides.core.v1alpha1.Service'])
+  assert.ok(definitions['io.riptides.core.v1alpha1.Service'] && definitions['io.k8s.api.rbac.v1.Role'])
+  assert.ok(securityDefinitions[Object.keys(security[0])[0]!])
 })
 
 test('the protobuf holds the definitions of the JSON, by name and in order', () => {
