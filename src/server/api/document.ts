@@ -33,6 +33,6 @@ export function sendDocument(
   const known = (request.headers['if-none-match'] ?? '')
     .split(',')
     .map((tag) => tag.trim().replace(/^W\//, ''))
-  if (known.includes(etag)) return reply.code(304).send()
+  if (known.includes(etag) || known.includes('*')) return reply.code(304).send()
   return reply.type(contentType).send(body)
 }
