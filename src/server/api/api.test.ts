@@ -74,6 +74,7 @@ test('a dry run validates and answers, and writes nothing', async () => {
   await using server = await openTestServer()
   const { object } = await server.client.apply(service(), { dryRun: true })
   assert.equal(object.metadata.name, 'aws')
+  assert.ok(!('resourceVersion' in object.metadata), 'there is no version of what is not kept')
   await assert.rejects(server.client.get('Service', 'aws'), { code: 'RESOURCE_NOT_FOUND' })
 })
 

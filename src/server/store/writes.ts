@@ -152,7 +152,9 @@ export function openWrites(
     if (options.dryRun) {
       const present = await load(object.kind, namespace, name)
       if (present) throw alreadyExists(object.kind, name, present.object)
-      return object
+      // What is not kept has no version.
+      const { resourceVersion: _, ...metadata } = object.metadata
+      return { ...object, metadata } as Resource
     }
     const written = await put(object, encoded, 0)
     if (!written) throw alreadyExists(object.kind, name, (await load(object.kind, namespace, name))?.object)
