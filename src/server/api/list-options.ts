@@ -128,7 +128,8 @@ export function listOptionsFrom(query: Query, definition: ServedKind): ListOptio
     // A first part of so many objects has always meant that very version.
     exact: match === 'Exact' || (match === undefined && limit > 0 && resourceVersion !== undefined),
     bookmarks: flag(query, 'allowWatchBookmarks') ?? false,
-    sendInitialEvents,
+    // A watch from nowhere has always begun with what there is.
+    sendInitialEvents: sendInitialEvents ?? (watch && resourceVersion === undefined ? true : undefined),
     timeoutSeconds: count(query, 'timeoutSeconds') || undefined,
   }
 }

@@ -107,6 +107,17 @@ test('a streaming list ends with a mark, and goes on as a watch', async () => {
   assert.deepEqual(await watch.take(1), ['ADDED c 3'])
 })
 
+test('a watch from nowhere begins with what there is, and says when that was all to who takes bookmarks', async () => {
+  await using place = openPlace()
+  await place.resources.create(place.write('a'))
+  for (const from of [{}, { resourceVersion: '0' }]) {
+    const watch = place.watch({ ...from, allowWatchBookmarks: 'true' })
+    assert.deepEqual(await watch.take(1), ['ADDED a 1'])
+    const mark = await watch.next()
+    assert.deepEqual(mark?.object.metadata.annotations, { 'k8s.io/initial-events-end': 'true' })
+  }
+})
+
 test('a watch from now on shows nothing of what there is', async () => {
   await using place = openPlace()
   const { resources, write } = place
@@ -122,16 +133,17 @@ test('a watch from now on shows nothing of what there is', async () => {
 test('a quiet watch is told every minute how far the others have come, and in the end', async () => {
   await using place = openPlace()
   const { store, clock } = place
-  const watch = place.watch({ resourceVersion: '0', allowWatchBookmarks: 'true' })
+  await store.transaction([], [{ type: 'put', key: '/other', value: Buffer.from('x') }])
+  const watch = place.watch({ resourceVersion: '1', allowWatchBookmarks: 'true' })
   const marked = watch.next()
   await clock.untilArmed(1)
   await store.transaction([], [{ type: 'put', key: '/other', value: Buffer.from('x') }])
   await clock.advance(60_000)
   const mark = await marked
-  assert.deepEqual([mark?.type, mark?.object.metadata.resourceVersion], ['BOOKMARK', '1'])
+  assert.deepEqual([mark?.type, mark?.object.metadata.resourceVersion], ['BOOKMARK', '2'])
   const last = watch.next()
   place.expiry.abort()
-  assert.equal((await last)?.object.metadata.resourceVersion, '1')
+  assert.equal((await last)?.object.metadata.resourceVersion, '2')
   assert.equal(await watch.next(), undefined)
 })
 
