@@ -94,7 +94,7 @@ function table(apiVersion: string, definition: ServedKind, { query, clock }: Con
   const includeObject = single(query, 'includeObject') ?? 'Metadata'
   const rowObject = rowObjects.get(includeObject)
   if (!rowObject) throw badRequest('includeObject must be None, Metadata or Object')
-  const show = (rows: readonly object[], metadata: ListMeta | Mark) => ({
+  const show = (rows: readonly object[], metadata: ListMeta) => ({
     kind: 'Table',
     apiVersion,
     metadata,
@@ -114,7 +114,12 @@ function table(apiVersion: string, definition: ServedKind, { query, clock }: Con
     },
     item: row,
     list: show,
-    mark: (metadata) => show([], metadata),
+    // Lists have no annotations: it is what the one row is about.
+    mark(metadata) {
+      const object = whole(definition).mark(metadata) as Resource
+      const row = { cells: columns.map(() => null), ...rowObject(apiVersion, object, asStored) }
+      return show([row], { resourceVersion: metadata.resourceVersion })
+    },
   }
 }
 

@@ -15,6 +15,12 @@ interface Shown {
   readonly object: Resource
 }
 
+interface TableOf<T> {
+  readonly kind: string
+  readonly metadata: object
+  readonly rows: readonly { readonly cells: readonly (string | null)[]; readonly object: T }[]
+}
+
 /** Services in memory, and watches of them of which one takes event by event. */
 function openPlace() {
   const store = openMemoryStore()
@@ -147,13 +153,18 @@ test('a quiet watch is told every minute how far the others have come, and in th
   assert.equal(await watch.next(), undefined)
 })
 
-test('events come as tables to those who watch tables', async () => {
+test('events and bookmarks come as tables to those who watch tables', async () => {
   await using place = openPlace()
   await place.resources.create(place.write('a'))
-  const watch = place.watch({}, 'application/json;as=Table;v=v1;g=meta.k8s.io')
-  const event = (await watch.next()) as unknown as { object: { kind: string; rows: { cells: string[] }[] } }
-  assert.equal(event.object.kind, 'Table')
-  assert.equal(event.object.rows[0]!.cells[0], 'a')
+  const watch = place.watch({ allowWatchBookmarks: 'true' }, 'application/json;as=Table;v=v1;g=meta.k8s.io')
+  const next = async () => (await watch.next())!.object as unknown as TableOf<Pick<Resource, 'metadata'>>
+  const event = await next()
+  assert.equal(event.kind, 'Table')
+  assert.equal(event.rows[0]!.cells[0], 'a')
+  const mark = await next()
+  assert.deepEqual(mark.metadata, { resourceVersion: '1' })
+  const annotations = { 'k8s.io/initial-events-end': 'true' }
+  assert.deepEqual(mark.rows[0]!.object.metadata, { resourceVersion: '1', annotations })
 })
 
 test('a watch from a version that is no longer known fails, one from a version to come too', async () => {
