@@ -23,6 +23,8 @@ export interface Case {
   readonly as?: string
   /** For answers that go on: which time passes until they end. */
   readonly endsAfterMs?: number
+  /** Whether the server has forgotten what there was before. */
+  readonly forgets?: boolean
 }
 
 /** Requests that follow one another, in a namespace of their own that is called as they are. */
@@ -49,6 +51,7 @@ export async function* answersTo(server: Server, { cases }: Table): AsyncGenerat
   const answers: Answers = new Map()
   for (const one of cases) {
     const { method = 'GET', path, headers = {}, body, type = 'application/json', as, endsAfterMs } = one
+    if (one.forgets) await server.forget()
     const text = typeof body === 'string' ? body : JSON.stringify(body)
     const message = {
       method,

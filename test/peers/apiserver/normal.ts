@@ -66,7 +66,7 @@ function plainFields(node: Node): Node {
     ([name, item]) =>
       !(name === 'status' && isFirstStatus(item)) &&
       !(name === 'details' && JSON.stringify(item) === '{}') &&
-      !((name === 'continue' || name === 'resourceVersion') && item === ''),
+      !(name === 'continue' && item === ''),
   )
   return Object.fromEntries(
     said.map(([name, item]) => [name, plain(name === 'metadata' && !isCustom ? counted(item) : item, name)]),

@@ -12,6 +12,7 @@ const reads: Reasons = {
   'a version of the future is one of before a restore: the client has to list again': [
     'a watch from the future',
   ],
+  'who comes too early is told when to come again': ['exactly the future'],
   'a watch that ends says from where to go on, however short it was': [
     'a watch with bookmarks',
     'a streaming list',
@@ -260,7 +261,57 @@ const places: Reasons = {
   ],
 }
 
-const tables: Readonly<Record<string, Reasons>> = { reads, creates, updates, applies, deletes, places }
+/** Each of some names with each of some endings. */
+const each = (names: readonly string[], endings: readonly string[]) =>
+  names.flatMap((name) => endings.map((ending) => name + ending))
+
+const malformed = ['text', 'a negative one', 'one beyond all']
+const starts = ['', ', with what there is', ', without what there is']
+
+const versions: Reasons = {
+  'a limit counts for every version': each(['list of zero', 'list of zero, not older'], [', two of them']),
+  'who comes too early is told when to come again': [
+    'list of the future, two of them',
+    ...each(['list of the future, exactly'], ['', ', two of them']),
+  ],
+  'what is malformed is the fault of the client, and said first': [
+    ...each(
+      malformed.map((version) => `list of ${version}, otherwise`),
+      ['', ', two of them'],
+    ),
+    ...each(
+      ['', ', exactly', ', not older', ', otherwise'].map((match) => `watch from text${match}`),
+      starts,
+    ),
+  ],
+  'a version of the future is one of before a restore: the client has to list again': [
+    'watch from the future',
+    'watch from the future, not older, without what there is',
+  ],
+  'a watch that ends says from where to go on, however short it was': [
+    ...each(
+      ['none', 'zero', 'past', 'the present'].map((version) => `watch from ${version}`),
+      ['', ...starts.slice(1).map((start) => `, not older${start}`)],
+    ),
+    'forgotten, watch from the first, not older, with what there is',
+  ],
+  'what is forgotten is so in our words': [
+    'the rest of what is forgotten',
+    'forgotten, list of past, two of them',
+    ...each(['forgotten, list of past, exactly'], ['', ', two of them']),
+    ...each(['forgotten, watch from the first'], ['', ', not older, without what there is']),
+  ],
+}
+
+const tables: Readonly<Record<string, Reasons>> = {
+  reads,
+  creates,
+  updates,
+  applies,
+  deletes,
+  places,
+  versions,
+}
 
 /** Why the answers to a case differ; undefined where they must not. */
 export function reasonFor(table: string, name: string): string | undefined {

@@ -18,6 +18,8 @@ export interface Server extends AsyncDisposable {
   send(message: Message): Promise<Answer>
   /** Lets so much time go by, as the server sees it. */
   passTime(ms: number): Promise<void>
+  /** Keeps nothing of what there was before. */
+  forget(): Promise<void>
 }
 
 const host = '127.0.0.1'
@@ -79,6 +81,8 @@ export async function openKubernetes({ apiserver, etcd }: KubernetesPrograms): P
     '--service-cluster-ip-range=10.0.0.0/24',
     '--disable-admission-plugins=ServiceAccount',
     '--endpoint-reconciler-type=none',
+    // So that what etcd has forgotten is forgotten.
+    '--feature-gates=ListFromCacheSnapshot=false',
   ])
   const certificate = path.join(folder, 'certificates', 'apiserver.crt')
   await until('kube-apiserver has a certificate', () => {
@@ -115,6 +119,17 @@ export async function openKubernetes({ apiserver, etcd }: KubernetesPrograms): P
     token,
     send: (message) => send(address, message),
     passTime: (ms) => delay(ms),
+    async forget() {
+      const ask = async (path: string, body: object) => {
+        const answer = await fetch(`http://${host}:${clients}/v3/kv/${path}`, {
+          method: 'POST',
+          body: JSON.stringify(body),
+        })
+        return (await answer.json()) as { header: { revision: string } }
+      }
+      const { header } = await ask('range', { key: 'AA==' })
+      await ask('compaction', { revision: header.revision })
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -132,13 +147,18 @@ export async function makeNamespace(server: Server, name: string): Promise<void>
 /** Our API with its store. */
 export async function openTideway(): Promise<Server> {
   const server = await openTestServer({ kind: 'sqlite' })
-  const { url, ca: caPem, token, clock } = server
+  const { url, ca: caPem, token, clock, store } = server
   return {
     token,
     send: (message) => send({ url, caPem }, message),
     async passTime(ms) {
       await delay(answeringMs)
       await clock.advance(ms)
+    },
+    async forget() {
+      const value = Buffer.from('x')
+      const write = () => store.transaction([], [{ type: 'put', key: '/forgotten', value }])
+      for (let round = 0; round < 21; round++) await Promise.all(Array.from({ length: 1000 }, write))
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
