@@ -12,7 +12,7 @@ import { fastify, type FastifyPluginAsync, type FastifyReply, type FastifyReques
 import type { AddressInfo } from 'node:net'
 import { authorize } from './authorization.ts'
 import { answerBeforeClosing } from './closing.ts'
-import { boundConnections, connectionTimes, endStalled } from './connections.ts'
+import { boundConnections, connectionTimes, endStalled, probes } from './connections.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { actingAs } from './impersonation.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -95,7 +95,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   const { access, audit, log, tls, listen, plugins = [] } = options
   const stop = new AbortController()
   const app = fastify({
-    https: { ...tls, ...connectionTimes, minVersion: 'TLSv1.2' },
+    https: { ...tls, ...connectionTimes, ...probes, minVersion: 'TLSv1.2' },
     bodyLimit,
     requestTimeout: 60_000,
     keepAliveTimeout: 75_000,

@@ -17,6 +17,9 @@ export const connectionTimes = {
   connectionsCheckingInterval: 5_000,
 }
 
+/** Whoever is gone without a word is noticed, and nothing on the way takes a quiet watch for unused. */
+export const probes = { keepAlive: true, keepAliveInitialDelay: 30_000 }
+
 /** Those of users are not counted, so that whoever comes with a token is let in and stays, whatever strangers do. */
 export function boundConnections(app: FastifyInstance, max = maxStrangers): void {
   const server = app.server as Server

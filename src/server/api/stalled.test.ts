@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { finished } from 'node:stream/promises'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { silentLog } from '#base/log'
 import { service } from './test-objects.ts'
 import { openTestServer, type TestServer } from './test-server.ts'
@@ -45,4 +47,16 @@ test('a watch that is not read is ended; others that are read go on, and so do w
   await write()
   while (seen().length < written.length) await once(other, 'data')
   assert.deepEqual(seen(), written)
+})
+
+test('clients are asked whether they are still there when nothing comes from them', async (t) => {
+  await using server = await openTestServer()
+  const { socket } = await openWatch(server)
+  t.after(() => socket.destroy())
+  const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, '0')
+  const ends = new RegExp(`:${hex(socket.remotePort!)} \\w+:${hex(socket.localPort!)} (?:\\S+ ){2}(\\d\\d):`)
+  const timer = () => ends.exec(readFileSync('/proc/net/tcp', 'utf8'))?.[1]
+  // That of what has not been acknowledged may run first.
+  for (let looks = 0; looks < 100 && timer() !== '02'; looks++) await delay(10)
+  assert.equal(timer(), '02', 'keep-alive is the timer that runs')
 })
