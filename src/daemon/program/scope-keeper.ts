@@ -28,9 +28,9 @@ export function openScopeKeeper({
   onScope,
   log,
 }: {
-  judge: Judge
-  pool: WorkerPool
-  kernel: KernelPolicy | undefined
+  judge: Pick<Judge, 'setPolicy'>
+  pool: Pick<WorkerPool, 'apply'>
+  kernel: Pick<KernelPolicy, 'update' | 'numbers'> | undefined
   onScope: (scope: Scope) => void
   log: Log
 }): ScopeKeeper {
@@ -92,7 +92,11 @@ export function openScopeKeeper({
     refreshKernel: () =>
       inTurn(async () => {
         if (!known || !kernel?.update(scope).changed) return
+        // The kernel has forgotten its verdicts, and executables may be others: workers that remembered theirs would
+        // never ask again, and the kernel take judged strangers for candidates, and the identified for nobody.
+        generation++
         await judge.setPolicy(scope, generation, kernel.numbers())
+        await pool.apply({ revision: 0, reset: false, upsert: nothing, remove: nothing }, scope, generation)
       }),
   }
 }
