@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
+import { openTurns } from '#daemon/attestation'
 import { openCapture, type Capture } from '#daemon/capture'
 import {
   boundHosts,
@@ -42,6 +43,8 @@ export interface Serving {
 
 /** Of owners of connections, by user: the attestor takes so many calls at once that there is room beside them. */
 const maxLookUps = { maxPerKey: 512, maxTotal: 2048 }
+/** Attestations, by user: few at a time, for they come to one process, and few enough waiting to be had in time. */
+const attestations = { atOnce: 16, maxWaiting: 1024 }
 
 /** Says of each identity what this daemon cannot do for it. */
 function reportIdentities(board: ConditionBoard, judge: Judge, kernel: KernelPolicy | undefined): void {
@@ -90,6 +93,7 @@ export async function openServing(
   const kernel = capture && openKernelPolicy(capture)
   const judge = openJudge({ attestor, capture, log })
   const lookUps = new Counts<number>(maxLookUps)
+  const inTurn = openTurns<number>(attestations)
   const pool = stack.use(
     openWorkerPool({
       count: settings.workers,
@@ -108,7 +112,8 @@ export async function openServing(
         capture: pinDirectory === undefined ? undefined : { pinDirectory, port: capturePort },
       }),
       answersFor: (name) => ({
-        judge: (request) => judge.judge(request),
+        // SECURITY: whoever starts many processes that connect keeps nobody else from being attested.
+        judge: (request) => inTurn(request.process.uid, () => judge.judge(request)),
         async findOwner(connection) {
           const { uid } = connection
           if (!lookUps.enter(uid))
