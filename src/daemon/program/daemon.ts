@@ -29,7 +29,7 @@ export interface DaemonFacts extends RunFacts {
   readonly controlSocket: string
 }
 
-const kernelRefreshMs = 5_000
+const refreshMs = 5_000
 
 /** What `GET /status` shows. */
 function statusOf(
@@ -75,10 +75,14 @@ async function runHeartbeats(serving: Serving, clock: Clock, signal: AbortSignal
   serving.capture?.stopHeartbeat()
 }
 
-async function runRefreshes(serving: Serving, clock: Clock, signal: AbortSignal): Promise<void> {
+async function runRefreshes(
+  serving: Serving,
+  { announce, clock, signal }: { announce: () => void; clock: Clock; signal: AbortSignal },
+): Promise<void> {
   while (!signal.aborted) {
-    await clock.sleep(kernelRefreshMs, { signal }).catch(() => {})
+    await clock.sleep(refreshMs, { signal }).catch(() => {})
     if (signal.aborted) break
+    announce()
     await serving.keeper.refreshKernel()
     serving.reportScope()
   }
@@ -150,11 +154,14 @@ export async function runDaemon(
     lookUp: (host, uid) => pool.lookUp(host, uid),
   })
   const control = stack.use(await openControl({ path: paths.control, everyone, routes, log }))
-  capture?.registerListener({
-    netnsCookie: netnsCookie(listenerDescriptor(control.server)),
-    port: capturePort,
-    ipv6Usable: pool.health().ipv6 && hasIpv6Route(),
-  })
+  // Routes come and go while the daemon runs: at boot, for one, it may be there before that of IPv6.
+  const announce = () =>
+    capture?.registerListener({
+      netnsCookie: netnsCookie(listenerDescriptor(control.server)),
+      port: capturePort,
+      ipv6Usable: pool.health().ipv6 && hasIpv6Route(),
+    })
+  announce()
   log.info('daemon.serving', { name: node.daemonName, spiffeId: node.spiffeId, runDir })
   onReady({ ...facts(), name: node.daemonName, spiffeId: node.spiffeId, controlSocket: paths.control })
 
@@ -203,7 +210,7 @@ export async function runDaemon(
       }),
     (options) => runShipping({ ...common, ...options, reader }),
     ({ signal }) => runHeartbeats(serving, clock, signal),
-    ({ signal }) => runRefreshes(serving, clock, signal),
+    ({ signal }) => runRefreshes(serving, { announce, clock, signal }),
     ({ signal }) => returnFreedMemory(clock, { signal }),
   ])
   if (fatal.signal.aborted) throw fatal.signal.reason
