@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+} from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { basename, join } from 'node:path'
 import process from 'node:process'
@@ -141,6 +149,26 @@ test('what serves has a user of its own and no capability in any thread', option
     )
   }
 })
+
+test(
+  'an executable in a folder that is closed to others is captured as it is attested',
+  options,
+  async () => {
+    await using place = await openPlace()
+    await using daemon = await startCapturing(place.cgroup)
+    const home = join(daemon.folder, 'home')
+    mkdirSync(home, { mode: 0o700 })
+    const binary = join(home, 'curl')
+    copyFileSync('/usr/bin/curl', binary)
+    const link = join(home, 'link')
+    symlinkSync(binary, link)
+    for (const [index, path] of [binary, link].entries()) {
+      const selected = { 'process:binary:path': [path], 'process:uid': ['0'] }
+      await daemon.apply(scopeWith(index + 1, selected, place.address))
+      await eventually(async () => noCredential.test((await place.curl(binary)).stdout))
+    }
+  },
+)
 
 test('a deleted binding takes effect before it is acknowledged', options, async () => {
   await using place = await openPlace()

@@ -15,7 +15,8 @@ const answers: Answers<AttestorProtocol> = {
   attest: ({ pid, startTicks }) => reader.attest(pid, startTicks),
   findOwner: (connection) => reader.findOwner(connection),
   startOf: (pid) => reader.startOf(pid),
-  collect: (keys) => reader.collect(keys),
+  locate: (paths) => reader.locate(paths),
+  collect: ({ keys, paths }) => reader.collect(keys, paths),
 }
 openPeer<Protocol, AttestorProtocol>({
   endpoint: process,

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock'
 import { openPeer, startChild, type Protocol } from '#daemon/processes'
 import type { ProcessPin } from '#model/identity'
-import type { Attestation, ClientConnection, ProcessAttestor } from './attestor.ts'
+import type { Attestation, ClientConnection, FileId, ProcessAttestor } from './attestor.ts'
 
 /** What the attestor process answers. */
 // A type, not an interface: only types have the index signature that Protocol asks for.
@@ -9,11 +9,14 @@ export type AttestorProtocol = {
   attest: { request: { pid: number; startTicks: bigint }; response: Attestation | undefined }
   findOwner: { request: ClientConnection; response: ProcessPin | undefined }
   startOf: { request: number; response: bigint | undefined }
-  collect: { request: readonly string[]; response: void }
+  locate: { request: readonly string[]; response: ReadonlyMap<string, FileId> }
+  collect: { request: { keys: readonly string[]; paths: readonly string[] }; response: void }
 }
 
 // Long enough to hash a large executable once.
 const timeoutMs = 10_000
+// Withdrawals wait for it (security rule 20), and it is asked again.
+const locateMs = 250
 
 /**
  * Starts the attestor: a process of its own that may read every process and nothing else (security rule 8).
@@ -47,7 +50,8 @@ export function startAttestor({
     attest: (pid, startTicks) => peer.call('attest', { pid, startTicks }),
     findOwner: (connection) => peer.call('findOwner', connection),
     startOf: (pid) => peer.call('startOf', pid),
-    collect: (keys) => peer.call('collect', keys),
+    locate: (paths) => peer.call('locate', paths, { timeoutMs: locateMs }),
+    collect: (keys, paths = []) => peer.call('collect', { keys, paths }),
     async [Symbol.asyncDispose]() {
       closing = true
       const exited = new Promise((resolve) => child.once('exit', resolve))

@@ -18,6 +18,12 @@ export interface Attestor extends AsyncDisposable {
   attest(pid: number, startTicks: bigint): Promise<Attestation | undefined>
 }
 
+/** A file as the kernel has it: device (major << 20 | minor) and inode. */
+export interface FileId {
+  readonly device: number
+  readonly inode: bigint
+}
+
 export interface SocketAddress {
   readonly address: string
   readonly port: number
@@ -45,6 +51,11 @@ export interface ProcessAttestor extends Attestor {
   findOwner(connection: ClientConnection): Promise<ProcessPin | undefined>
   /** Start time of the process that has this pid now. */
   startOf(pid: number): Promise<bigint | undefined>
-  /** Names the selector keys in use: hashes, environment and ancestors are read only when asked for. */
-  collect(keys: readonly string[]): Promise<void>
+  /** The files that these paths lead to, of those that are there. */
+  locate(paths: readonly string[]): Promise<ReadonlyMap<string, FileId>>
+  /**
+   * Names the selector keys in use: hashes, environment and ancestors are read only when asked for. `paths` are those
+   * by which selectors name executables: a process has each that leads to its own.
+   */
+  collect(keys: readonly string[], paths?: readonly string[]): Promise<void>
 }

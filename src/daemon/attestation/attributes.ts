@@ -17,7 +17,7 @@ const maxAncestors = 32
  * Whether the executable is the file that its path names in our own mount namespace.
  * SECURITY: in a mount namespace of their own anyone can bind another file over /usr/bin/curl (security rule 9).
  */
-async function isHostFile({ path, stat: own }: Executable): Promise<boolean> {
+async function isHostFile({ path, stat: own }: Pick<Executable, 'path' | 'stat'>): Promise<boolean> {
   try {
     const { dev, ino } = await stat(path, { bigint: true })
     return dev === own.device && ino === own.inode
@@ -88,25 +88,44 @@ async function ancestorAttributes(
   return found
 }
 
+/** What selectors ask for: what costs much to read (hashes, environment, ancestors) is read only for a key of it. */
+export interface Wanted {
+  readonly keys: ReadonlySet<string>
+  /** By which executables are named. */
+  readonly paths: readonly string[]
+}
+
 /**
- * The selector attributes of a process. What costs much to read (hashes, environment, ancestors) is read only
- * when a key in `wanted` asks for it.
+ * The path of a host's executable, with those of `paths` that lead to the same file: a selector may name it by a link,
+ * and what counts is the file (security rule 9).
  */
+async function allPaths({ path, stat: own }: Executable, paths: readonly string[]): Promise<string[]> {
+  const found = [path]
+  for (const other of paths) {
+    if (other !== path && (await isHostFile({ path: other, stat: own }))) found.push(other)
+  }
+  return found
+}
+
+/** The selector attributes of a process. */
 export async function collectAttributes(
   source: Source,
-  wanted: ReadonlySet<string>,
+  wanted: Wanted,
   hashes: BinaryHashes,
 ): Promise<ReadonlyMap<string, readonly string[]>> {
-  const own = await ownAttributes(source, wanted.has('process:binary:hash') ? hashes : undefined)
+  const { keys, paths } = wanted
+  const own = await ownAttributes(source, keys.has('process:binary:hash') ? hashes : undefined)
   const found = new Map([...own].map(([key, value]) => [`process:${key}`, [value]]))
+  // SECURITY: one without a path in the host's mount namespace gets none.
+  if (own.has('binary:path')) found.set('process:binary:path', await allPaths(source.executable, paths))
   const { cgroup, pin } = source.process
   if (cgroup.unified !== undefined) found.set('process:cgroup', [cgroup.unified, String(pin.cgroupId)])
   const unit = cgroup.systemd === undefined ? undefined : systemdUnit(cgroup.systemd)
   if (unit !== undefined) found.set('systemd:unit', [unit])
-  const names = [...wanted].flatMap((key) => environmentNameOf(key) ?? [])
+  const names = [...keys].flatMap((key) => environmentNameOf(key) ?? [])
   for (const [key, values] of await environmentAttributes(source.directory, names)) found.set(key, values)
-  if ([...wanted].some((key) => key.startsWith('process:ancestor:'))) {
-    const ancestorHashes = wanted.has('process:ancestor:binary:hash') ? hashes : undefined
+  if ([...keys].some((key) => key.startsWith('process:ancestor:'))) {
+    const ancestorHashes = keys.has('process:ancestor:binary:hash') ? hashes : undefined
     const parent = source.directory.stat.parentPid
     for (const [key, values] of await ancestorAttributes(parent, ancestorHashes)) found.set(key, values)
   }

@@ -4,7 +4,14 @@
  * of one image of one process. It does not decide who that is (`#model/selectors`), and collects no container
  * attributes yet.
  */
-export type { Attestation, Attestor, ClientConnection, ProcessAttestor, SocketAddress } from './attestor.ts'
+export type {
+  Attestation,
+  Attestor,
+  ClientConnection,
+  FileId,
+  ProcessAttestor,
+  SocketAddress,
+} from './attestor.ts'
 export { startAttestor } from './attestor-process.ts'
 export { pinKey, samePin } from './pin.ts'
 export { openProcessReader } from './process-reader.ts'

@@ -2,6 +2,7 @@ import { open, readFile, readlink, stat, type FileHandle } from 'node:fs/promise
 import { constants } from 'node:fs'
 import { Fault } from '#base/errors'
 import type { ProcessPin } from '#model/identity'
+import type { FileId } from './attestor.ts'
 import {
   findMountDevice,
   kernelDevice,
@@ -22,6 +23,30 @@ export function isGone(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ESRCH'
 }
 
+/** An open file as the kernel has it; `mountinfo` is a path to the mounts among which it was opened. */
+async function kernelFile(
+  file: FileHandle,
+  { dev, ino }: { readonly dev: bigint; readonly ino: bigint },
+  mountinfo: string,
+): Promise<FileId> {
+  const info = await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1')
+  const mountId = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1]
+  const mounts = mountId === undefined ? '' : await readFile(mountinfo, 'utf8')
+  const device = mountId === undefined ? undefined : findMountDevice(mounts, mountId)
+  const inode = /^ino:\s*(\d+)$/m.exec(info)?.[1]
+  return { device: device ?? kernelDevice(dev), inode: inode === undefined ? ino : BigInt(inode) }
+}
+
+/** The file that `path` leads to; undefined when there is none, or we may not see it. */
+export async function locateFile(path: string): Promise<FileId | undefined> {
+  try {
+    await using file = await open(path, openPath)
+    return await kernelFile(file, await file.stat({ bigint: true }), '/proc/self/mountinfo')
+  } catch {
+    return undefined
+  }
+}
+
 /** The executable of a process, held open so that it stays the same file. */
 export interface Executable {
   /** Path as the process's /proc entry shows it: a claim until compared with the host's own file (security rule 9). */
@@ -29,7 +54,7 @@ export interface Executable {
   /** As stat(2) shows it, for comparison with other files. */
   readonly stat: { readonly device: bigint; readonly inode: bigint }
   /** As the kernel has it, for pins: overlayfs and btrfs show stat(2) something else. */
-  readonly kernel: { readonly device: number; readonly inode: bigint }
+  readonly kernel: FileId
   readonly sizeBytes: bigint
   readonly changedNs: bigint
   /** A path under /proc/self that opens this very file. */
@@ -93,15 +118,10 @@ export class ProcessDirectory implements AsyncDisposable {
     const file = await open(this.path('exe'), openPath)
     try {
       const { dev, ino, size, ctimeNs } = await file.stat({ bigint: true })
-      const info = await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1')
-      const mountId = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1]
-      const mounts = mountId === undefined ? '' : await readFile(this.path('mountinfo'), 'utf8')
-      const device = mountId === undefined ? undefined : findMountDevice(mounts, mountId)
-      const inode = /^ino:\s*(\d+)$/m.exec(info)?.[1]
       return {
         path: link.endsWith(deletedSuffix) ? link.slice(0, -deletedSuffix.length) : link,
         stat: { device: dev, inode: ino },
-        kernel: { device: device ?? kernelDevice(dev), inode: inode === undefined ? ino : BigInt(inode) },
+        kernel: await kernelFile(file, { dev, ino }, this.path('mountinfo')),
         sizeBytes: size,
         changedNs: ctimeNs,
         link: `/proc/self/fd/${file.fd}`,

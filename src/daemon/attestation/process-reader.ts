@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { Fault } from '#base/errors'
-import type { Attestation, ProcessAttestor } from './attestor.ts'
-import { collectAttributes } from './attributes.ts'
+import type { Attestation, FileId, ProcessAttestor } from './attestor.ts'
+import { collectAttributes, type Wanted } from './attributes.ts'
 import { BinaryHashes } from './binary-hash.ts'
 import { samePin } from './pin.ts'
 import { findCgroupMount } from './proc-text.ts'
-import { isGone, readPin, ProcessDirectory } from './process-directory.ts'
+import { isGone, locateFile, readPin, ProcessDirectory } from './process-directory.ts'
 import { openOwnerFinder } from './socket-owner.ts'
 
 const maxAttempts = 3
@@ -13,7 +13,7 @@ const maxAttempts = 3
 /** One reading; 'changed' when the process executed something else or changed its ids meanwhile. */
 async function readOnce(
   directory: ProcessDirectory,
-  wanted: ReadonlySet<string>,
+  wanted: Wanted,
   hashes: BinaryHashes,
   cgroupMount: string | undefined,
 ): Promise<Attestation | 'changed'> {
@@ -41,7 +41,7 @@ function unreadable(pid: number, error: NodeJS.ErrnoException): Fault {
 export function openProcessReader(): ProcessAttestor {
   const hashes = new BinaryHashes()
   const cgroupMount = findCgroupMount(readFileSync('/proc/self/mountinfo', 'utf8'))
-  let wanted: ReadonlySet<string> = new Set()
+  let wanted: Wanted = { keys: new Set(), paths: [] }
   return {
     async attest(pid, startTicks) {
       await using directory = await ProcessDirectory.open(pid)
@@ -58,12 +58,20 @@ export function openProcessReader(): ProcessAttestor {
       throw new Fault('ATTESTATION_FAILED', `process ${pid} changes faster than it can be read`)
     },
     findOwner: openOwnerFinder(cgroupMount),
+    async locate(paths) {
+      const files = new Map<string, FileId>()
+      for (const path of paths) {
+        const file = await locateFile(path)
+        if (file) files.set(path, file)
+      }
+      return files
+    },
     async startOf(pid) {
       await using directory = await ProcessDirectory.open(pid)
       return directory?.stat.startTicks
     },
-    async collect(keys) {
-      wanted = new Set(keys)
+    async collect(keys, paths = []) {
+      wanted = { keys: new Set(keys), paths }
     },
     async [Symbol.asyncDispose]() {},
   }

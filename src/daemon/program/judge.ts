@@ -1,7 +1,7 @@
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import { samePin, type Attestation, type ProcessAttestor } from '#daemon/attestation'
-import { kernelFileId, type Capture, type CapturedProcess } from '#daemon/capture'
+import type { Capture, CapturedProcess } from '#daemon/capture'
 import type { ProcessPin } from '#model/identity'
 import type { Scope, ScopedIdentity } from '#model/scope'
 import { chooseIdentity, explainMatch, isCollected, matchIdentities } from '#model/selectors'
@@ -35,26 +35,6 @@ export interface Judge {
   uncollected(): ReadonlyMap<string, readonly string[]>
 }
 
-const pathKey = 'process:binary:path'
-
-/**
- * The attributes, with those of `paths` that lead to the same executable: a selector may name it by a link, and what
- * counts is the file (security rule 9). One without a path in the host's mount namespace gets none.
- */
-function withLinks(
-  { pin, attributes }: Attestation,
-  paths: readonly string[],
-): ReadonlyMap<string, readonly string[]> {
-  const own = attributes.get(pathKey)
-  if (!own) return attributes
-  const links = paths.filter((path) => {
-    if (own.includes(path)) return false
-    const file = kernelFileId(path)
-    return file?.device === pin.exeDevice && file.inode === pin.exeInode
-  })
-  return links.length === 0 ? attributes : new Map([...attributes, [pathKey, [...own, ...links]]])
-}
-
 function withPort(
   attributes: ReadonlyMap<string, readonly string[]>,
   port: number,
@@ -80,8 +60,6 @@ export function openJudge({
   let numbers: ReadonlyMap<string, number> = new Map()
   /** Ports at which some selector makes a difference. */
   let ports: readonly number[] = []
-  /** Paths by which selectors name executables. */
-  let paths: readonly string[] = []
 
   const attest = async (process: ProcessPin, fresh: boolean): Promise<Attestation> => {
     const attestation = await attestor.attest(process.pid, process.startTicks)
@@ -90,7 +68,7 @@ export function openJudge({
     if (fresh && !samePin(attestation.pin, process)) {
       throw new Fault('ATTESTATION_FAILED', `process ${process.pid} has changed since it connected`)
     }
-    return { ...attestation, attributes: withLinks(attestation, paths) }
+    return attestation
   }
   const choose = (attestation: Attestation, port: number) => {
     const choice = chooseIdentity(identities, withPort(attestation.attributes, port))
@@ -118,15 +96,14 @@ export function openJudge({
   }
   return {
     async setPolicy(scope, nextGeneration, nextNumbers) {
-      const keys = selectorKeys(scope.identities.values())
-      await attestor.collect(keys)
-      identities = [...scope.identities.values()]
+      const next = [...scope.identities.values()]
+      const valuesOf = (key: string) =>
+        next.flatMap(({ selectors }) => selectors.flatMap((map) => map[key] ?? []))
+      await attestor.collect(selectorKeys(next), [...new Set(valuesOf('process:binary:path'))])
+      identities = next
       generation = nextGeneration
       numbers = nextNumbers
-      const valuesOf = (key: string) =>
-        identities.flatMap(({ selectors }) => selectors.flatMap((map) => map[key] ?? []))
       const named = valuesOf('destination:port')
-      paths = [...new Set(valuesOf(pathKey))]
       // 0 stands for every port that no selector names.
       ports = named.length === 0 ? [] : [0, ...new Set(named.map(Number))]
     },
@@ -143,8 +120,7 @@ export function openJudge({
       return { generation, pin, executable, ...(identity !== undefined && { identity }) }
     },
     explain(attestation) {
-      const { pin, executable } = attestation
-      const attributes = withLinks(attestation, paths)
+      const { pin, executable, attributes } = attestation
       const choice = chooseIdentity(identities, attributes)
       return {
         pid: pin.pid,

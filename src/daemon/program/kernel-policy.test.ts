@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { FileId } from '#daemon/attestation'
 import type { CapturePolicy } from '#daemon/capture'
 import { parseSpiffeId } from '#model/identity'
 import { applyScopeUpdate, emptyScope, type Scope } from '#model/scope'
@@ -7,9 +8,11 @@ import { hasIpv6Route } from './doors.ts'
 import { scopeWith } from './fixture.ts'
 import { openKernelPolicy } from './kernel-policy.ts'
 
-function open() {
+/** `hidden`: files that only the attestor may see. */
+function open(hidden: readonly (readonly [string, FileId])[] = []) {
   const given: CapturePolicy[] = []
-  return { given, policy: openKernelPolicy({ setPolicy: (policy) => given.push(policy) }) }
+  const attestor = { locate: async () => new Map(hidden) }
+  return { given, policy: openKernelPolicy({ setPolicy: (policy) => given.push(policy) }, attestor) }
 }
 
 function scopeFor(host: string, port?: number): Scope {
@@ -28,6 +31,19 @@ test('an identity is captured on the ports of its Services', () => {
   )
   assert.deepEqual(given[0]!.candidates.rules, [{ kind: 'uid', id: 1000 }])
   assert.deepEqual([...policy.numbers()], [['app', 1]])
+})
+
+test('an executable that only the attestor may see is captured as soon as it is found', async () => {
+  const { given, policy } = open([['/home/one/app', { device: 1, inode: 2n }]])
+  const selector = { 'process:binary:path': ['/home/one/app', '/home/one/absent'] }
+  const scope = applyScopeUpdate(emptyScope, scopeWith(1, selector, { host: 's3.example.org' }))
+  policy.update(scope)
+  await policy.look(scope)
+  assert.equal(policy.update(scope).changed, true)
+  assert.deepEqual(
+    given.map(({ candidates }) => candidates.rules),
+    [[], [{ kind: 'executable', device: 1, inode: 2n }]],
+  )
 })
 
 test('an identity that is bound to nothing is not captured', () => {

@@ -11,6 +11,7 @@ import {
   type Capture,
   type CapturedDestination,
 } from '#daemon/capture'
+import type { FileId, ProcessAttestor } from '#daemon/attestation'
 import type { Scope, ScopedIdentity } from '#model/scope'
 
 const defaultPorts = [443, 80]
@@ -70,14 +71,17 @@ interface Compiled {
   readonly numbers: ReadonlyMap<string, number>
 }
 
-function compile(scope: Scope): Compiled {
+type Files = ReadonlyMap<string, FileId>
+
+/** `hidden`: the executables that we may not see ourselves. */
+function compile(scope: Scope, hidden: Files): Compiled {
   const byName = destinationsOf(scope)
   const captured = [...byName.keys()]
   const identities = captured.map((name): ScopedIdentity => scope.identities.get(name)!)
   const numbers = new Map(captured.map((name, index) => [name, index + 1]))
   return {
     candidates: compileCandidates(identities, {
-      resolveExecutable: (path) => kernelFileId(path),
+      resolveExecutable: (path) => kernelFileId(path) ?? hidden.get(path),
       resolveCgroups,
     }),
     destinations: new Map(captured.map((name) => [numbers.get(name)!, byName.get(name)!])),
@@ -85,8 +89,15 @@ function compile(scope: Scope): Compiled {
   }
 }
 
+function executablesOf({ identities }: Scope): readonly string[] {
+  const selectors = [...identities.values()].flatMap((identity) => identity.selectors)
+  return [...new Set(selectors.flatMap((selector) => selector['process:binary:path'] ?? []))]
+}
+
 /** Keeps the kernel's policy equal to the scope, executables and cgroups that come and go included. */
 export interface KernelPolicy {
+  /** Looks for executables that only the attestor may see, in a home of mode 0700 for one; `update` then has them. */
+  look(scope: Scope): Promise<void>
   /** Compiles the scope; the kernel gets it if it differs from what it has, or if `force`. */
   update(scope: Scope, options?: { force?: boolean }): { changed: boolean }
   /** What the kernel calls each captured identity. */
@@ -94,11 +105,20 @@ export interface KernelPolicy {
   notCapturable(): Candidates['notCapturable']
 }
 
-export function openKernelPolicy(capture: Pick<Capture, 'setPolicy'>): KernelPolicy {
+export function openKernelPolicy(
+  capture: Pick<Capture, 'setPolicy'>,
+  attestor: Pick<ProcessAttestor, 'locate'>,
+): KernelPolicy {
   let present: Compiled | undefined
+  let hidden: Files = new Map()
   return {
+    async look(scope) {
+      const unseen = executablesOf(scope).filter((path) => !kernelFileId(path))
+      // An attestor that is late is asked again soon: until then what it said last counts.
+      if (unseen.length > 0) hidden = await attestor.locate(unseen).catch(() => hidden)
+    },
     update(scope, { force = false } = {}) {
-      const next = compile(scope)
+      const next = compile(scope, hidden)
       if (!force && present && isDeepStrictEqual(next, present)) return { changed: false }
       capture.setPolicy(next)
       present = next

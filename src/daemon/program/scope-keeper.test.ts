@@ -10,7 +10,7 @@ test('workers judge anew whenever the kernel has forgotten its verdicts, and onl
   const keeper = openScopeKeeper({
     judge: { setPolicy: async (_, generation) => void generations.judge.push(generation) },
     pool: { apply: async (_, __, generation) => void generations.workers.push(generation) },
-    kernel: { update: () => ({ changed }), numbers: () => new Map() },
+    kernel: { look: async () => {}, update: () => ({ changed }), numbers: () => new Map() },
     onScope() {},
     log: silentLog,
   })

@@ -30,7 +30,7 @@ export function openScopeKeeper({
 }: {
   judge: Pick<Judge, 'setPolicy'>
   pool: Pick<WorkerPool, 'apply'>
-  kernel: Pick<KernelPolicy, 'update' | 'numbers'> | undefined
+  kernel: Pick<KernelPolicy, 'look' | 'update' | 'numbers'> | undefined
   onScope: (scope: Scope) => void
   log: Log
 }): ScopeKeeper {
@@ -55,6 +55,7 @@ export function openScopeKeeper({
     // is no longer granted: nothing is let in under the old policy once they have.
     if (policyChanged) {
       generation++
+      await kernel?.look(scope)
       kernel?.update(scope, { force: true })
       await judge.setPolicy(scope, generation, kernel?.numbers() ?? new Map())
     }
@@ -91,7 +92,9 @@ export function openScopeKeeper({
       }),
     refreshKernel: () =>
       inTurn(async () => {
-        if (!known || !kernel?.update(scope).changed) return
+        if (!known || !kernel) return
+        await kernel.look(scope)
+        if (!kernel.update(scope).changed) return
         // The kernel has forgotten its verdicts, and executables may be others: workers that remembered theirs would
         // never ask again, and the kernel take judged strangers for candidates, and the identified for nobody.
         generation++

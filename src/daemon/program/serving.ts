@@ -90,7 +90,7 @@ export async function openServing(
   const systemRootsPem = (await readSystemRoots()).replace(node.interceptRoot.toString(), '')
   const board = openConditionBoard()
   const lease = openLease(clock)
-  const kernel = capture && openKernelPolicy(capture)
+  const kernel = capture && openKernelPolicy(capture, attestor)
   const judge = openJudge({ attestor, capture, log })
   const lookUps = new Counts<number>(maxLookUps)
   const inTurn = openTurns<number>(attestations)
