@@ -83,3 +83,19 @@ test('IPv6 is usable with a default route that leads somewhere', () => {
   assert.equal(hasIpv6Route(line('00200200', 'eth0')), false)
   assert.equal(hasIpv6Route(''), false)
 })
+
+test('identities that share a workload ID are all captured', () => {
+  const { given, policy } = open()
+  const scope = scopeFor('s3.example.org')
+  const first = scope.identities.get('app')!
+  const second = { ...first, name: 'second', selectors: [{ 'process:uid': ['2000'] }] }
+  policy.update({ ...scope, identities: new Map([...scope.identities, ['second', second]]) })
+  assert.deepEqual(given[0]!.candidates.rules, [
+    { kind: 'uid', id: 1000 },
+    { kind: 'uid', id: 2000 },
+  ])
+  assert.deepEqual(
+    [...policy.numbers()].map(([name, number]) => [name, given[0]!.destinations.get(number)]),
+    ['app', 'second'].map((name) => [name, [{ port: 443 }, { port: 80 }]]),
+  )
+})

@@ -12,7 +12,7 @@ import {
   type CapturedDestination,
 } from '#daemon/capture'
 import type { FileId, ProcessAttestor } from '#daemon/attestation'
-import type { Scope, ScopedIdentity } from '#model/scope'
+import type { Scope, ScopedIdentity, ScopedService } from '#model/scope'
 
 const defaultPorts = [443, 80]
 
@@ -20,22 +20,23 @@ function isLoopbackAddress(host: string): boolean {
   return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
-/** Ports of the Services that bindings of each identity name; loopback only address by address (security rule 7). */
+/** The ports of a Service; loopback only address by address (security rule 7). */
+function destinationsAt({ addresses }: ScopedService): CapturedDestination[] {
+  return addresses.flatMap(({ host, port }) => {
+    const loopback = isLoopbackAddress(host) && { loopbackAddress: host }
+    return (port === undefined ? defaultPorts : [port]).map((each) => ({ port: each, ...loopback }))
+  })
+}
+
+/** Where the bindings of each identity lead. Identities may share a workload ID, and have its bindings all. */
 function destinationsOf(scope: Scope): ReadonlyMap<string, readonly CapturedDestination[]> {
   const found = new Map<string, CapturedDestination[]>()
-  const bound = new Map([...scope.identities.values()].map((identity) => [identity.spiffeId, identity.name]))
+  const sharing = Map.groupBy(scope.identities.values(), ({ spiffeId }) => spiffeId)
   for (const { spiffeId, serviceNames } of scope.bindings.values()) {
-    const name = bound.get(spiffeId)
-    if (name === undefined) continue
-    const destinations = found.get(name) ?? []
-    for (const service of serviceNames) {
-      for (const { host, port } of scope.services.get(service)?.addresses ?? []) {
-        const ports = port === undefined ? defaultPorts : [port]
-        const loopback = isLoopbackAddress(host) && { loopbackAddress: host }
-        destinations.push(...ports.map((port) => ({ port, ...loopback })))
-      }
+    const services = serviceNames.flatMap((name) => scope.services.get(name) ?? [])
+    for (const { name } of sharing.get(spiffeId) ?? []) {
+      found.set(name, [...(found.get(name) ?? []), ...services.flatMap(destinationsAt)])
     }
-    found.set(name, destinations)
   }
   return found
 }
