@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { FileId } from '#daemon/attestation'
-import type { CapturePolicy } from '#daemon/capture'
+import { cgroupAt, cgroupMount, type CapturePolicy } from '#daemon/capture'
 import { parseSpiffeId } from '#model/identity'
 import { applyScopeUpdate, emptyScope, type Scope } from '#model/scope'
 import { hasIpv6Route } from './doors.ts'
 import { scopeWith } from './fixture.ts'
 import { openKernelPolicy } from './kernel-policy.ts'
+
+const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+const skip = !mounts.includes(' - cgroup2 ') && 'no cgroup v2 hierarchy is mounted'
 
 /** `hidden`: files that only the attestor may see. */
 function open(hidden: readonly (readonly [string, FileId])[] = []) {
@@ -98,4 +102,16 @@ test('identities that share a workload ID are all captured', () => {
     [...policy.numbers()].map(([name, number]) => [name, given[0]!.destinations.get(number)]),
     ['app', 'second'].map((name) => [name, [{ port: 443 }, { port: 80 }]]),
   )
+})
+
+test('selectors of what is no cgroup are nobody’s, and keep no other from being captured', { skip }, () => {
+  const { given, policy } = open()
+  const paths = ['/absent', '/cgroup.procs', '/cgroup.procs/below', '/../..', '/']
+  const scope = applyScopeUpdate(
+    emptyScope,
+    scopeWith(1, { 'process:cgroup': paths }, { host: 's3.example.org' }),
+  )
+  policy.update(scope)
+  const root = { kind: 'cgroup', ...cgroupAt(cgroupMount()) }
+  assert.deepEqual(given[0]!.candidates.rules, [root])
 })

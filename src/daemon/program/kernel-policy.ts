@@ -10,6 +10,7 @@ import {
   type Candidates,
   type Capture,
   type CapturedDestination,
+  type Cgroup,
 } from '#daemon/capture'
 import type { FileId, ProcessAttestor } from '#daemon/attestation'
 import type { Scope, ScopedIdentity, ScopedService } from '#model/scope'
@@ -41,28 +42,38 @@ function destinationsOf(scope: Scope): ReadonlyMap<string, readonly CapturedDest
   return found
 }
 
+/** What is there and goes meanwhile, as cgroups do at any time, is not there. */
+function ifPresent<T>(look: () => T[]): T[] {
+  try {
+    return look()
+  } catch {
+    return []
+  }
+}
+
 /** Directories called `unit` below slices only: where systemd puts the units of the system. */
 function unitDirectories(folder: string, unit: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+  return ifPresent(() => readdirSync(folder, { withFileTypes: true })).flatMap((entry) => {
     if (!entry.isDirectory()) return []
     if (entry.name === unit) return [join(folder, unit)]
     return entry.name.endsWith('.slice') ? unitDirectories(join(folder, entry.name), unit) : []
   })
 }
 
+/** The cgroup at `path`; none when there is none. SECURITY: selectors name paths, and may name anything. */
+function cgroupsAt(path: string): Cgroup[] {
+  return ifPresent(() => [cgroupAt(path)])
+}
+
 /** The cgroups behind a selector; undefined for keys that name none. */
-function resolveCgroups(key: string, value: string): { id: bigint; level: number }[] | undefined {
+function resolveCgroups(key: string, value: string): readonly Cgroup[] | undefined {
   const mount = cgroupMount()
-  if (key === 'process:cgroup') {
-    if (!value.startsWith('/')) return undefined
-    const path = join(mount, value)
-    return statSync(path, { throwIfNoEntry: false }) ? [cgroupAt(path)] : []
-  }
+  if (key === 'process:cgroup') return value.startsWith('/') ? cgroupsAt(join(mount, value)) : undefined
   if (key !== 'systemd:unit') return undefined
   const directories = unitDirectories(mount, value)
   // On hybrid systems the units are in systemd's own hierarchy, which the kernel programs do not see.
   return directories.length > 0 || statSync(join(mount, 'system.slice'), { throwIfNoEntry: false })
-    ? directories.map(cgroupAt)
+    ? directories.flatMap(cgroupsAt)
     : undefined
 }
 
