@@ -30,7 +30,7 @@ function scopeWith(path: string): Scope {
 async function verdictFor(path: string): Promise<string> {
   await using attestor = openProcessReader()
   const judge = openJudge({ attestor, capture: undefined, log: silentLog })
-  await judge.setPolicy(scopeWith(path), 1, new Map())
+  judge.setPolicy(scopeWith(path), 1, new Map())
   const startTicks = await attestor.startOf(process.pid)
   return judge.explain((await attestor.attest(process.pid, startTicks!))!).verdict
 }
@@ -61,14 +61,26 @@ test('a policy that changes during a look decides, and nobody is refused for it'
     ...attestor,
     async attest(pid: number, ticks: bigint) {
       looks += 1
-      if (looks === 1) await judge.setPolicy(scopeWith(realpathSync(process.execPath)), 2, new Map())
+      if (looks === 1) judge.setPolicy(scopeWith(realpathSync(process.execPath)), 2, new Map())
       return attestor.attest(pid, ticks)
     },
   }
   const judge = openJudge({ attestor: changing, capture: undefined, log: silentLog })
-  await judge.setPolicy(scopeWith('/bin/true'), 1, new Map())
+  judge.setPolicy(scopeWith('/bin/true'), 1, new Map())
   const judgement = await judge.judge({ process: pin, level: 'user', port: 443, fresh: true })
   assert.equal(judgement.generation, 2)
   assert.equal(judgement.identity, 'by-path')
   assert.equal(looks, 2)
+})
+
+test('an attestor that does not answer keeps no policy from taking effect', async () => {
+  await using attestor = openProcessReader()
+  const hanging = { ...attestor, collect: () => new Promise<never>(() => {}) }
+  const judge = openJudge({ attestor: hanging, capture: undefined, log: silentLog })
+  judge.setPolicy(scopeWith('/bin/true'), 1, new Map())
+  judge.setPolicy(emptyScope, 2, new Map())
+  const startTicks = (await attestor.startOf(process.pid))!
+  const { pin } = (await attestor.attest(process.pid, startTicks))!
+  const judgement = await judge.judge({ process: pin, level: 'user', port: 443, fresh: true })
+  assert.equal(judgement.generation, 2)
 })

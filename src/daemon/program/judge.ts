@@ -1,4 +1,4 @@
-import { Fault } from '#base/errors'
+import { Fault, toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { samePin, type Attestation, type ProcessAttestor } from '#daemon/attestation'
 import type { Capture, CapturedProcess } from '#daemon/capture'
@@ -26,7 +26,7 @@ export interface Explanation {
 /** Decides in the main process who a process is, and tells the kernel. */
 export interface Judge {
   /** Takes up new identities; they are judged by from now on. `numbers` are the kernel's names for them. */
-  setPolicy(scope: Scope, generation: number, numbers: ReadonlyMap<string, number>): Promise<void>
+  setPolicy(scope: Scope, generation: number, numbers: ReadonlyMap<string, number>): void
   /** @throws Fault ATTESTATION_FAILED */
   judge(request: JudgeRequest): Promise<Judgement>
   /** Who a process is where no selector asks for a port, and why. */
@@ -95,11 +95,16 @@ export function openJudge({
     capture?.setVerdict(process, number ?? 'stranger')
   }
   return {
-    async setPolicy(scope, nextGeneration, nextNumbers) {
+    setPolicy(scope, nextGeneration, nextNumbers) {
       const next = [...scope.identities.values()]
       const valuesOf = (key: string) =>
         next.flatMap(({ selectors }) => selectors.flatMap((map) => map[key] ?? []))
-      await attestor.collect(selectorKeys(next), [...new Set(valuesOf('process:binary:path'))])
+      // SECURITY: it takes calls in their order, so nobody has to wait for this one: an attestor that hangs would keep
+      // what is withdrawn in force.
+      const paths = [...new Set(valuesOf('process:binary:path'))]
+      attestor.collect(selectorKeys(next), paths).catch((error: unknown) => {
+        log.error('attestor.silent', { error: toFault(error).message })
+      })
       identities = next
       generation = nextGeneration
       numbers = nextNumbers

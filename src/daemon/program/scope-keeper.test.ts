@@ -8,7 +8,7 @@ test('workers judge anew whenever the kernel has forgotten its verdicts, and onl
   const generations: Record<'judge' | 'workers', number[]> = { judge: [], workers: [] }
   let changed = false
   const keeper = openScopeKeeper({
-    judge: { setPolicy: async (_, generation) => void generations.judge.push(generation) },
+    judge: { setPolicy: (_, generation) => void generations.judge.push(generation) },
     pool: { apply: async (_, __, generation) => void generations.workers.push(generation) },
     kernel: { look: async () => {}, update: () => ({ changed }), numbers: () => new Map() },
     onScope() {},

@@ -57,7 +57,7 @@ export function openScopeKeeper({
       generation++
       await kernel?.look(scope)
       kernel?.update(scope, { force: true })
-      await judge.setPolicy(scope, generation, kernel?.numbers() ?? new Map())
+      judge.setPolicy(scope, generation, kernel?.numbers() ?? new Map())
     }
     await pool.apply(update, scope, generation)
     known = true
@@ -98,7 +98,7 @@ export function openScopeKeeper({
         // The kernel has forgotten its verdicts, and executables may be others: workers that remembered theirs would
         // never ask again, and the kernel take judged strangers for candidates, and the identified for nobody.
         generation++
-        await judge.setPolicy(scope, generation, kernel.numbers())
+        judge.setPolicy(scope, generation, kernel.numbers())
         await pool.apply({ revision: 0, reset: false, upsert: nothing, remove: nothing }, scope, generation)
       }),
   }
