@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -53,6 +54,26 @@ test('a process is known by name, binary, command line, ids and cgroup', async (
   assert.equal(attributes.get('process:cgroup')?.[1], String(pin.cgroupId))
   assert.equal(pin.exeInode, (await stat(binary, { bigint: true })).ino)
   assert.equal(attributes.has('process:binary:hash'), false)
+})
+
+const python = '/usr/bin/python3'
+const withoutPython = !existsSync(python) && `needs ${python}`
+
+test('a process is known when the thread that it began with has ended', { skip: withoutPython }, async () => {
+  // exit(2), which ends the calling thread alone, on x86_64 and on aarch64.
+  const script = `import ctypes, platform, sys, threading
+def stay():
+    while open('/proc/self/stat').read().split()[2] != 'Z': pass
+    print(1, flush=True)
+    sys.stdin.read()
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)`
+  await using child = await start(python, ['-c', script], { STAGE: 'prod' })
+  const { attributes } = await attest(child, 'process:env:STAGE')
+  assert.deepEqual(attributes.get('process:name'), ['python3'])
+  assert.deepEqual(attributes.get('process:binary:path'), [await realpath(python)])
+  assert.deepEqual(attributes.get('process:cmdline'), [`${python} -c ${script}`])
+  assert.deepEqual(attributes.get('process:env:STAGE'), ['prod'])
 })
 
 test('hash, environment and ancestors are read when asked for', async () => {

@@ -17,7 +17,11 @@ test('the name in a stat line cannot shift its fields', () => {
   fc.assert(
     fc.property(fc.string(), (name) => {
       const after = ['S', '42', ...Array<string>(17).fill('0'), '123456', '0']
-      assert.deepEqual(parseStat(`7 (${name}) ${after.join(' ')}`), { parentPid: 42, startTicks: 123_456n })
+      assert.deepEqual(parseStat(`7 (${name}) ${after.join(' ')}`), {
+        state: 'S',
+        parentPid: 42,
+        startTicks: 123_456n,
+      })
     }),
   )
   const forged = ') S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 99 ('

@@ -1,6 +1,8 @@
 /** Pure readers of the text of /proc (proc(5)). They give undefined for what is not there. */
 
 export interface StatFields {
+  /** A letter: `Z` once it has ended and nobody has taken note. */
+  readonly state: string
   readonly parentPid: number
   readonly startTicks: bigint
 }
@@ -8,10 +10,11 @@ export interface StatFields {
 /** /proc/PID/stat. The name in parentheses may hold anything, so fields are counted from its last parenthesis. */
 export function parseStat(text: string): StatFields | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ') // starts with field 3
+  const state = fields[0]!
   const parentPid = fields[1]
   const startTicks = fields[19]
   if (parentPid === undefined || !/^\d+$/.test(startTicks ?? '')) return undefined
-  return { parentPid: Number(parentPid), startTicks: BigInt(startTicks!) }
+  return { state, parentPid: Number(parentPid), startTicks: BigInt(startTicks!) }
 }
 
 /** The real, effective, saved and file system ids of a line `Uid:` or `Gid:` of /proc/PID/status. */

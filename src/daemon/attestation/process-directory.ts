@@ -1,4 +1,4 @@
-import { open, readFile, readlink, stat, type FileHandle } from 'node:fs/promises'
+import { open, readdir, readFile, readlink, stat, type FileHandle } from 'node:fs/promises'
 import { constants } from 'node:fs'
 import { Fault } from '#base/errors'
 import type { ProcessPin } from '#model/identity'
@@ -62,6 +62,20 @@ export interface Executable {
 }
 
 /**
+ * Where the files of a process are, below its directory: once the thread that it began with has ended and others live
+ * on, that one's show neither executable nor memory, and those of another are looked at.
+ */
+async function livingPart(process: string, { state }: StatFields): Promise<string> {
+  if (state !== 'Z') return ''
+  for (const thread of await readdir(`${process}/task`)) {
+    const part = `task/${thread}/`
+    const stat = await readFile(`${process}/${part}stat`, 'latin1').catch(() => '')
+    if (/^[^ZX]$/.test(parseStat(stat)?.state ?? '')) return part
+  }
+  return ''
+}
+
+/**
  * One process, held by a descriptor of its /proc directory: all reads are of that process and fail once it is
  * gone, whoever has its number by then (security rule 8).
  */
@@ -69,11 +83,13 @@ export class ProcessDirectory implements AsyncDisposable {
   readonly pid: number
   readonly stat: StatFields
   readonly #directory: FileHandle
+  readonly #part: string
 
-  private constructor(pid: number, stat: StatFields, directory: FileHandle) {
+  private constructor(pid: number, stat: StatFields, directory: FileHandle, part: string) {
     this.pid = pid
     this.stat = stat
     this.#directory = directory
+    this.#part = part
   }
 
   /** Undefined when there is no such process. */
@@ -86,8 +102,9 @@ export class ProcessDirectory implements AsyncDisposable {
       throw error
     }
     try {
-      const fields = parseStat(await readFile(`/proc/self/fd/${directory.fd}/stat`, 'latin1'))
-      if (fields) return new ProcessDirectory(pid, fields, directory)
+      const path = `/proc/self/fd/${directory.fd}`
+      const fields = parseStat(await readFile(`${path}/stat`, 'latin1'))
+      if (fields) return new ProcessDirectory(pid, fields, directory, await livingPart(path, fields))
     } catch (error) {
       if (!isGone(error)) throw error
     }
@@ -96,7 +113,9 @@ export class ProcessDirectory implements AsyncDisposable {
   }
 
   path(name: string): string {
-    return `/proc/self/fd/${this.#directory.fd}/${name}`
+    // A process has the name of the thread that it began with, also when that has ended.
+    const part = name === 'comm' ? '' : this.#part
+    return `/proc/self/fd/${this.#directory.fd}/${part}${name}`
   }
 
   /** A file of the directory as text, at most `limit` bytes of it: the process decides how long it is. */
