@@ -15,9 +15,10 @@ import { basename, join } from 'node:path'
 import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { cgroupMount, probeCapture } from '#daemon/capture'
+import { cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
 import { canEnclose } from '#daemon/run'
 import { commandLine, eventually, scopeWith, startDaemon } from '../../src/daemon/program/fixture.ts'
+import { pinDirectoryOf } from '../../src/daemon/program/paths.ts'
 
 const options = { timeout: 60_000 }
 const noCredential = /there is no credential yet for binding app-cloud/
@@ -167,6 +168,31 @@ test(
       await daemon.apply(scopeWith(index + 1, selected, place.address))
       await eventually(async () => noCredential.test((await place.curl(binary)).stdout))
     }
+  },
+)
+
+test(
+  'a daemon that cannot attest, or captures nothing any more, is not well and says so',
+  options,
+  async () => {
+    await using place = await openPlace()
+    await using daemon = await startCapturing(place.cgroup)
+    const untilHealthIs = (health: RegExp) =>
+      eventually(() => {
+        const said = daemon.server.reports.flatMap(({ body }) => (body.case === 'health' ? body.value : []))
+        return health.test(said.at(-1)?.daemonHealth ?? '')
+      })
+    await untilHealthIs(/^ok$/)
+    const children = readFileSync(`/proc/${daemon.child.pid}/task/${daemon.child.pid}/children`, 'utf8')
+    const attestor = Number(children.split(' ').find((pid) => commandLine(pid).includes('attestor')))
+    process.kill(attestor, 'SIGSTOP')
+    await untilHealthIs(/the attestor does not answer/)
+    process.kill(attestor, 'SIGCONT')
+    await untilHealthIs(/^ok$/)
+    assert.equal((await daemon.call('GET', '/run'))['level'], 'process')
+    releaseCapture(pinDirectoryOf(daemon.runDir))
+    await untilHealthIs(/capture was released by hand: start the daemon again/)
+    assert.match(String((await daemon.call('GET', '/run'))['detail']), /released by hand/)
   },
 )
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { openCounters, readCounters, type Counters } from './counters.ts'
 import type { BpfMap } from './bpf.ts'
 import type { Candidates } from './candidates.ts'
@@ -17,7 +18,7 @@ import {
   type MapName,
 } from './layout.ts'
 import type { ConnectionOrigin } from './origin.ts'
-import { openMap } from './pins.ts'
+import { mapPath, openMap } from './pins.ts'
 
 /** A destination that is captured: a port of any address but loopback, or one loopback address and port. */
 export interface CapturedDestination {
@@ -79,6 +80,8 @@ export interface Capture extends Disposable {
    */
   takeOrigin(remoteAddress: string, remotePort: number, netnsCookie: bigint): CapturedConnection | undefined
   counters(): Counters
+  /** False once somebody has released it: nothing is captured then, whatever is written here. */
+  isAttached(): boolean
 }
 
 const config = layout.config.offsets
@@ -234,6 +237,7 @@ export function openCapture(pinDirectory: string): Capture {
       return { level: 'process', process, destination: { address, port }, netnsCookie, identity, generation }
     },
     counters: () => readCounters(counters),
+    isAttached: () => existsSync(mapPath(pinDirectory, 'config')),
     [Symbol.dispose]() {
       resources.dispose()
     },

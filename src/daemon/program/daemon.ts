@@ -2,8 +2,9 @@ import process from 'node:process'
 import { systemClock, type Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { returnFreedMemory, runTogether } from '#base/lifecycle'
-import { openLog } from '#base/log'
+import { openLog, type Log } from '#base/log'
 import { netnsCookie } from '#base/syscall'
+import type { ProcessAttestor } from '#daemon/attestation'
 import { openSpoolReader } from '#daemon/audit-spool'
 import { heartbeatIntervalMs } from '#daemon/capture'
 import { hardenProcess } from '#daemon/processes'
@@ -88,9 +89,37 @@ async function runRefreshes(
   }
 }
 
-function healthOf({ pool }: Serving): string {
+const released = 'capture was released by hand: start the daemon again'
+
+function healthOf({ pool, capture }: Serving, watch: { readonly answers: boolean }): string {
+  if (capture?.isAttached() === false) return released
+  if (!watch.answers)
+    return 'the attestor does not answer: processes that it has not attested yet are refused'
   const { serving, configured } = pool.health()
   return serving === configured ? 'ok' : `${serving} of ${configured} workers serve`
+}
+
+/** Looks again and again whether the attestor answers, and says when that changes. */
+async function runWatch(
+  watch: { answers: boolean },
+  {
+    attestor,
+    clock,
+    log,
+    signal,
+  }: { attestor: ProcessAttestor; clock: Clock; log: Log; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    const answers = await attestor.startOf(process.pid).then(
+      () => true,
+      () => false,
+    )
+    if (signal.aborted) break
+    if (answers !== watch.answers)
+      log[answers ? 'info' : 'error'](answers ? 'attestor.answers' : 'attestor.silent')
+    watch.answers = answers
+    await clock.sleep(refreshMs, { signal }).catch(() => {})
+  }
 }
 
 /**
@@ -114,11 +143,10 @@ export async function runDaemon(
   const paths = runPaths(runDir)
   const everyone = foundation.onlyUid === undefined
 
-  const statement = stateCapture({
-    capture: foundation.capture,
-    without: foundation.withoutCapture,
-    enclosing: canEnclose(),
-  })
+  const enclosing = canEnclose()
+  const { withoutCapture: without } = foundation
+  const statement = stateCapture({ capture: foundation.capture, without, enclosing })
+  const withoutKernel = stateCapture({ capture: undefined, without: released, enclosing })
   log.info('capture.level', { ...statement })
   const connectTo = formatConnectTo(settings.connectTo)
   if (connectTo) log.warn('dev.connect-to', { connectTo })
@@ -132,7 +160,7 @@ export async function runDaemon(
   await claimSocket(paths.connect)
   stack.use(await openDoor(pool, 'relay', { path: paths.connect, everyone }))
   const facts = (): RunFacts => ({
-    ...statement,
+    ...(capture?.isAttached() === false ? withoutKernel : statement),
     connectSocket: paths.connect,
     proxy: { host: settings.proxyListen.host, port: proxy.port },
     trustBundle: paths.bundle,
@@ -142,6 +170,7 @@ export async function runDaemon(
     overriddenHosts: [...new Set(settings.connectTo.map(({ host }) => host))],
   })
   let connected = false
+  const watch = { answers: true }
   const status = () => statusOf(foundation, serving, facts(), { connected, connectTo })
   const routes = controlRoutes({
     judge,
@@ -203,13 +232,14 @@ export async function runDaemon(
           log.info(now ? 'sync.connected' : 'sync.disconnected')
         },
         report: () => ({
-          daemonHealth: healthOf(serving),
-          captureHealth: capture ? 'ok' : 'no kernel capture',
+          daemonHealth: healthOf(serving, watch),
+          captureHealth: capture ? (capture.isAttached() ? 'ok' : released) : 'no kernel capture',
           conditions: board.all(),
         }),
       }),
     (options) => runShipping({ ...common, ...options, reader }),
     ({ signal }) => runHeartbeats(serving, clock, signal),
+    ({ signal }) => runWatch(watch, { attestor, clock, log, signal }),
     ({ signal }) => runRefreshes(serving, { announce, clock, signal }),
     ({ signal }) => returnFreedMemory(clock, { signal }),
   ])
