@@ -30,6 +30,7 @@
 #define ENETUNREACH 101
 #define ECONNREFUSED 111
 #define QUIC_PORT 443
+#define LOOPBACK_IFINDEX 1
 
 #define PASS 1
 #define REFUSE 0
@@ -267,6 +268,12 @@ static __always_inline int direct(enum counter counter)
 	return 0;
 }
 
+/* Bound to a device (SO_BINDTODEVICE) other than loopback: such a socket cannot reach us, nor we for it its device. */
+static __always_inline bool keeps_device(struct bpf_sock_addr *ctx)
+{
+	return ctx->sk && ctx->sk->bound_dev_if && ctx->sk->bound_dev_if != LOOPBACK_IFINDEX;
+}
+
 /* The port (network order) to redirect a stream to, 0 to leave it alone, or the error to refuse it with. */
 static __always_inline int decide(struct bpf_sock_addr *ctx, const struct target *to)
 {
@@ -289,6 +296,8 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, const struct target
 	if (in_daemon(conf))
 		return 0;
 	if (!is_captured_destination(identity, to) || (identity == UNJUDGED && !is_candidate(&pin, conf)))
+		return direct(DIRECT_OTHER);
+	if (keeps_device(ctx))
 		return direct(DIRECT_OTHER);
 
 	/* SECURITY: without a listener of ours, somebody else may listen at the address we would redirect to. */

@@ -91,7 +91,7 @@ enum counter {
 	CAPTURED,
 	DIRECT_PORT,	  /* no Service names the port: nothing else was looked at */
 	DIRECT_STRANGER,  /* by verdict */
-	DIRECT_OTHER,	  /* not a candidate, or not a port of this identity */
+	DIRECT_OTHER,	  /* not a candidate, not a port of this identity, or bound to a device */
 	FOREIGN_NETNS,	  /* would be captured, but we do not listen in its network namespace */
 	REFUSED_DEAD,
 	REFUSED_FLOOD,

@@ -21,6 +21,7 @@ def family_of(host):
 
 
 def open_connection(host, port, mode="plain", timeout=5):
+    """`mode` is one of those below, or the device that the socket is bound to."""
     connection = socket.socket(family_of(host), socket.SOCK_STREAM)
     if mode == "nonblocking":
         connection.setblocking(False)
@@ -34,6 +35,8 @@ def open_connection(host, port, mode="plain", timeout=5):
     elif mode == "fastopen":
         connection.sendto(b"x", socket.MSG_FASTOPEN, (host, port))
     else:
+        if mode != "plain":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, mode.encode())
         connection.connect((host, port))
     connection.settimeout(timeout)
     return connection

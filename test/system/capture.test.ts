@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { cgroupAt, kernelFileId, processPinOf, type CandidateRule } from '#daemon/capture'
 import type { Orders, Seen } from './capture-daemon.ts'
@@ -65,6 +66,15 @@ describe('capture of connections', () => {
         assert.equal(outcome.peer, `${host} ${port}`)
       })
     }
+
+    it('no socket that is bound to a device: over it nobody reaches the daemon', async () => {
+      execFileSync('ip', ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1'])
+      const { captured, directOther } = world.status().counters
+      assert.equal(await agent.reach(ipv4, port, 'up0'), 'ENETUNREACH')
+      const now = world.status().counters
+      assert.deepEqual([now.captured, now.directOther], [captured, directOther + 1])
+      assert.equal(await agent.reach(ipv4, port, 'lo'), `captured ${identity} ${ipv4} ${port}`)
+    })
 
     it('only the ports of its Services', async () => {
       assert.equal(await agent.reach(ipv4, port === 1025 ? 1026 : 1025), 'ECONNREFUSED')
