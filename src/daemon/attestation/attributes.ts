@@ -20,7 +20,7 @@ const maxAncestors = 32
 async function isHostFile({ path, stat: own }: Pick<Executable, 'path' | 'stat'>): Promise<boolean> {
   try {
     const { dev, ino } = await stat(path, { bigint: true })
-    return dev === own.device && ino === own.inode
+    return dev === own?.device && ino === own.inode
   } catch {
     return false
   }

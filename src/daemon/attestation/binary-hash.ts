@@ -11,10 +11,9 @@ export class BinaryHashes {
   readonly #known = new Map<string, Promise<string>>()
 
   /** `sha256:<hex>`; undefined for a file larger than 1 GiB or that may not be read. */
-  async hash(executable: Executable): Promise<string | undefined> {
-    const { stat, sizeBytes, changedNs, link } = executable
-    if (sizeBytes > maxBytes) return undefined
-    const key = `${stat.device} ${stat.inode} ${sizeBytes} ${changedNs}`
+  async hash({ stat, link }: Executable): Promise<string | undefined> {
+    if (!stat || stat.sizeBytes > maxBytes) return undefined
+    const key = `${stat.device} ${stat.inode} ${stat.sizeBytes} ${stat.changedNs}`
     let digest = this.#known.get(key)
     if (!digest) {
       digest = readHash(link)

@@ -23,40 +23,50 @@ export function isGone(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ESRCH'
 }
 
+async function statFile(file: FileHandle): Promise<FileStat> {
+  const { dev, ino, size, ctimeNs } = await file.stat({ bigint: true })
+  return { device: dev, inode: ino, sizeBytes: size, changedNs: ctimeNs }
+}
+
 /** An open file as the kernel has it; `mountinfo` is a path to the mounts among which it was opened. */
-async function kernelFile(
-  file: FileHandle,
-  { dev, ino }: { readonly dev: bigint; readonly ino: bigint },
-  mountinfo: string,
-): Promise<FileId> {
+async function kernelFile(file: FileHandle, stat: FileStat | undefined, mountinfo: string): Promise<FileId> {
   const info = await readFile(`/proc/self/fdinfo/${file.fd}`, 'latin1')
   const mountId = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1]
   const mounts = mountId === undefined ? '' : await readFile(mountinfo, 'utf8')
   const device = mountId === undefined ? undefined : findMountDevice(mounts, mountId)
   const inode = /^ino:\s*(\d+)$/m.exec(info)?.[1]
-  return { device: device ?? kernelDevice(dev), inode: inode === undefined ? ino : BigInt(inode) }
+  return {
+    device: device ?? kernelDevice(stat?.device ?? 0n),
+    inode: inode === undefined ? (stat?.inode ?? 0n) : BigInt(inode),
+  }
 }
 
 /** The file that `path` leads to; undefined when there is none, or we may not see it. */
 export async function locateFile(path: string): Promise<FileId | undefined> {
   try {
     await using file = await open(path, openPath)
-    return await kernelFile(file, await file.stat({ bigint: true }), '/proc/self/mountinfo')
+    return await kernelFile(file, await statFile(file), '/proc/self/mountinfo')
   } catch {
     return undefined
   }
+}
+
+/** What comparison with other files, and with itself later, needs. */
+export interface FileStat {
+  readonly device: bigint
+  readonly inode: bigint
+  readonly sizeBytes: bigint
+  readonly changedNs: bigint
 }
 
 /** The executable of a process, held open so that it stays the same file. */
 export interface Executable {
   /** Path as the process's /proc entry shows it: a claim until compared with the host's own file (security rule 9). */
   readonly path: string
-  /** As stat(2) shows it, for comparison with other files. */
-  readonly stat: { readonly device: bigint; readonly inode: bigint }
+  /** As stat(2) shows it; undefined where the file system shows it to its own user only, as FUSE does. */
+  readonly stat: FileStat | undefined
   /** As the kernel has it, for pins: overlayfs and btrfs show stat(2) something else. */
   readonly kernel: FileId
-  readonly sizeBytes: bigint
-  readonly changedNs: bigint
   /** A path under /proc/self that opens this very file. */
   readonly link: string
 }
@@ -136,13 +146,11 @@ export class ProcessDirectory implements AsyncDisposable {
     const link = await readlink(this.path('exe'))
     const file = await open(this.path('exe'), openPath)
     try {
-      const { dev, ino, size, ctimeNs } = await file.stat({ bigint: true })
+      const stat = await statFile(file).catch(() => undefined)
       return {
         path: link.endsWith(deletedSuffix) ? link.slice(0, -deletedSuffix.length) : link,
-        stat: { device: dev, inode: ino },
-        kernel: await kernelFile(file, { dev, ino }, this.path('mountinfo')),
-        sizeBytes: size,
-        changedNs: ctimeNs,
+        stat,
+        kernel: await kernelFile(file, stat, this.path('mountinfo')),
         link: `/proc/self/fd/${file.fd}`,
         [Symbol.asyncDispose]: () => file.close(),
       }
