@@ -108,7 +108,11 @@ ${table(
     ],
     ['`process:binary:hash`', '`sha256:` and the hash of the executable in hexadecimal', 'yes'],
     ['`process:cmdline`', 'the arguments joined by spaces; a prefix is enough', 'no'],
-    ['`process:uid`, `process:gid`', 'effective user and group', 'yes'],
+    [
+      '`process:uid`, `process:gid`',
+      'user and group, where real, effective and saved one are the same',
+      'yes',
+    ],
     ['`process:env:NAME`', 'a variable of its environment', 'no'],
     [
       '`process:ancestor:name` (`binary:path`, `binary:hash`, `cmdline`, `uid`, `gid`)',
@@ -129,6 +133,8 @@ ${table(
     ],
   ],
 )}
+
+An executable that is replaced on disk, by an upgrade for one, is another file: what still runs the old one has no path any more, and is to be started again.
 
 When several identities match, one wins only if the strong keys that it matched are a strict superset of those of every other; otherwise none applies, and \`tideway attest PID\` says why. An identity without \`process:uid\`, \`process:cgroup\`, \`systemd:unit\` or a container says what runs, not who runs it: it carries the condition \`AssumableByAnyLocalUser\`. One that rests on \`process:cmdline\` or \`process:env:*\` alone cannot be filtered by the kernel and needs \`captureAll\`.
 
