@@ -90,7 +90,6 @@ export async function openSigningKeys({
   const privateKeys = new Map<string, KeyObject>()
 
   function adopt(entry: StoreEntry): void {
-    if (entry.modRevision <= revision) return
     ring = decodeRing(entry.value)
     revision = entry.modRevision
     for (const kid of privateKeys.keys()) if (!ring.some((key) => key.kid === kid)) privateKeys.delete(kid)
@@ -98,7 +97,8 @@ export async function openSigningKeys({
 
   async function reload(): Promise<void> {
     const entry = await store.get(ringKey)
-    if (entry) adopt(entry)
+    // What is followed may have come first.
+    if (entry && entry.modRevision > revision) adopt(entry)
   }
 
   /** Whether `next` took the place of the ring as we know it; if not, we know the new one now. */
@@ -201,8 +201,11 @@ export async function openSigningKeys({
       return describe().find(({ kid }) => kid === newest)!
     },
     async follow({ signal }) {
-      for await (const { events } of followEntries(store, ringKey, { signal })) {
-        for (const event of events) if (event.type === 'put') adopt(event.entry)
+      for await (const { all, events } of followEntries(store, ringKey, { signal })) {
+        for (const event of events) {
+          // Listed anew it may be an older one: a failover can have lost that which is known here.
+          if (event.type === 'put' && (all || event.entry.modRevision > revision)) adopt(event.entry)
+        }
       }
     },
     async keepSchedule({ signal, ...place }) {

@@ -1,7 +1,12 @@
 // A primary that dies and a standby that takes its place, with stores that know both.
 import assert from 'node:assert/strict'
+import { createSecretKey, randomBytes } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { systemClock } from '#base/clock'
+import { silentLog } from '#base/log'
+import { openTokenIssuer } from '#server/issuer'
+import { openCustody } from '#server/keys'
 import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
 import { historyGap } from '../../../src/server/store/ports.ts'
 import { openCluster, type Cluster, type Standby } from './cluster.ts'
@@ -95,37 +100,59 @@ describe('a failover', () => {
   })
 })
 
+/** A store, and a standby of its database that lags as soon as it is told to. */
+async function openLagging() {
+  await using opening = new AsyncDisposableStack()
+  const cluster = opening.use(await openCluster())
+  const place = await cluster.createDatabase()
+  const standby = await cluster.openStandby()
+  const target = { ...place, others: [{ host: place.host, port: standby.port, tls: undefined }] }
+  const store = opening.use(await openPostgresStore({ target }))
+  const put = async (key: string) => {
+    const written = await store.transaction([], [{ type: 'put', key, value: Buffer.from('x') }])
+    assert.ok(written.ok)
+    return written.revision
+  }
+  const owned = opening.move()
+  return {
+    target,
+    store,
+    put,
+    /** What is written from now on is lost with the primary; gives the last revision that is not. */
+    async lag(): Promise<number> {
+      const kept = await put('/kept')
+      // The table may not be there yet, either.
+      const replayed = `SELECT 1 FROM tideway_entries WHERE key = '/kept' AND mod_revision = ${kept}`
+      await until('it is on the standby', async () => {
+        return (await standby.query(target.database, replayed).catch(() => [])).length > 0
+      })
+      await standby.query('postgres', `ALTER SYSTEM SET primary_conninfo = ''`)
+      await standby.query('postgres', 'SELECT pg_reload_conf()')
+      const followers = 'SELECT 1 FROM pg_stat_replication'
+      await until('the standby follows no more', async () => {
+        return (await cluster.query('postgres', followers)).length === 0
+      })
+      return kept
+    },
+    async failOver(): Promise<void> {
+      await cluster.stop('SIGQUIT')
+      await standby.promote()
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
 describe('a failover to a standby that lags', () => {
   it('loses the last transactions, whose revisions nobody sees again', async () => {
-    await using cluster = await openCluster()
-    const place = await cluster.createDatabase()
-    const standby = await cluster.openStandby()
-    const target = { ...place, others: [{ host: place.host, port: standby.port, tls: undefined }] }
-    await using store = await openPostgresStore({ target })
-    const put = async (key: string) => {
-      const written = await store.transaction([], [{ type: 'put', key, value: Buffer.from('x') }])
-      assert.ok(written.ok)
-      return written.revision
-    }
-    const kept = await put('/kept')
-    // The table may not be there yet, either.
-    const replayed = `SELECT 1 FROM tideway_entries WHERE key = '/kept'`
-    await until('it is on the standby', async () => {
-      return (await standby.query(target.database, replayed).catch(() => [])).length > 0
-    })
-    await standby.query('postgres', `ALTER SYSTEM SET primary_conninfo = ''`)
-    await standby.query('postgres', 'SELECT pg_reload_conf()')
-    const followers = 'SELECT 1 FROM pg_stat_replication'
-    await until('the standby follows no more', async () => {
-      return (await cluster.query('postgres', followers)).length === 0
-    })
+    await using bed = await openLagging()
+    const { store, put } = bed
+    const kept = await bed.lag()
     const lost = await put('/lost')
     const { signal } = new AbortController()
     const watch = assert.rejects(Array.fromAsync(store.watch('/', { afterRevision: lost, signal })), {
       code: 'STORE_REVISION_GONE',
     })
-    await cluster.stop('SIGQUIT')
-    await standby.promote()
+    await bed.failOver()
     await watch
     assert.equal(await store.get('/lost'), undefined)
     assert.equal((await store.get('/kept'))?.modRevision, kept)
@@ -136,5 +163,27 @@ describe('a failover to a standby that lags', () => {
       ['/kept', '/next'],
     )
     await assert.rejects(store.list('/', { atRevision: lost }), { code: 'STORE_REVISION_GONE' })
+  })
+
+  it('takes a signing key with it that was published last: no server goes on with that, and another can be', async () => {
+    await using bed = await openLagging()
+    const { store } = bed
+    const custody = await openCustody(store, createSecretKey(randomBytes(32)))
+    const options = { store, custody, clock: systemClock, log: silentLog }
+    const issuer = await openTokenIssuer({ ...options, settings: { url: 'https://issuer.example' } })
+    const stop = new AbortController()
+    const following = issuer.follow(stop)
+    const kids = () => issuer.keys().map(({ kid }) => kid)
+    const before = kids()
+    await bed.lag()
+    const { kid } = await issuer.rotate()
+    assert.deepEqual(kids(), [...before, kid])
+    await bed.failOver()
+    await until('the key is forgotten', async () => !kids().includes(kid))
+    const next = await issuer.rotate()
+    assert.deepEqual(kids(), [...before, next.kid])
+    assert.deepEqual((await custody.names('issuer/')).length, 2)
+    stop.abort()
+    await following
   })
 })
