@@ -50,7 +50,7 @@ export function openStreamReports({
 }): StreamReports {
   /** By key: what others say, and since which revision they do. */
   const others = new Map<string, { readonly stream: Stream; readonly since: number }>()
-  /** By key: what we have said. */
+  /** By key: what the store has of ours. */
   const said = new Map<string, string>()
 
   const isOwn = (key: string) => key.endsWith(`/${server}`)
@@ -102,7 +102,12 @@ export function openStreamReports({
   }
 
   function hear(key: string, text: string, since: number): void {
-    if (isOwn(key)) return
+    if (isOwn(key)) {
+      if (said.has(key)) return
+      // A write that was thought to have failed: it is taken back when its daemon has gone meanwhile.
+      said.set(key, text)
+      return changes.ring()
+    }
     note(key)
     others.set(key, { stream: decodeReport(text), since })
     note(key)
@@ -118,7 +123,12 @@ export function openStreamReports({
 
   async function listen(signal: AbortSignal): Promise<void> {
     for await (const { all, events } of followEntries(store, prefix, { signal })) {
-      if (all) for (const key of others.keys()) forget(key)
+      if (all) {
+        for (const key of others.keys()) forget(key)
+        // A failover can have lost what we said last, also that a daemon went.
+        said.clear()
+        changes.ring()
+      }
       for (const event of events) {
         if (event.type === 'delete') forget(event.key)
         else hear(event.entry.key, Buffer.from(event.entry.value).toString(), event.entry.createRevision)

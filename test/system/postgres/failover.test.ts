@@ -7,7 +7,9 @@ import { systemClock } from '#base/clock'
 import { silentLog } from '#base/log'
 import { openTokenIssuer } from '#server/issuer'
 import { openCustody } from '#server/keys'
+import { openChanges, openScopes, openStreamReports } from '#server/reconcile'
 import { openPostgresStore, type PostgresTarget, type Store } from '#server/store'
+import { daemonNamed, planOf } from '../../../src/server/reconcile/fixture.ts'
 import { historyGap } from '../../../src/server/store/ports.ts'
 import { openCluster, type Cluster, type Standby } from './cluster.ts'
 
@@ -185,5 +187,59 @@ describe('a failover to a standby that lags', () => {
     assert.deepEqual((await custody.names('issuer/')).length, 2)
     stop.abort()
     await following
+  })
+
+  it('takes with it what servers said of their daemons: they say it again, and take back what came back', async () => {
+    await using bed = await openLagging()
+    await using second = await openPostgresStore({ target: bed.target })
+    const stop = new AbortController()
+    const { signal } = stop
+    const open = (server: string, store: Store) => {
+      const changes = openChanges()
+      const scopes = openScopes({ changes })
+      scopes.publish(planOf(), () => undefined)
+      const reports = openStreamReports({
+        store,
+        server,
+        scopes,
+        changes,
+        clock: systemClock,
+        log: silentLog,
+      })
+      return { scopes, reports, running: reports.run({ signal }) }
+    }
+    const one = open('one', bed.store)
+    const other = open('other', second)
+    const known = (names: string) =>
+      until(`connected elsewhere: ${names}`, async () => {
+        const streams = other.reports.remote().map(({ daemon }) => daemon.name)
+        return streams.sort().join() === names
+      })
+    async function connect(name: string) {
+      const leaves = new AbortController()
+      const updates = one.scopes.follow(daemonNamed(name), leaves)[Symbol.asyncIterator]()
+      await updates.next()
+      return async () => {
+        leaves.abort()
+        await updates.return?.()
+      }
+    }
+    await connect('stays')
+    const leave = await connect('leaves')
+    await known('leaves,stays')
+    await bed.lag()
+    await leave()
+    await connect('comes')
+    await known('comes,stays')
+    await bed.failOver()
+    // The new history begins with what was there before.
+    await until('it is followed', async () => (await second.list('/')).revision > historyGap)
+    await known('comes,stays')
+    await until('the store says so too', async () => {
+      const { entries } = await second.list('/run/streams/')
+      return entries.map(({ key }) => key).join() === '/run/streams/comes/one,/run/streams/stays/one'
+    })
+    stop.abort()
+    await Promise.all([one.running, other.running])
   })
 })
