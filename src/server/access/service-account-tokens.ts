@@ -15,6 +15,9 @@ export const serviceAccountIssuer = 'tideway/serviceaccount'
 /** As in Kubernetes, and no longer than a month. */
 export const tokenLifetime = { defaultSeconds: 3600, minSeconds: 600, maxSeconds: 30 * 86_400 }
 
+/** Tokens begin a little earlier than now: the clocks of servers on one store differ. */
+const clockSkewSeconds = 60
+
 export interface ServiceAccountTokens extends Authenticator {
   /**
    * Whose a token is that is for one of these audiences, and for which; undefined for one of another kind.
@@ -105,7 +108,7 @@ export function openServiceAccountTokens({
         sub: serviceAccountName(namespace, name),
         aud: [...audiences],
         iat: at,
-        nbf: at,
+        nbf: at - clockSkewSeconds,
         exp,
         jti: randomUUID(),
         'kubernetes.io': account,
