@@ -134,20 +134,25 @@ export function openProviderStatus({
     return { state: 'AVAILABLE', reason: 'Valid', message: `people log in at ${trust.issuer}` }
   }
 
-  async function write(
-    object: IdentityProvider | OIDCClient,
-    { state, reason, message }: Verdict,
-  ): Promise<void> {
+  /** Brings the state of an object to what is found; false when that is worth another look soon. */
+  async function settle<O extends IdentityProvider | OIDCClient>(
+    object: O,
+    judge: (object: O) => Verdict | Promise<Verdict>,
+  ): Promise<boolean> {
     const { kind, metadata } = object
-    const status = state === 'AVAILABLE' ? 'True' : 'False'
-    const conditions = [{ type: 'Available', status, reason, message }] as const
-    const at = clock.now()
     try {
+      const { state, reason, message } = await judge(object)
+      const status = state === 'AVAILABLE' ? 'True' : 'False'
+      const conditions = [{ type: 'Available', status, reason, message }] as const
+      const at = clock.now()
       await resources.updateStatus(kind, metadata.namespace, metadata.name, (current) =>
         nextStatus(current, { state, message, conditions }, at),
       )
+      return reason !== 'DiscoveryFailed'
     } catch (error) {
-      if (!isFault(error, 'RESOURCE_NOT_FOUND')) log.warn('access.status-not-written', { kind, error })
+      if (isFault(error, 'RESOURCE_NOT_FOUND')) return true
+      log.warn('access.status-not-written', { kind, error })
+      return false
     }
   }
 
@@ -174,15 +179,11 @@ export function openProviderStatus({
       )
       for (let failures = 0; !signal.aborted;) {
         const { rings } = changes
-        const judged = await Promise.all(
-          cache.list('IdentityProvider').map(async (object) => {
-            const verdict = await judgeProvider(object)
-            await write(object, verdict)
-            return verdict
-          }),
+        const settled = await Promise.all(
+          cache.list('IdentityProvider').map((object) => settle(object, judgeProvider)),
         )
-        for (const object of cache.list('OIDCClient')) await write(object, judgeClient(object))
-        failures = judged.some(({ reason }) => reason === 'DiscoveryFailed') ? failures + 1 : 0
+        for (const object of cache.list('OIDCClient')) settled.push(await settle(object, judgeClient))
+        failures = settled.every(Boolean) ? 0 : failures + 1
         const ms = failures === 0 ? recheckMs : backoffMs(failures - 1, { ...retry, random: Math.random })
         await afterAtMost(changes, rings, { ms, clock, signal })
       }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
+import { Fault } from '#base/errors'
 import { silentLog } from '#base/log'
 import { expectResource, type ClusterRole, type Draft } from '#model/resource'
 import { openMemoryStore, openResourceCache, openResources } from '#server/store'
@@ -30,7 +31,13 @@ async function openBed() {
   })
   const cache = stack.use(await openResourceCache(resources))
   const stop = new AbortController()
-  const running = openRoleAggregation({ cache, resources, log: silentLog }).run(stop)
+  const clock = openTestClock()
+  const away = { writes: 0 }
+  const update: typeof resources.update = (...args) => {
+    if (away.writes-- > 0) return Promise.reject(new Fault('STORE_UNAVAILABLE', 'the connection was lost'))
+    return resources.update(...args)
+  }
+  const running = openRoleAggregation({ cache, resources: { update }, clock, log: silentLog }).run(stop)
   stack.defer(async () => {
     stop.abort()
     await running
@@ -38,6 +45,9 @@ async function openBed() {
   const owned = stack.move()
   return {
     resources,
+    clock,
+    /** How many writes of it fail from now on. */
+    away,
     /** Resolves once the rules of a role are about these resources, in this order. */
     async rulesOf(name: string, wanted: readonly string[]) {
       for (;;) {
@@ -81,4 +91,15 @@ test('a role that gathers has the rules of those that any of its selectors means
   await bed.rulesOf('all', ['pods', 'nodes', 'secrets'])
   await resources.delete('ClusterRole', '', 'b')
   await bed.rulesOf('all', ['nodes', 'secrets'])
+})
+
+test('a role whose rules could not be written is written soon, though nothing changes any more', async () => {
+  await using bed = await openBed()
+  await bed.resources.create(labelled('a', 'pods', { team: 'x' }))
+  bed.away.writes = 1
+  const aggregationRule = { clusterRoleSelectors: [{ matchLabels: { team: 'x' } }] }
+  await bed.resources.create(role('all', { rules: [rule('replaced')], aggregationRule }))
+  await bed.clock.untilArmed()
+  await bed.clock.advance(1_000)
+  await bed.rulesOf('all', ['pods'])
 })

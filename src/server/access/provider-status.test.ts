@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openTestClock } from '#base/clock'
+import { Fault } from '#base/errors'
+import { silentLog } from '#base/log'
+import { Secret } from '#base/secret'
+import type { CommonStatus, IdentityProvider } from '#model/resource'
+import type { ResourceCache, Resources } from '#server/store'
+import { openProviderStatus } from './provider-status.ts'
+
+const provider = {
+  apiVersion: 'core.riptides.io/v1alpha1',
+  kind: 'IdentityProvider',
+  metadata: { name: 'hub', namespace: 'riptides-system', uid: 'u', generation: 1 },
+  spec: {
+    github: {
+      clientID: 'id',
+      clientSecretRef: { name: 'github', key: 'secret' },
+      requiredOrgs: [{ name: 'acme' }],
+    },
+  },
+} as unknown as IdentityProvider
+
+test('a store that is away for a moment neither ends the looks at providers nor makes them late', async () => {
+  const clock = openTestClock()
+  const cache = {
+    list: (kind: string) => (kind === 'IdentityProvider' ? [provider] : []),
+    get: () => undefined,
+    onChange: () => () => {},
+  } as unknown as ResourceCache
+  let failures = 2
+  function expectStore(): void {
+    if (failures-- > 0) throw new Fault('STORE_UNAVAILABLE', 'the connection was lost')
+  }
+  const written = Promise.withResolvers<CommonStatus>()
+  const resources = {
+    async secretData() {
+      expectStore()
+      return new Map([['secret', Secret.of('s')]])
+    },
+    async updateStatus(_: string, __: string, ___: string, next: (object: unknown) => CommonStatus) {
+      expectStore()
+      written.resolve(next(provider))
+    },
+  } as unknown as Resources
+  const stop = new AbortController()
+  const running = openProviderStatus({
+    idTokens: { providers: () => [] } as never,
+    logins: { placesOf: (name) => ({ issuer: `https://x/${name}`, callback: `https://x/${name}/callback` }) },
+    cache,
+    resources,
+    clock,
+    log: silentLog,
+  }).run(stop)
+  for (let look = 0; look < 2; look++) {
+    await clock.untilArmed()
+    await clock.advance(5_000)
+  }
+  assert.equal((await written.promise).state, 'AVAILABLE')
+  stop.abort()
+  await running
+})
