@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { callbackify } from 'node:util'
 import type { Client, ClientConfig, PoolClient } from 'pg'
+import { systemClock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import {
   readPassword,
@@ -9,10 +11,15 @@ import {
   type PostgresTarget,
 } from './postgres-target.ts'
 
-const connectTimeoutMs = 5_000
-const statementTimeoutMs = 10_000
+// Nothing is late by more than five seconds: a host that does not answer leaves time for the next one.
+const connectTimeoutMs = 3_000
+const statementTimeoutMs = 4_000
 /** Longer than the database's own: ends what hangs because the database's machine is gone. */
-const queryTimeoutMs = 12_000
+const queryTimeoutMs = 5_000
+/** Of who listens, and looks every two seconds besides. */
+const listenerTimeoutMs = 3_000
+/** How long a connection has to end in good order. */
+const goodbyeMs = 1_000
 const maxConnections = 8
 const int8 = 20
 
@@ -20,8 +27,12 @@ const int8 = 20
 export interface Postgres extends AsyncDisposable {
   /** One of those that are shared. @throws what `describe` describes */
   readonly lease: () => Promise<PoolClient>
+  /** Gives it back, with what went wrong. */
+  readonly release: (client: PoolClient, error?: unknown) => void
   /** A connection of its own, for who listens. @throws Fault STORE_UNAVAILABLE */
   readonly connect: () => Promise<Client>
+  /** Ends one of `connect`, with what went wrong, within a second whatever has become of the database. */
+  readonly end: (client: Client, error?: unknown) => Promise<void>
   /**
    * Does what takes as long as it takes, on a connection of its own; what it has not committed goes with that.
    * @throws Fault as `describe` describes
@@ -136,11 +147,40 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
   )
   let turn = 0
   const config = (): ClientConfig => configs[turn % configs.length]!
+  const listening = (): ClientConfig => ({ ...config(), query_timeout: listenerTimeoutMs })
   const patient = (): ClientConfig => ({
     ...config(),
     query_timeout: 0,
     options: `${config().options} -c statement_timeout=0 -c lock_timeout=0`,
   })
+  /** Of connections that are not closed. */
+  const sockets = new Set<Socket>()
+  const lines = new WeakMap<Client, { readonly socket: Socket; readonly era: number }>()
+  /** Ends when a connection falls silent: what was connected before leads nowhere either, most likely. */
+  let era = 0
+
+  class Connected extends driver.Client {
+    constructor(configuration: ClientConfig) {
+      const socket = new Socket()
+      super({ ...configuration, stream: () => socket })
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      lines.set(this, { socket, era })
+    }
+  }
+
+  function distrust(client: Client, error: unknown): void {
+    // The one text of the driver's own for a statement without an answer.
+    const isSilent = (error as Error | undefined)?.message === 'Query read timeout'
+    if (isSilent && lines.get(client)?.era === era) era++
+  }
+
+  async function end(client: Client, error?: unknown): Promise<void> {
+    distrust(client, error)
+    const cancel = systemClock.after(goodbyeMs, () => lines.get(client)?.socket.destroy())
+    await client.end().catch(() => {})
+    cancel()
+  }
 
   /** Where a connection fails, the next one is tried at the next place. */
   async function elsewhereNext<T>(work: () => Promise<T>): Promise<T> {
@@ -153,9 +193,9 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
     }
   }
 
-  async function connect(configure = config): Promise<Client> {
+  async function connect(configure: () => ClientConfig): Promise<Client> {
     for (let attempt = 1; ; attempt++) {
-      const client = new driver.Client(configure())
+      const client = new Connected(configure())
       client.on('error', () => {})
       try {
         await elsewhereNext(async () => {
@@ -164,7 +204,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
         })
         return client
       } catch (error) {
-        await client.end().catch(() => {})
+        await end(client)
         if (attempt === places.length) throw describe(error)
       }
     }
@@ -175,7 +215,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
     connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 60_000,
     verify: callbackify(prepareSession),
-    Client: class extends driver.Client {
+    Client: class extends Connected {
       constructor() {
         super(config())
       }
@@ -186,9 +226,23 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return {
-    lease: () => elsewhereNext(() => pool.connect()),
+    async lease() {
+      for (;;) {
+        const client = await elsewhereNext(() => pool.connect())
+        const line = lines.get(client)!
+        if (line.era === era) return client
+        client.release(true)
+        line.socket.destroy()
+      }
+    },
+    release(client, error) {
+      distrust(client, error)
+      // What went wrong may have left the connection in the middle of something.
+      client.release(error !== undefined)
+    },
     describe,
-    connect: () => connect(),
+    connect: () => connect(listening),
+    end,
     async alone(work) {
       const client = await connect(patient)
       try {
@@ -196,9 +250,16 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
       } catch (error) {
         throw describe(error)
       } finally {
-        await client.end().catch(() => {})
+        await end(client)
       }
     },
-    [Symbol.asyncDispose]: () => pool.end(),
+    async [Symbol.asyncDispose]() {
+      const cancel = systemClock.after(goodbyeMs, () => {
+        for (const socket of sockets) socket.destroy()
+      })
+      await pool.end()
+      await Promise.all([...sockets].map((socket) => new Promise((closed) => socket.once('close', closed))))
+      cancel()
+    },
   }
 }

@@ -32,7 +32,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const { target, keepRevisions = 10_000, clock = systemClock, log = silentLog } = options
   await using opening = new AsyncDisposableStack()
   const postgres = opening.use(await openPostgres(options))
-  const { lease, alone, describe } = postgres
+  const { lease, release, alone, describe } = postgres
   await migratePostgres(postgres, nameOf(target))
   let reads = 0
   let closed = false
@@ -56,11 +56,10 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     const client = await acquire(patience)
     try {
       const result = await work(client)
-      client.release()
+      release(client)
       return result
     } catch (error) {
-      // What went wrong may have left the connection in the middle of something.
-      client.release(true)
+      release(client, error)
       throw describe(error)
     }
   }

@@ -62,6 +62,7 @@ export function openPostgresTail({
     client.on('error', () => lost.abort())
     client.on('notification', () => news.ring())
     const either = AbortSignal.any([signal, lost.signal])
+    let failure: unknown
     try {
       await client.query('LISTEN tideway')
       await settleHistory(async (text, values) => (await client.query(text, values)).rows, keepRevisions)
@@ -74,10 +75,13 @@ export function openPostgresTail({
         if (signal.aborted) return
         if (lost.signal.aborted) throw new Error('the connection was lost')
       }
+    } catch (error) {
+      failure = error
+      throw error
     } finally {
       connected = false
       advanced.ring()
-      await client.end().catch(() => {})
+      await postgres.end(client, failure)
     }
   }
 
