@@ -1,11 +1,11 @@
 import { backoffMs, type Clock } from '#base/clock'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import type { Client } from 'pg'
+import type { Client, QueryResultRow } from 'pg'
 import type { ChangeFeed } from './change-feed.ts'
 import type { Postgres } from './postgres-connection.ts'
 import { readChanges } from './postgres-reads.ts'
-import { settleHistory } from './postgres-writer.ts'
+import { raiseAbove, settleHistory } from './postgres-writer.ts'
 
 /** Looked at this often without a notification too: finds out that a connection leads nowhere any more. */
 const lookEveryMs = 2_000
@@ -43,6 +43,11 @@ export function openPostgresTail({
   async function pull(client: Client): Promise<void> {
     for (;;) {
       const { changes, head } = await readChanges(client, '', feed.revision)
+      if (head < feed.revision) {
+        log.warn('store.set-back', { known: feed.revision, head })
+        await raiseAbove(runOn(client), feed.revision)
+        continue
+      }
       if (!changes) {
         log.warn('store.changes-lost', { known: feed.revision, head })
         feed.skip(head)
@@ -65,7 +70,7 @@ export function openPostgresTail({
     let failure: unknown
     try {
       await client.query('LISTEN tideway')
-      await settleHistory(async (text, values) => (await client.query(text, values)).rows, keepRevisions)
+      await settleHistory(runOn(client), keepRevisions)
       connected = true
       log.info('store.following', { revision: feed.revision })
       for (;;) {
@@ -120,3 +125,8 @@ export function openPostgresTail({
 
 const revisionOf = (event: Parameters<ChangeFeed['append']>[1][number]) =>
   event.type === 'put' ? event.entry.modRevision : event.revision
+
+const runOn =
+  (client: Client): Parameters<typeof settleHistory>[0] =>
+  async (statement, values) =>
+    (await client.query<QueryResultRow>(statement, values)).rows

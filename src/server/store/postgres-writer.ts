@@ -51,6 +51,17 @@ export async function settleHistory(run: Run, keepRevisions: number): Promise<vo
   await write(run, keepRevisions, [])
 }
 
+/**
+ * Where the database is behind `seen` on its own line of history, as after a return to a snapshot of its disk: raises
+ * the newest revision above it and forgets the change log, as another history does.
+ */
+export async function raiseAbove(run: Run, seen: number): Promise<void> {
+  const statement = `WITH raised AS (
+      UPDATE tideway_counters SET head = $1::bigint + $2, floor = $1::bigint + $2 WHERE head < $1 RETURNING head
+    ) DELETE FROM tideway_changes WHERE EXISTS (SELECT FROM raised)`
+  await run(statement, [seen, historyGap])
+}
+
 const replaceChunk = 1_000
 
 /** `Store.replaceAll`, on a connection of its own that is patient. */

@@ -214,6 +214,27 @@ describe('a database that goes away', () => {
     assert.equal((await store.get('/a'))?.modRevision, revision)
     await assert.rejects(revisions(store, 1, revision + 5), { code: 'STORE_REVISION_GONE' })
   })
+
+  test('a database that is set back, as to a snapshot of its disk: as another line of history', async () => {
+    const target = await cluster.createDatabase()
+    await using one = await openPostgresStore({ target })
+    await using other = await openPostgresStore({ target })
+    const kept = await write(one, '/a')
+    for (const key of ['/b', '/c']) await write(one, key)
+    const watches = [one, other].map((store) =>
+      assert.rejects(revisions(store, 3, kept + 2), { code: 'STORE_REVISION_GONE' }),
+    )
+    for (const statement of [
+      `DELETE FROM tideway_entries WHERE mod_revision > ${kept}`,
+      `DELETE FROM tideway_changes WHERE revision > ${kept}`,
+      `UPDATE tideway_counters SET head = ${kept}`,
+    ])
+      await cluster.query(target.database, statement)
+    await cluster.disconnect(target.database)
+    await Promise.all(watches)
+    assert.ok((await write(one, '/d')) > historyGap)
+    await assert.rejects(one.list('/', { atRevision: kept + 1 }), { code: 'STORE_REVISION_GONE' })
+  })
 })
 
 describe('opening', () => {
