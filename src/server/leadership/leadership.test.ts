@@ -84,6 +84,17 @@ test('a leader that hangs is replaced; when it wakes up it writes nothing and kn
   assert.equal(term.signal.aborted, true)
 })
 
+test('a leader whose store leaves it without an answer leads no more after two seconds, whoever else does', async (context) => {
+  const { servers, first } = await openServers(context, 1)
+  const { server, term } = await first()
+  server.hanging.hang()
+  const lost = new Promise((resolve) => term.signal.addEventListener('abort', () => resolve('lost')))
+  assert.equal(await Promise.race([lost, systemClock.sleep(10_000, context)]), 'lost')
+  server.hanging.wake()
+  const next = await servers[0]!.candidate.leads()
+  assert.ok((await next.store.transaction([], [put])).ok)
+})
+
 test('what a server said of itself goes with it', async (context) => {
   const { shared, servers, first } = await openServers(context, 2)
   const { server: leading } = await first()

@@ -75,6 +75,8 @@ export async function openElection({
   /** When each sign of life was first seen here. */
   const seen = new Map<string, { modRevision: number; at: number }>()
   const closed = new AbortController()
+  /** When the last sign of its own life began that is known to have been written. */
+  let lastBeat = clock.monotonic()
   let leader: StoreEntry | undefined
   let term: { readonly number: number; readonly lost: AbortController } | undefined
 
@@ -134,7 +136,6 @@ export async function openElection({
 
   /** Says every second that this server lives. */
   async function live({ signal }: { signal: AbortSignal }): Promise<void> {
-    let lastBeat = clock.monotonic()
     let lastTry = -Infinity
     while (!signal.aborted) {
       try {
@@ -150,6 +151,13 @@ export async function openElection({
       } catch (error) {
         log.warn('leadership.unknown', { error })
       }
+      await clock.sleep(lookEveryMs, { signal, unref: true }).catch(() => {})
+    }
+  }
+
+  /** Leads no more when it cannot say that it lives, also while the store leaves it without an answer. */
+  async function resignInTime({ signal }: { signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
       if (clock.monotonic() - lastBeat > resignAfterMs) resign()
       await clock.sleep(lookEveryMs, { signal, unref: true }).catch(() => {})
     }
@@ -176,7 +184,7 @@ export async function openElection({
 
   await beat()
   await look()
-  const living = live({ signal: closed.signal })
+  const living = Promise.all([live(closed), resignInTime(closed)])
   return {
     id,
     missedAfterMs: lifeMs + 2 * lookEveryMs,
