@@ -220,7 +220,12 @@ async function fromExchanging(): Promise<readonly Said[]> {
       names: async () => [],
     }
     const changes = { credential: () => bell.ring() }
-    const common = { clock, log: silentLog, random: () => 0, audit: { change: async () => {} } }
+    const common = {
+      clock,
+      log: silentLog,
+      random: () => 0,
+      audit: { change: async () => {}, expectWritable: async () => {} },
+    }
     await using exchanges = await openExchanges({ ...common, exchange, custody, changes })
     exchanges.require(new Map([['key', target]]))
     for (let heard = bell.rings; !exchanges.state('key')?.failure; heard = bell.rings)

@@ -1,17 +1,28 @@
-// A disk without room under the SQLite store and its backups: a small file system in memory.
+// A disk without room under the SQLite store, its backups and the audit trail: a small file system in memory.
 import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { silentLog, type Log } from '#base/log'
 import { unshare } from '#base/syscall'
 import { backupLines } from '#model/backup'
 import { openSqliteStore } from '#server/store'
 import { openTestClock } from '#base/clock'
+import { freePort } from '../../src/cli/dev/free-port.ts'
 import { openStoreCheck } from '../../src/server/program/store-check.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tideway-full-'))
@@ -182,4 +193,56 @@ test('a backup for which there is no room, on the disk of the store itself, leav
   rmSync(ballast)
   await succeed(['backup', file])
   assert.ok(readFileSync(file).length > earlier.length + 500_000)
+})
+
+test('an audit trail without room: nothing is done that it cannot record, and the server is not ready', async () => {
+  await using stack = new AsyncDisposableStack()
+  const elsewhere = mkdtempSync(path.join(tmpdir(), 'tideway-audited-'))
+  stack.defer(() => rmSync(elsewhere, { recursive: true }))
+  const env = { ...process.env, TIDEWAY_CONTEXTS: path.join(elsewhere, 'contexts.yaml') }
+  const data = path.join(elsewhere, 'server')
+  // A disk of its own, as it has where the store is a database.
+  mkdirSync(data, { mode: 0o700 })
+  symlinkSync(folder, path.join(data, 'audit'))
+  const health = `127.0.0.1:${await freePort('127.0.0.1')}`
+  const any = ['listen', 'node-listen'].map((name) => `--${name}=127.0.0.1:0`)
+  const args = [
+    'server',
+    `--data-dir=${data}`,
+    '--trust-domain=example.org',
+    `--health-listen=${health}`,
+    ...any,
+  ]
+  const server = spawn(tideway, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const ended = once(server, 'exit')
+  stack.defer(async () => {
+    server.kill()
+    await ended
+  })
+  const readiness = async () => {
+    const answer = await fetch(`http://${health}/readyz`).catch(() => undefined)
+    return `${answer?.status} ${(await answer?.text())?.trim()}`
+  }
+  const until = async (wanted: RegExp) => {
+    for (let found = ''; !wanted.test(found); found = await readiness()) await delay(20)
+  }
+  await until(/^200/)
+  const apply = (...names: string[]) => {
+    const secrets = names.map((name) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name } }))
+    const input = secrets.map((secret) => JSON.stringify(secret)).join('\n---\n')
+    return spawnSync(tideway, ['ctl', 'apply', '-f', '-'], { env, input, encoding: 'utf8' })
+  }
+  const isThere = (name: string) =>
+    spawnSync(tideway, ['ctl', 'get', 'secret', name], { env, encoding: 'utf8' }).status === 0
+  assert.equal(apply('before').status, 0)
+  leaveRoom(0)
+  // The page of the last record may have room for some more.
+  assert.notEqual(apply(...Array.from({ length: 30 }, (_, index) => `last-${index}`)).status, 0)
+  await until(/^503 audit: audit trail in \S+ cannot be written$/)
+  assert.match(apply('unseen').stderr, /the audit record could not be written/)
+  assert.ok(!isThere('unseen'))
+  rmSync(ballast)
+  await until(/^200/)
+  assert.equal(apply('after').status, 0)
+  assert.ok(isThere('after'))
 })

@@ -107,6 +107,8 @@ export function writeRoutes(
       ...(namespace !== undefined && { namespace }),
     }
     request.isRecorded = true
+    // SECURITY: nothing is done of which the trail is known not to take a record.
+    await audit.expectWritable()
     let written: T
     try {
       written = await write()

@@ -50,6 +50,12 @@ export async function writeSegment(file: FileHandle, segment: Segment, bytes: Bu
   await file.datasync()
 }
 
+/** Whether there is room for another record or two: what it writes is no line, and taken back. */
+export async function probeSegment(file: FileHandle, segment: Segment): Promise<void> {
+  await writeSegment(file, segment, Buffer.alloc(4096))
+  await file.truncate(segment.bytes)
+}
+
 /** The segments of a directory, oldest first; what a crash left behind the last whole line of one is cut off. */
 export async function recoverSegments(directory: string): Promise<Segment[]> {
   const numbers = (await readdir(directory))

@@ -13,6 +13,7 @@ import {
   createSegment,
   linesBetween,
   openSegmentFile,
+  probeSegment,
   recoverSegments,
   removeSegment,
   writeSegment,
@@ -61,7 +62,15 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   let current: { segment: Segment; file: FileHandle } | undefined
   let gathering: Batch | undefined
   let pendingBytes = 0
+  /** Whether the last write failed. */
+  let hasFailed = false
   let idle: Promise<void> = Promise.resolve()
+
+  const unwritable = (cause: unknown) =>
+    new Fault('AUDIT_UNAVAILABLE', `audit trail in ${directory} cannot be written`, {
+      hint: 'make room on its disk: it goes on by itself',
+      cause,
+    })
 
   async function segmentFor(bytes: number): Promise<{ segment: Segment; file: FileHandle }> {
     const last = segments.at(-1)
@@ -84,12 +93,24 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
       await writeSegment(file, segment, bytes)
       segment.bytes += bytes.length
       segment.records += lines.length
+      hasFailed = false
     } catch (error) {
       for (const id of ids) recent.delete(id)
+      hasFailed = true
       log.error('audit.write-failed', { directory, records: lines.length, error })
-      throw new Fault('AUDIT_UNAVAILABLE', `audit trail in ${directory} cannot be written`, { cause: error })
+      throw unwritable(error)
     }
     committed.ring()
+  }
+
+  async function tryToWrite(): Promise<void> {
+    try {
+      const { segment, file } = await segmentFor(0)
+      await probeSegment(file, segment)
+      hasFailed = false
+    } catch (error) {
+      throw unwritable(error)
+    }
   }
 
   /** The batch that the next write takes; it is full when that write starts. */
@@ -149,6 +170,12 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
           ...(message !== undefined && { message: message.slice(0, maxMessageLength) }),
         },
       ]),
+    async expectWritable() {
+      if (!hasFailed) return
+      const tried = idle.then(() => tryToWrite())
+      idle = tried.catch(() => {})
+      await tried
+    },
     read: ({ signal, ...range }) =>
       readSegments(segments, committed, { ...range, signal: AbortSignal.any([signal, closed.signal]) }),
     async [Symbol.asyncDispose]() {

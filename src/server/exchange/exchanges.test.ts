@@ -75,6 +75,7 @@ async function openBed({ sealed = new Map<string, Secret>(), clock = openTestClo
         if (auditing.broken) throw new Fault('AUDIT_UNAVAILABLE', 'audit trail cannot be written')
         audited.push(`${outcome} ${message}`)
       },
+      expectWritable: async () => {},
     },
     clock,
     log: silentLog,

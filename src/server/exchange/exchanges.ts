@@ -69,7 +69,7 @@ interface Keeper {
 export interface ExchangesOptions {
   exchange: Exchange
   custody: Pick<Custody, 'load' | 'save' | 'remove' | 'names'>
-  audit: Pick<AuditTrail, 'change'>
+  audit: Pick<AuditTrail, 'change' | 'expectWritable'>
   clock: Clock
   log: Log
   metrics?: Metrics
@@ -145,6 +145,8 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
   /** One exchange, to the point where its credential is recorded and sealed. */
   async function attempt(keeper: Keeper): ReturnType<Exchange> {
     const { target, stop } = keeper
+    // None that could not be recorded is asked for.
+    await audit.expectWritable()
     const started = clock.monotonic()
     const result = await exchange(target, { signal: stop.signal })
     const source = target.sourceName

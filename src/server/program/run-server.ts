@@ -105,6 +105,12 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   )
   const { store, custody, audit, resources, cache } = foundation
   readiness.require('store', openStoreCheck({ store, clock }))
+  readiness.require('audit', () =>
+    audit.expectWritable().then(
+      () => undefined,
+      (error: Error) => error.message,
+    ),
+  )
   const listen = await withPort(settings.listen)
   const url =
     settings.publicUrl ?? `https://${formatAuthority({ ...listen, host: reachableHost(listen.host) })}`
