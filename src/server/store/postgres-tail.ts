@@ -1,7 +1,8 @@
 import { backoffMs, type Clock } from '#base/clock'
+import type { Fault } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
-import type { Client, QueryResultRow } from 'pg'
+import type { ClientBase, QueryResultRow } from 'pg'
 import type { ChangeFeed } from './change-feed.ts'
 import type { Postgres } from './postgres-connection.ts'
 import { readChanges } from './postgres-reads.ts'
@@ -40,7 +41,7 @@ export function openPostgresTail({
   const advanced = openBell()
   let connected = false
 
-  async function pull(client: Client): Promise<void> {
+  async function pull(client: ClientBase): Promise<void> {
     for (;;) {
       const { changes, head } = await readChanges(client, '', feed.revision)
       if (head < feed.revision) {
@@ -90,13 +91,33 @@ export function openPostgresTail({
     }
   }
 
+  /**
+   * Where the database takes no more connections it is asked on one of those that are shared: a server that goes on
+   * to serve must not go on with what was so once, revocations least of all.
+   */
+  async function lookOnShared(): Promise<void> {
+    const client = await postgres.lease()
+    try {
+      await settleHistory(runOn(client), keepRevisions)
+      await pull(client)
+      postgres.release(client)
+    } catch (error) {
+      postgres.release(client, error)
+      throw error
+    }
+  }
+
   async function follow(): Promise<void> {
     for (let attempt = 0; !signal.aborted; attempt++) {
       const before = feed.revision
       const started = clock.monotonic()
-      await listen().catch((error: unknown) => {
-        if (!signal.aborted) log.warn('store.connection-lost', { error: postgres.describe(error) })
-      })
+      try {
+        await listen()
+      } catch (error) {
+        const fault = postgres.describe(error)
+        if (!signal.aborted) log.warn('store.connection-lost', { error: fault })
+        if (isFull(fault)) await lookOnShared().catch(() => {})
+      }
       if (feed.revision > before || clock.monotonic() - started > retry.maxMs) attempt = 0
       await clock.sleep(backoffMs(attempt, retry), { signal, unref: true }).catch(() => {})
     }
@@ -123,10 +144,13 @@ export function openPostgresTail({
   }
 }
 
+/** Insufficient resources, such as connections (SQLSTATE class 53). */
+const isFull = ({ cause }: Fault) => (cause as { code?: string } | undefined)?.code?.startsWith('53') === true
+
 const revisionOf = (event: Parameters<ChangeFeed['append']>[1][number]) =>
   event.type === 'put' ? event.entry.modRevision : event.revision
 
 const runOn =
-  (client: Client): Parameters<typeof settleHistory>[0] =>
+  (client: ClientBase): Parameters<typeof settleHistory>[0] =>
   async (statement, values) =>
     (await client.query<QueryResultRow>(statement, values)).rows

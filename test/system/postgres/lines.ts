@@ -18,6 +18,8 @@ export interface Lines extends AsyncDisposable {
   readonly target: PostgresTarget
   /** From now on nothing passes on the lines there are, or on that of who listens alone; new ones are as they should. */
   silence(which: 'all' | 'listener'): void
+  /** Ends the line of who listens. */
+  cutListener(): void
 }
 
 export async function openLines(target: PostgresTarget): Promise<Lines> {
@@ -46,6 +48,9 @@ export async function openLines(target: PostgresTarget): Promise<Lines> {
     target: { ...target, host: folder },
     silence(which) {
       for (const line of lines) if (which === 'all' || line.listens) line.isSilent = true
+    },
+    cutListener() {
+      for (const { listens, ends } of lines) if (listens) for (const socket of ends) socket.destroy()
     },
     async [Symbol.asyncDispose]() {
       for (const { ends } of lines) for (const socket of ends) socket.destroy()

@@ -68,3 +68,23 @@ test('all of them: a server still ends', async () => {
   const closed = store[Symbol.asyncDispose]().then(() => 'closed')
   assert.equal(await Promise.race([closed, delay(withinMs, 'late', { ref: false })]), 'closed')
 })
+
+test('the one that brings notifications, cut where no other may be made: changes come all the same', async (context) => {
+  const { target, lines, store } = await openBed()
+  await using _lines = lines
+  await using _store = store
+  await using other = await openPostgresStore({ target })
+  await Promise.all(Array.from({ length: 4 }, () => store.get('/a')))
+  await write(other, '/a')
+  const { signal } = new AbortController()
+  const seen = store.watch('/b', { afterRevision: 1, signal })[Symbol.asyncIterator]().next()
+  // As when other programs have taken the rest.
+  const limit = (count: number) =>
+    cluster.query('postgres', `ALTER DATABASE ${target.database} CONNECTION LIMIT ${count}`)
+  await limit(1)
+  lines.cutListener()
+  const ms = await took(() => Promise.all([write(other, '/b'), seen]))
+  context.diagnostic(`${Math.round(ms)} ms`)
+  assert.ok(ms < withinMs)
+  await limit(-1)
+})
