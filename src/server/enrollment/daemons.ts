@@ -11,7 +11,7 @@ import {
 } from '#model/identity'
 import { spiffeIdOf } from '#model/pki'
 import { defaultNamespace, type Daemon } from '#model/resource'
-import { isBeingDeleted, type Resources, type Store } from '#server/store'
+import { isBeingDeleted, type Resources, type Store, type StoreCompare } from '#server/store'
 
 /** All Daemon objects live here: their names are unique in the whole trust domain. */
 export const daemonNamespace = defaultNamespace
@@ -45,7 +45,10 @@ export interface NodeKeys {
   record(daemon: Daemon, key: KeyObject): Promise<void>
   /** Whether this very object (not an earlier one of its name) was joined with this key. */
   belongs(daemon: Daemon, key: KeyObject): Promise<boolean>
-  remove(daemonName: string): Promise<void>
+  /** Holds for as long as nobody records another key for the daemon. */
+  held(daemonName: string): Promise<StoreCompare>
+  /** Removes what there was then, unless it holds no more. */
+  remove(held: StoreCompare): Promise<void>
   /** Names of the daemons that have a key on record. */
   names(): Promise<readonly string[]>
 }
@@ -68,8 +71,12 @@ export function openNodeKeys(store: Store): NodeKeys {
       const entry = await store.get(storeKey(daemon.metadata.name))
       return entry !== undefined && encode(daemon, key).equals(entry.value)
     },
-    async remove(name) {
-      await store.transaction([], [{ type: 'delete', key: storeKey(name) }])
+    async held(name) {
+      const key = storeKey(name)
+      return { key, modRevision: (await store.get(key))?.modRevision ?? 0 }
+    },
+    async remove(held) {
+      await store.transaction([held], [{ type: 'delete', key: held.key }])
     },
     async names() {
       const { entries } = await store.list(prefix)

@@ -290,6 +290,36 @@ describe('a daemon’s stream', () => {
     assert.equal(ended.status!.health?.daemonHealth, 'unknown')
   })
 
+  it('leaves what is the next one of its name alone, should the server be slow to take away what was its own', async () => {
+    await using server = await openTestServer()
+    const { store, resources, ca } = server
+    const workloadID = 'node/web'
+    const { name } = await server.joined({ workloadID })
+    const transaction = store.transaction.bind(store)
+    const rejoined = Promise.withResolvers<Awaited<ReturnType<typeof server.joined>>>()
+    const removed = Promise.withResolvers<void>()
+    let isSlow = true
+    store.transaction = async (compares, operations) => {
+      const isRemoval = operations.some(({ type, key }) => type === 'delete' && key.endsWith(`/${name}`))
+      if (!isRemoval || operations.some(({ key }) => key.includes('/registry/')))
+        return await transaction(compares, operations)
+      // As by another server on the same store, while this one hangs.
+      if (isSlow) {
+        isSlow = false
+        rejoined.resolve(await server.joined({ workloadID }))
+      }
+      const outcome = await transaction(compares, operations)
+      if (operations.some(({ key }) => key.includes('/node-keys/'))) removed.resolve()
+      return outcome
+    }
+    await resources.delete('Daemon', 'riptides-system', name)
+    const { key, response } = await rejoined.promise
+    await removed.promise
+    assert.equal((await server.recover(response.spiffeId, key)).daemonName, name)
+    const root = await ca.interceptRoot(name)
+    assert.deepEqual(root.raw, Buffer.from(response.interceptRootDer))
+  })
+
   it('ends at once, refused, when the Daemon is deleted, and takes the intercept root along', async () => {
     await using server = await openTestServer()
     const { stream, name } = await openSynced(server)

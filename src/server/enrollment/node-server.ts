@@ -150,10 +150,12 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   )
 
   async function expel(name: string): Promise<void> {
+    const held = await nodeKeys.held(name)
     if (await resources.get('Daemon', daemonNamespace, name)) return streams.cut(name, changed) // joined again
     streams.cut(name, toConnectError(new Fault('NODE_REFUSED', `${name} was deleted`)))
-    await nodeKeys.remove(name)
-    await ca.removeInterceptRoot(name)
+    // It may join again at another server before this one gets here: what it has then stays.
+    await ca.removeInterceptRoot(name, held)
+    await nodeKeys.remove(held)
     log.info('daemon.expelled', { daemon: name })
   }
 

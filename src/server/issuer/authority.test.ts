@@ -89,7 +89,10 @@ describe('intercept roots', () => {
     assert.notEqual(one.fingerprint256, (await authority.interceptRoot('two')).fingerprint256)
     const reopened = await openCertificateAuthority({ ...storage, trustDomain })
     assert.equal((await reopened.interceptRoot('one')).fingerprint256, one.fingerprint256)
-    await reopened.removeInterceptRoot('one')
+    const held = { key: '/held', modRevision: 0 }
+    await reopened.removeInterceptRoot('one', { ...held, modRevision: 1 })
+    assert.equal((await reopened.interceptRoot('one')).fingerprint256, one.fingerprint256)
+    await reopened.removeInterceptRoot('one', held)
     assert.notEqual((await reopened.interceptRoot('one')).fingerprint256, one.fingerprint256)
   })
 

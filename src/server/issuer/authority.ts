@@ -75,6 +75,6 @@ export async function openCertificateAuthority({
       })
       return { chain: [certificate, signer.certificate], notAfter: notAfter(certificate) }
     },
-    removeInterceptRoot: (daemonName) => removeRoot(storage, `intercept/${daemonName}`),
+    removeInterceptRoot: (daemonName, held) => removeRoot(storage, `intercept/${daemonName}`, held),
   }
 }

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { EpochMs } from '#base/clock'
 import type { SpiffeId } from '#model/identity'
+import type { StoreCompare } from '#server/store'
 
 /** One signing key as `tideway keys` shows it. */
 export interface IssuerKeyInfo {
@@ -60,5 +61,6 @@ export interface CertificateAuthority {
     csrDer: Uint8Array
     hosts: readonly string[]
   }): Promise<{ chain: readonly X509Certificate[]; notAfter: EpochMs }>
-  removeInterceptRoot(daemonName: string): Promise<void>
+  /** Removes it, unless `held` holds no more. */
+  removeInterceptRoot(daemonName: string, held: StoreCompare): Promise<void>
 }

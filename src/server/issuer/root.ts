@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } fro
 import type { Clock } from '#base/clock'
 import { createRootCertificate, type Signer, type SubjectName } from '#model/pki'
 import type { Custody } from '#server/keys'
-import type { Store } from '#server/store'
+import type { Store, StoreCompare } from '#server/store'
 
 /** Certificates begin a little earlier than now: the clocks of server and nodes differ. */
 export const clockSkewMs = 60_000
@@ -50,7 +50,12 @@ export async function openRoot(
   return { key, certificate: first ? new X509Certificate(first.value) : created }
 }
 
-export async function removeRoot({ store, custody }: RootStorage, name: string): Promise<void> {
-  await store.transaction([], [{ type: 'delete', key: certificateKey(name) }])
-  await custody.remove(privateKeyName(name))
+/** Removes it where `held` holds. */
+export async function removeRoot(
+  { store, custody }: RootStorage,
+  name: string,
+  held: StoreCompare,
+): Promise<void> {
+  const certificate = { type: 'delete', key: certificateKey(name) } as const
+  await store.transaction([held], [certificate, custody.removal(privateKeyName(name))])
 }

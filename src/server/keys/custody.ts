@@ -53,6 +53,8 @@ export function custodyOver(store: Store, sealingKey: KeyObject): Custody {
     }
   }
 
+  const removal = (name: string) => ({ type: 'delete', key: prefix + name }) as const
+
   const custody: Custody = {
     async load(name) {
       const entry = await store.get(prefix + name)
@@ -70,8 +72,9 @@ export function custodyOver(store: Store, sealingKey: KeyObject): Custody {
       }
     },
     async remove(name) {
-      await store.transaction([], [{ type: 'delete', key: prefix + name }])
+      await store.transaction([], [removal(name)])
     },
+    removal,
     async names(under) {
       const { entries } = await store.list(prefix + under)
       return entries.map(({ key }) => key.slice(prefix.length))

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { Secret } from '#base/secret'
+import type { StoreOperation } from '#server/store'
 
 export interface SealedChanges {
   readonly all: boolean
@@ -17,6 +18,8 @@ export interface Custody {
   /** Creates only: returns what is there when another got there first. */
   saveNew(name: string, secret: Secret): Promise<Secret>
   remove(name: string): Promise<void>
+  /** The operation that removes, for a transaction with others. */
+  removal(name: string): StoreOperation
   /** Names under a prefix, in order. */
   names(prefix: string): Promise<readonly string[]>
   /**
