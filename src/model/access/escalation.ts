@@ -8,7 +8,7 @@ import {
   type AccessPolicy,
   type RoleRef,
 } from './policy.ts'
-import { formatRule, uncoveredRules, type PolicyRule } from './rules.ts'
+import { formatRule, maxCompared, uncoveredRules, type PolicyRule } from './rules.ts'
 
 export const rbacGroup = 'rbac.authorization.k8s.io'
 
@@ -33,11 +33,21 @@ function may(
   return isAllowed(policy, user, request)
 }
 
-function refusal(user: User, missing: readonly PolicyRule[]): string {
+/** Why a user may not give anyone these rules; undefined when he has them all. */
+function refusal(
+  policy: AccessPolicy,
+  user: User,
+  { namespace, rules }: { namespace: string; rules: readonly PolicyRule[] },
+): string | undefined {
+  const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
+  if (missing?.length === 0) return undefined
   const groups = JSON.stringify(user.groups)
+  const who = `user ${JSON.stringify(user.name)} (groups=${groups}) is attempting to grant`
+  if (!missing)
+    return `${who} more than ${maxCompared} single RBAC permissions at once: make several roles with fewer`
   const more = missing.length > maxShown ? `\nand ${missing.length - maxShown} more` : ''
-  const rules = missing.slice(0, maxShown).map(formatRule).join('\n')
-  return `user ${JSON.stringify(user.name)} (groups=${groups}) is attempting to grant RBAC permissions not currently held:\n${rules}${more}`
+  const shown = missing.slice(0, maxShown).map(formatRule).join('\n')
+  return `${who} RBAC permissions not currently held:\n${shown}${more}`
 }
 
 /** Why a user may not give a role these rules; undefined when nothing stands against it. `namespace` '': a ClusterRole. */
@@ -49,13 +59,12 @@ export function roleEscalation(
   const kind = namespace === '' ? 'ClusterRole' : 'Role'
   if (user.groups.includes(mastersGroup) || may(policy, user, 'escalate', kind, { namespace, name }))
     return undefined
-  const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
-  return missing.length === 0 ? undefined : refusal(user, missing)
+  return refusal(policy, user, { namespace, rules })
 }
 
 /** Why a user may not write a role that gathers the rules of others: those to come are not known. */
 export function aggregationEscalation(policy: AccessPolicy, user: User): string | undefined {
-  if (uncoveredRules(rulesFor(policy, user, ''), everything).length === 0) return undefined
+  if (uncoveredRules(rulesFor(policy, user, ''), everything)?.length === 0) return undefined
   return 'must have cluster-admin privileges to use an aggregationRule'
 }
 
@@ -72,6 +81,5 @@ export function bindingEscalation(
   // SECURITY: bound ahead of its creation, a role would come into force without this check.
   if (!rules)
     return `role ${JSON.stringify(name)} not found: it can be bound ahead only by those who may bind it`
-  const missing = uncoveredRules(rulesFor(policy, user, namespace), rules)
-  return missing.length === 0 ? undefined : refusal(user, missing)
+  return refusal(policy, user, { namespace, rules })
 }

@@ -58,26 +58,59 @@ function breakDown(rule: PolicyRule): PolicyRule[] {
   return [...onResources, ...onPaths]
 }
 
-/** Whether one rule allows all that a broken down rule does; `*` is covered by `*` alone. */
-function ruleCovers(owner: PolicyRule, wanted: PolicyRule): boolean {
-  const covers = (
-    matches: typeof pathMatches,
-    field: 'verbs' | 'apiGroups' | 'resources' | 'nonResourceURLs',
-  ) => (wanted[field] ?? []).every((item) => matches(owner[field], item))
-  const ownNames = owner.resourceNames ?? []
-  const names = wanted.resourceNames ?? []
-  return (
-    covers(matches, 'verbs') &&
-    covers(matches, 'apiGroups') &&
-    covers(resourceMatches, 'resources') &&
-    covers(pathMatches, 'nonResourceURLs') &&
-    (ownNames.length === 0 || (names.length > 0 && names.every((name) => ownNames.includes(name))))
-  )
+/** Whether one rule allows all that a broken down rule does; `*` is covered by `*` alone. For many questions. */
+function coverageBy(owner: PolicyRule): (wanted: PolicyRule) => boolean {
+  const ownVerbs = new Set(owner.verbs)
+  const ownGroups = new Set(owner.apiGroups)
+  const ownResources = new Set(owner.resources)
+  const ownNames = new Set(owner.resourceNames)
+  const has = (own: ReadonlySet<string>, item: string) => own.has('*') || own.has(item)
+  const hasResource = (item: string) =>
+    has(ownResources, item) || (item.includes('/') && ownResources.has(`*${item.slice(item.indexOf('/'))}`))
+  return ({
+    verbs,
+    apiGroups = [],
+    resources = [],
+    resourceNames: names = [],
+    nonResourceURLs: paths = [],
+  }) =>
+    verbs.every((verb) => has(ownVerbs, verb)) &&
+    apiGroups.every((group) => has(ownGroups, group)) &&
+    resources.every(hasResource) &&
+    paths.every((path) => pathMatches(owner.nonResourceURLs, path)) &&
+    (ownNames.size === 0 || (names.length > 0 && names.every((name) => ownNames.has(name))))
 }
 
-/** What `wanted` allows and `owned` does not (Kubernetes' Covers), in rules that each allow one thing. */
-export function uncoveredRules(owned: readonly PolicyRule[], wanted: readonly PolicyRule[]): PolicyRule[] {
-  return wanted.flatMap(breakDown).filter((rule) => !owned.some((owner) => ruleCovers(owner, rule)))
+/** How many rules `breakDown` makes of one. */
+function parts({
+  verbs,
+  apiGroups = [],
+  resources = [],
+  resourceNames = [],
+  nonResourceURLs = [],
+}: PolicyRule) {
+  const onResources = apiGroups.length * resources.length * Math.max(1, resourceNames.length)
+  return verbs.length * (onResources + nonResourceURLs.length)
+}
+
+/** Single permissions that are compared at most. */
+export const maxCompared = 10_000
+
+/**
+ * What `wanted` allows and `owned` does not (Kubernetes' Covers), in rules that each allow one thing; undefined when
+ * these would be more than `maxCompared`.
+ * SECURITY: the lists of a rule multiply: one of two kilobytes would take minutes, and all memory.
+ */
+export function uncoveredRules(
+  owned: readonly PolicyRule[],
+  wanted: readonly PolicyRule[],
+): PolicyRule[] | undefined {
+  const covering = owned.map(coverageBy)
+  const isCovered = (rule: PolicyRule) => covering.some((covers) => covers(rule))
+  // However large: what one rule holds as it stands need not be taken apart.
+  const rest = wanted.filter((rule) => !isCovered(rule))
+  if (rest.reduce((sum, rule) => sum + parts(rule), 0) > maxCompared) return undefined
+  return rest.flatMap(breakDown).filter((rule) => !isCovered(rule))
 }
 
 /** `{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}`, as Kubernetes writes a rule in one line. */

@@ -235,6 +235,17 @@ describe('nobody gives himself, or others, more than he has', () => {
     assert.equal((await ask('GET', `/api/v1/namespaces/${home}/secrets`)).status, 403)
   })
 
+  test('in a few kilobytes that come to a billion permissions: refused at once', async () => {
+    await using hall = await openHall()
+    const { ask } = await hall.account('climber', [{ ...writesRoles, verbs: ['create'] }])
+    const many = (word: string) => Array.from({ length: 22 }, (_, index) => `${word}${index}`)
+    const rule = { verbs: many('v'), apiGroups: many('g'), resources: many('r'), resourceNames: many('n') }
+    const role = { apiVersion: rbac, kind: 'Role', metadata: { name: 'vast' }, rules: [rule] }
+    const refused = await ask('POST', rbacPath('roles'), role)
+    assert.equal(refused.status, 403)
+    assert.match(message(refused), /more than 10000 single RBAC permissions at once: make several roles/)
+  })
+
   test('refusals are in the audit trail as refused', async () => {
     await using hall = await openHall()
     const { ask } = await hall.account('climber', [{ ...writesRoles, verbs: ['create'] }])
