@@ -75,8 +75,17 @@ export function requestOf({ resourceAttributes, nonResourceAttributes }: AccessS
     const { verb = '', path = '' } = nonResourceAttributes
     return { verb, path }
   }
-  const none = { verb: '', group: '', version: '', resource: '', subresource: '', namespace: '', name: '' }
-  return { ...none, ...resourceAttributes }
+  // SECURITY: these alone. With a `path` among them it would be a question about a path, past who may ask those.
+  const {
+    verb = '',
+    group = '',
+    version = '',
+    resource = '',
+    subresource = '',
+    namespace = '',
+    name = '',
+  } = resourceAttributes!
+  return { verb, group, version, resource, subresource, namespace, name }
 }
 
 /** The status of an access review. */

@@ -358,6 +358,7 @@ describe('questions about rights', () => {
     assert.equal((await ask({ user: 'x' })).status, 422)
     assert.equal((await ask({ nonResourceAttributes })).status, 422)
     assert.equal((await ask({ user: 'x', nonResourceAttributes, resourceAttributes: {} })).status, 422)
+    await hall.account('auditors', [{ verbs: ['get'], nonResourceURLs: ['/audit'] }], { everywhere: true })
     const local = `/apis/authorization.k8s.io/v1/namespaces/${home}/localsubjectaccessreviews`
     for (const namespace of ['other', undefined]) {
       const body = {
@@ -365,5 +366,11 @@ describe('questions about rights', () => {
       }
       assert.equal((await hall.ask('POST', local, { body })).status, 422)
     }
+    // With a path in it, it is about a resource all the same.
+    const sly = { verb: 'get', path: '/audit', namespace: home }
+    const { body } = await hall.ask('POST', local, {
+      body: { spec: { user: `system:serviceaccount:${home}:auditors`, resourceAttributes: sly } },
+    })
+    assert.equal((JSON.parse(body) as { status: { allowed: boolean } }).status.allowed, false)
   })
 })
