@@ -64,10 +64,16 @@ test('each error of STS has its reason, its way of retrying, and says who must a
 })
 
 test('what the network says is one bounded line without the token', () => {
-  const message = `bad ${token}\n\u001b[31mred\u0000${'x'.repeat(10_000)}`
-  const failure = describeStsError(subject, { status: 400, code: 'Other', message }, token)
-  assert.doesNotMatch(failure.message, /eyJ|\n|\p{C}/u)
-  assert.ok(failure.message.length < 600)
+  const text = `bad ${token}\n\u001b[31mred\u0000${'x'.repeat(10_000)}`
+  for (const error of [
+    { code: 'Other', message: text },
+    { code: text, message: 'no' },
+    { code: text, message: '' },
+  ]) {
+    const failure = describeStsError(subject, { status: 400, ...error }, token)
+    assert.doesNotMatch(failure.message, /eyJ|\n|\p{C}/u)
+    assert.ok(failure.message.length < 600)
+  }
 })
 
 test('a skewed clock is named with its size and direction', () => {

@@ -183,13 +183,15 @@ const rules: readonly Rule[] = [
   },
 ]
 
-// SECURITY: the text comes from the network and ends up in a status: one line, bounded, never the token.
+// SECURITY: both texts come from the network and end up in a status: one line, bounded, never the token.
 function quoted({ code, message }: StsError, token: string): string {
-  const text = message
-    .replaceAll(token, '[token]')
-    .replaceAll(/\p{C}+/gu, ' ')
-    .slice(0, 300)
-  return text === '' ? code : `${code}: ${text}`
+  const line = (text: string, maxLength: number) =>
+    text
+      .replaceAll(token, '[token]')
+      .replaceAll(/\p{C}+/gu, ' ')
+      .slice(0, maxLength)
+  const text = line(message, 300)
+  return text === '' ? line(code, 100) : `${line(code, 100)}: ${text}`
 }
 
 /** The meaning of an error answer; `token` is kept out of the message. */
