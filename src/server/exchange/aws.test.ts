@@ -89,6 +89,8 @@ test('an answer without usable credentials is a failure, not a credential', asyn
     [credentials(''), 'AnswerMalformed'],
     [credentials(good.replace('<SessionToken>t</SessionToken>', '')), 'AnswerMalformed'],
     [credentials(good.replace('ASIA1', 'AS IA')), 'AnswerMalformed'],
+    [credentials(good.replace('>t<', '>t&#13;&#10;host: other<')), 'AnswerMalformed'],
+    [credentials(good.replace('>t<', '>t\u010a<')), 'AnswerMalformed'],
     [credentials(good + good), 'AnswerMalformed'],
     [credentials(good.replace('2026-01-01T01', 'x')), 'AnswerMalformed'],
     [credentials(good.replace('2026-01-01T01', '2025-12-31T01')), 'ClockSkew'],

@@ -139,7 +139,8 @@ function readCredential(
   ]
   const expiresAt = Math.min(Date.parse(text('Expiration') ?? ''), now + maxLifeMs)
   const legal = accessKeyId && /^\w{1,128}$/.test(accessKeyId) && secretAccessKey && sessionToken
-  if (!legal || Number.isNaN(expiresAt)) {
+  // A token goes into a header of each request: what none can hold would read OK, and every request fail.
+  if (!legal || !/^[!-~]+$/.test(sessionToken) || Number.isNaN(expiresAt)) {
     return {
       ok: false,
       failure: {
