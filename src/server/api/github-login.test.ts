@@ -178,6 +178,16 @@ describe('a login that somebody tampers with', () => {
     assert.equal((await bed.redeem(late)).status, 400)
   })
 
+  test('by a grant that there is, and no other word', async () => {
+    await using bed = await openBed()
+    const code = await bed.codeOf()
+    for (const grant_type of ['password', 'constructor', 'toString', '__proto__', '']) {
+      const refused = await bed.redeem(code, { grant_type })
+      const answer = [refused.status, JSON.parse(refused.body)]
+      assert.deepEqual(answer, [400, { error: 'unsupported_grant_type' }], grant_type)
+    }
+  })
+
   test('no other paper of a login is a token', async () => {
     await using bed = await openBed()
     const flow = cookieOf(await bed.begin()).split('=')[1]!

@@ -200,10 +200,11 @@ export function loginPages({
     return claims.sign('id', token, tokenSeconds)
   }
 
-  const grants: Readonly<Record<string, typeof redeem>> = {
-    authorization_code: redeem,
-    [deviceGrant]: device.redeem,
-  }
+  // SECURITY: no object, for strangers name what is looked up, and every object has `constructor`.
+  const grants = new Map([
+    ['authorization_code', redeem],
+    [deviceGrant, device.redeem],
+  ])
   const unsupported: typeof redeem = async () => ({ error: 'unsupported_grant_type' })
 
   return async (app) => {
@@ -226,7 +227,7 @@ export function loginPages({
         jwks_uri: `${issuer}/keys`,
         response_types_supported: ['code'],
         device_authorization_endpoint: `${issuer}/device_authorization`,
-        grant_types_supported: Object.keys(grants),
+        grant_types_supported: [...grants.keys()],
         subject_types_supported: ['public'],
         id_token_signing_alg_values_supported: ['ES256'],
         scopes_supported: ['openid'],
@@ -264,7 +265,7 @@ export function loginPages({
       const provider = brokered(params.name)
       if (!provider) return reply.callNotFound()
       const form = formOf(body)
-      const redeemed = await (grants[form['grant_type'] ?? ''] ?? unsupported)(provider, form)
+      const redeemed = await (grants.get(form['grant_type'] ?? '') ?? unsupported)(provider, form)
       if ('error' in redeemed) return reply.code(400).send(redeemed)
       const token = await idToken(provider, redeemed.granted)
       // The resource API takes the ID token; there is nothing else to have access to.
