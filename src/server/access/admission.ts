@@ -17,7 +17,9 @@ import {
   namesakesOf,
   subjectOf,
   type IdentityProvider,
+  type JoinToken,
   type Resource,
+  type Verifier,
 } from '#model/resource'
 import type { Admission, ResourceCache } from '#server/store'
 import { policyView } from './policy-view.ts'
@@ -46,8 +48,8 @@ function refuse(object: Resource, field: string, message: string): never {
 
 /**
  * Refuses to let anyone give rights that he does not have himself (Kubernetes' privilege escalation prevention), a
- * binding whose role changes, and providers whose users could pass for those of another. What the server writes
- * itself has no actor and is not judged.
+ * binding whose role changes, providers whose users could pass for those of another, and to let daemons in for
+ * others. What the server writes itself has no actor and is not judged.
  */
 export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list'>): Admission {
   return ({ operation, object, previous, actor }) => {
@@ -80,6 +82,11 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
         refuse(object, 'metadata.namespace', `providers and their clients belong in ${defaultNamespace}`)
       }
     }
+    // Their names and IDs are unique in the whole trust domain: one elsewhere would take those of another.
+    if (object.kind === 'Daemon' && object.metadata.namespace !== defaultNamespace)
+      refuse(object, 'metadata.namespace', `daemons belong in ${defaultNamespace}`)
+    if (actor && (object.kind === 'JoinToken' || object.kind === 'Verifier'))
+      checkLetsIn(object, actor, policyView(cacheOf()))
     if (object.kind === 'IdentityProvider')
       checkPrefixes(object, cacheOf().list('IdentityProvider', defaultNamespace))
     return []
@@ -96,6 +103,20 @@ function checkCreate(object: Resource, actor: User, policy: AccessPolicy): void 
   const unnamed = { ...request, name: '' }
   if (isAllowed(policy, actor, request) || isAllowed(policy, actor, unnamed)) return
   const message = forbiddenMessage(actor, request)
+  throw new Fault('API_FORBIDDEN', message, { publicText: message })
+}
+
+/**
+ * SECURITY: who joins belongs to the groups that he is let into, and gets what any namespace scopes to these. So who
+ * may let daemons in by the roles of one namespace, may do so only in that where all Daemons are.
+ */
+function checkLetsIn(object: JoinToken | Verifier, actor: User, policy: AccessPolicy): void {
+  if (object.metadata.namespace === defaultNamespace) return
+  const { group, version, plural } = definitionOf(object.kind)
+  const place = { namespace: defaultNamespace, name: '' }
+  const request = { verb: 'create', group, version, resource: plural, subresource: '', ...place }
+  if (isAllowed(policy, actor, request)) return
+  const message = `${forbiddenMessage(actor, request)}, which one elsewhere takes too: daemons join for all namespaces`
   throw new Fault('API_FORBIDDEN', message, { publicText: message })
 }
 
