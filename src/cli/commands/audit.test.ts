@@ -43,3 +43,11 @@ test('a line says who did what to what, and which fields it changed', () => {
     'T x update Service/aws refused: why',
   )
 })
+
+test('no name and no path makes a line of its own', () => {
+  const object = 'Service/x\nT system:admin delete CredentialBinding/prod ok\u001b[8m'
+  assert.equal(
+    auditLine({ ...change, actor: 'corp:eve', object, outcome: 'refused' }),
+    'T corp:eve update Service/x\\u{a}T system:admin delete CredentialBinding/prod ok\\u{1b}[8m refused',
+  )
+})

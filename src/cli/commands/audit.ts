@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { Fault } from '#base/errors'
 import type { AuditRecord, ChangeRecord } from '#model/audit'
 import { defaultNamespace } from '#model/resource'
+import { shown } from '#cli/output'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
 
@@ -14,6 +15,10 @@ function whoDid({ actor, as, provider, groups = [] }: ChangeRecord): string {
 
 /** One record as a line for people: when, who, what, on what, how it went. */
 export function auditLine(record: AuditRecord): string {
+  return shown(textOf(record))
+}
+
+function textOf(record: AuditRecord): string {
   const node = 'node' in record && record.node !== undefined ? ` on ${record.node}` : ''
   switch (record.type) {
     case 'change': {

@@ -1,3 +1,4 @@
+import { shownLines } from './shown.ts'
 import { formatTable } from './table.ts'
 
 /** Nested values in the manner of YAML, values in one column; keys as they stand in files. */
@@ -62,7 +63,7 @@ export function describeObject({ apiVersion, kind, metadata, spec, status, ...re
     ['METADATA', bookkeeping],
   ]
   const observed = (conditions as readonly Condition[] | undefined) ?? []
-  return [
+  const text = [
     ...head
       .filter(([, value]) => value !== undefined)
       .map(([label, value]) => `${`${label}:`.padEnd(12)}${String(value)}`),
@@ -75,4 +76,5 @@ export function describeObject({ apiVersion, kind, metadata, spec, status, ...re
       ),
     ...(observed.length > 0 ? ['', 'CONDITIONS:', conditionLines(observed)] : []),
   ].join('\n')
+  return shownLines(text)
 }

@@ -1,4 +1,5 @@
 import { type FaultKind, toFault } from '#base/errors'
+import { shownLines } from './shown.ts'
 
 /** Exit codes: 1 what was asked failed, 2 it was asked wrongly, 69 this machine cannot, 75 worth another try. */
 const exitCodes: Readonly<Record<FaultKind, number>> = {
@@ -26,5 +27,5 @@ export function renderFault(error: unknown): string {
     const origin = fault.cause instanceof Error ? fault.cause : fault
     lines.push(`(${fault.code}) ${origin.stack ?? ''}`)
   }
-  return lines.join('\n')
+  return shownLines(lines.join('\n'))
 }

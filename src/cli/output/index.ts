@@ -5,5 +5,6 @@
 export { openTerminal } from './terminal.ts'
 export type { Terminal } from './terminal.ts'
 export { renderFault, exitCodeOf } from './fault.ts'
+export { shown } from './shown.ts'
 export { formatTable } from './table.ts'
 export { describeObject } from './describe.ts'
