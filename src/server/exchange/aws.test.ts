@@ -47,6 +47,8 @@ test('the endpoint follows region and partition unless it is given', () => {
   assert.equal(endpoint({}), 'https://sts.amazonaws.com/')
   assert.equal(endpoint({ region: 'eu-west-1' }), 'https://sts.eu-west-1.amazonaws.com/')
   assert.equal(endpoint({ endpoint: 'https://rgw:8443/sts' }), 'https://rgw:8443/sts')
+  for (const partition of ['aws-other', 'constructor'])
+    assert.equal(endpoint({ roleArn: `arn:${partition}:iam::1:role/r` }), 'https://sts.amazonaws.com/')
   const china = { roleArn: 'arn:aws-cn:iam::123456789012:role/r' }
   assert.equal(endpoint(china), 'https://sts.cn-north-1.amazonaws.com.cn/')
   assert.equal(

@@ -29,19 +29,20 @@ const defaultTokenSeconds = 300
 const maxLifeMs = 43_200_000
 
 // The partitions of AWS by the first field of an ARN: DNS suffix, and the region of STS where none is given.
-const partitions: Readonly<Record<string, { suffix: string; region?: string }>> = {
-  aws: { suffix: 'amazonaws.com' },
-  'aws-us-gov': { suffix: 'amazonaws.com', region: 'us-gov-west-1' },
-  'aws-cn': { suffix: 'amazonaws.com.cn', region: 'cn-north-1' },
-  'aws-eusc': { suffix: 'amazonaws.eu', region: 'eusc-de-east-1' },
-  'aws-iso': { suffix: 'c2s.ic.gov', region: 'us-iso-east-1' },
-  'aws-iso-b': { suffix: 'sc2s.sgov.gov', region: 'us-isob-east-1' },
-}
+const commercial: { readonly suffix: string; readonly region?: string } = { suffix: 'amazonaws.com' }
+const partitions = new Map([
+  ['aws', commercial],
+  ['aws-us-gov', { suffix: 'amazonaws.com', region: 'us-gov-west-1' }],
+  ['aws-cn', { suffix: 'amazonaws.com.cn', region: 'cn-north-1' }],
+  ['aws-eusc', { suffix: 'amazonaws.eu', region: 'eusc-de-east-1' }],
+  ['aws-iso', { suffix: 'c2s.ic.gov', region: 'us-iso-east-1' }],
+  ['aws-iso-b', { suffix: 'sc2s.sgov.gov', region: 'us-isob-east-1' }],
+])
 
 /** Where tokens of this source are exchanged: as given, else the regional or the global endpoint of STS. */
 export function stsEndpoint({ endpoint, region, roleArn }: AwsSource): URL {
   if (endpoint !== undefined) return new URL(endpoint)
-  const { suffix, region: home } = partitions[roleArn.split(':')[1]!] ?? partitions['aws']!
+  const { suffix, region: home } = partitions.get(roleArn.split(':')[1]!) ?? commercial
   const place = region ?? home
   return new URL(`https://sts.${place === undefined ? '' : `${place}.`}${suffix}/`)
 }
