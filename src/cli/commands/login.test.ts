@@ -114,6 +114,27 @@ describe('logging in at an external provider', () => {
     assert.match(trail.stdout, /corp:ada@example.org \(oidc:corp, corp:dev\) delete Service\/x refused/)
   })
 
+  test('by the browser, whatever somebody else sends to where that comes back', async () => {
+    const { file } = person('dan')
+    const page = Promise.withResolvers<string>()
+    const browse = async (url: string) => {
+      const redirect = new URL(url).searchParams.get('redirect_uri')!
+      for (const query of ['', '?error=access_denied', '?code=a&state=b', '?error=x&state=']) {
+        assert.equal((await fetch(redirect + query)).status, 404)
+      }
+      return await provider.browse(url)
+    }
+    const running = bed.run(add(), {
+      env: { TIDEWAY_CONTEXTS: file },
+      onSay: (text) => {
+        const url = /https?:\S+auth\?\S+/.exec(text)?.[0]
+        if (url !== undefined) page.resolve(browse(url))
+      },
+    })
+    assert.match(await page.promise, /This window can be closed/)
+    assert.equal((await running).code, 0)
+  })
+
   test('by another device', async () => {
     const { run, runAndBrowse } = person('eve')
     const added = await runAndBrowse([...add(), '--device'])

@@ -106,12 +106,16 @@ const scopeOf = ({ scopes }: LoginClient) => ({
   ...(scopes.includes('offline_access') && { prompt: 'consent' }),
 })
 
-/** Answers the browser that comes back, and gives its URL. */
-async function openRedirect(signal: AbortSignal) {
+/**
+ * Answers the browser that comes back, and gives its URL.
+ * SECURITY: any page and any user of this machine can ask the port; without the state of this login he ends nothing.
+ */
+async function openRedirect(state: string, signal: AbortSignal) {
   const arrived = Promise.withResolvers<URL>()
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '/', 'http://127.0.0.1')
-    const ours = request.method === 'GET' && url.pathname === '/callback'
+    const ours =
+      request.method === 'GET' && url.pathname === '/callback' && url.searchParams.get('state') === state
     response
       .writeHead(ours ? 200 : 404, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' })
       .end(ours ? 'This window can be closed: the command line goes on.\n' : 'not found\n')
@@ -135,12 +139,12 @@ export async function loginByBrowser(client: LoginClient, surroundings: LoginSur
   const signal = AbortSignal.any([surroundings.signal, AbortSignal.timeout(loginTimeoutMs)])
   try {
     const configuration = await configurationOf(client, signal)
-    using redirect = await openRedirect(signal)
     const [pkceCodeVerifier, expectedState, expectedNonce] = [
       randomPKCECodeVerifier(),
       randomState(),
       randomNonce(),
     ]
+    using redirect = await openRedirect(expectedState, signal)
     const url = buildAuthorizationUrl(configuration, {
       redirect_uri: redirect.redirectUri,
       ...scopeOf(client),
