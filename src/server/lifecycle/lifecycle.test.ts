@@ -125,6 +125,16 @@ test('an owner that is orphaned leaves its dependents, one in the foreground wai
   await until(() => names().join() === 'orphan')
 })
 
+test('an owner in the foreground does not wait for what lies elsewhere', { timeout: 10_000 }, async (t) => {
+  const { resources, until, names } = await open(t)
+  const owner = await resources.create(service('owner'))
+  const blocking = ownedBy(owner, { blockOwnerDeletion: true })
+  const finalizers = ['example.org/never']
+  await resources.create(service('foreign', { ...blocking, namespace: 'team', finalizers }))
+  await resources.delete('Service', namespace, 'owner', { propagationPolicy: 'Foreground' })
+  await until(() => names().join() === 'foreign')
+})
+
 test('owners in a circle go in the foreground, and what else they own goes before them', async (t) => {
   const { resources, until, names } = await open(t)
   const blocking = { blockOwnerDeletion: true }
