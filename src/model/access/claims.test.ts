@@ -52,6 +52,7 @@ describe('the user that an ID token names', () => {
     ['an empty name', { email: '' }, {}, /no claim email/],
     ['a name that is none', { email: ['a'] }, {}, /no claim email/],
     ['a name of several lines', { email: 'a\nb' }, {}, /control characters/],
+    ['a name that moves a terminal', { email: 'a\u009b2J' }, {}, /control characters/],
     ['another domain', { hd: 'example.net' }, {}, /hd is not example.org or example.com/],
     ['no domain', { hd: undefined }, {}, /hd is not/],
     ['a list of domains', { hd: ['example.org'] }, {}, /hd is not/],

@@ -15,8 +15,7 @@ export type ClaimedUser = { readonly user: User } | { readonly refused: string }
 
 const reserved = 'system:'
 // SECURITY: names are shown in terminals and logs, line by line.
-// oxlint-disable-next-line no-control-regex
-const control = /[\x00-\x1f\x7f\u0085\u2028\u2029]/
+const control = /[\p{Cc}\u2028\u2029]/u
 
 /**
  * The user that the claims of a verified ID token name.
