@@ -203,6 +203,21 @@ test('what a daemon says and does not repeat is over', async () => {
   stop.abort()
 })
 
+test('a daemon speaks of itself and of what it has, and of nothing else', async () => {
+  const scopes = openScopes({ changes: openChanges() })
+  scopes.publish(planOf(...guide()), () => undefined)
+  const { updates, stop } = follow(scopes)
+  const { upsert } = await next(updates)
+  const [binding] = upsert.bindings
+  const say = (subject: string) =>
+    ({ subject, type: 'Any', status: 'False', reason: 'Any', message: 'run this' }) as const
+  const own = ['daemon', `credentialbinding/${binding!.name}`, 'Service/s3'].map(say)
+  const others = ['daemon/two', 'service/other', 'workloadidentity/team/a', 'secret/s3', 's3', ''].map(say)
+  scopes.observe('one', [...others, ...own])
+  assert.deepEqual(scopes.streams()[0]!.conditions, own)
+  stop.abort()
+})
+
 test('a group of daemons is told in turns: each is, and nothing that was withdrawn before its turn', async () => {
   const changes = openChanges()
   const scopes = openScopes({ changes })

@@ -70,6 +70,17 @@ interface Following extends Connected {
 /** Streams that are brought up to date in one turn of the event loop; acknowledgements have theirs in between. */
 const streamsAtOnce = 16
 
+/**
+ * SECURITY: a daemon speaks of itself, and of what it has: what it says of an object stands in the state of that, with
+ * what to do about it, and it could name any of all namespaces.
+ */
+function isItsOwn(subject: string, { identities, services, bindings }: Scope): boolean {
+  const [, kind, name = ''] = /^([^/]*)\/(.*)$/s.exec(subject.toLowerCase()) ?? [subject, subject]
+  if (kind === 'workloadidentity') return identities.has(name)
+  if (kind === 'service') return services.has(name)
+  return kind === 'credentialbinding' ? bindings.has(name) : subject === 'daemon'
+}
+
 /** `changes` is told whenever what a daemon has, or says, changed. */
 export function openScopes({
   changes,
@@ -233,10 +244,12 @@ export function openScopes({
       const concerned = following.get(daemonName)?.delivery.acknowledge(revision, error)
       if (concerned) changes.stream(daemonName, concerned)
     },
-    observe(daemonName, conditions) {
+    observe(daemonName, said) {
       const stream = following.get(daemonName)
+      if (!stream) return
+      const conditions = said.filter(({ subject }) => isItsOwn(subject, stream.delivery.wanted))
       // Heartbeats mostly say what was said before.
-      if (!stream || isDeepStrictEqual(stream.conditions, conditions)) return
+      if (isDeepStrictEqual(stream.conditions, conditions)) return
       stream.conditions = conditions
       changes.daemon(daemonName)
     },
