@@ -21,7 +21,10 @@ interface Team {
   readonly organization: { readonly login: string }
 }
 
-const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase()
+// SECURITY: of ASCII alone, as in GitHub's slugs: the sign of Kelvin is a k in lower case, and any member of an
+// organisation can make a team that has one in its name.
+const lower = (text: string) => text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
+const same = (a: string, b: string) => lower(a) === lower(b)
 
 function jsonOf({ body }: HttpAnswer): unknown {
   try {
