@@ -75,3 +75,20 @@ test('finalizers and owners of a role can be changed without its rights, and not
     assert.throws(update(changed, { metadata: kept }), { code: 'API_FORBIDDEN' }, content.kind)
   }
 })
+
+test('a binding keeps its role, which is the same with its group and without', () => {
+  const apiVersion = 'rbac.authorization.k8s.io/v1'
+  const roleRef = { kind: 'ClusterRole', name: 'viewer' }
+  const binding = (ref: object) => ({
+    apiVersion,
+    kind: 'RoleBinding',
+    metadata: { name: 'b' },
+    roleRef: ref,
+  })
+  const update = (ref: object) =>
+    admitFor([])({ operation: 'update', object: binding(ref), previous: binding(roleRef) } as never)
+  assert.deepEqual(update({ apiGroup: 'rbac.authorization.k8s.io', ...roleRef }), [])
+  for (const other of [{ name: 'editor' }, { kind: 'Role' }]) {
+    assert.throws(() => update({ ...roleRef, ...other }), /cannot change roleRef/)
+  }
+})

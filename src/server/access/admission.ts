@@ -58,7 +58,9 @@ export function accessAdmission(cacheOf: () => Pick<ResourceCache, 'get' | 'list
     if (isGuarded(object) && !(previous && isOnlyKeeping(object, previous))) {
       // A binding says who may; with another role it would be another one, which only `create` may make.
       if ('roleRef' in object && previous && 'roleRef' in previous) {
-        if (!isDeepStrictEqual(object.roleRef, previous.roleRef))
+        const { kind, name } = previous.roleRef
+        // There is one group of roles, whether it is given or not.
+        if (object.roleRef.kind !== kind || object.roleRef.name !== name)
           refuse(object, 'roleRef', 'cannot change roleRef')
       }
       const { name, namespace = '' } = object.metadata
