@@ -7,6 +7,7 @@ export type RawHeaders = readonly string[]
 const connectionSpecific = new Set([
   'connection',
   'host',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
   'te',
@@ -14,7 +15,7 @@ const connectionSpecific = new Set([
   'upgrade',
 ])
 
-/** The fields of an HTTP/1.1 message that go over HTTP/2. */
+/** The fields of an HTTP/1.1 message, or its trailers, that go over HTTP/2. */
 export function toHttp2(headers: readonly HeaderField[]): HeaderField[] {
   return headers.filter(({ name }) => !connectionSpecific.has(name))
 }

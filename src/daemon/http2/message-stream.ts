@@ -1,7 +1,7 @@
 import { constants, type Http2Stream } from 'node:http2'
 import { Duplex } from 'node:stream'
 import { openBodyScanner, type BodyScanner, type Framing, type HeaderField } from '#wire/http1'
-import { fromHttp2, toRecord, writeLines, type RawHeaders } from './fields.ts'
+import { fromHttp2, toHttp2, toRecord, writeLines, type RawHeaders } from './fields.ts'
 
 type Callback = (error?: Error | null) => void
 
@@ -229,7 +229,8 @@ export abstract class MessageStream extends Duplex {
 
   #sendTrailers(stream: Http2Stream): void {
     if (stream.destroyed || stream.closed) return
-    stream.sendTrailers(toRecord(this.#scanner?.trailers ?? []))
+    // SECURITY: node:http2 throws at what it has no place for, here where nobody catches it: the process would end.
+    stream.sendTrailers(toRecord(toHttp2(this.#scanner?.trailers ?? [])))
     this.#trailersDue = false
     // They are handed over in an immediate, too: this one comes behind it.
     setImmediate(() => {

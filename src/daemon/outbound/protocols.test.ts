@@ -177,6 +177,33 @@ test('trailers pass both ways between HTTP/2 and the chunks of HTTP/1.1', async 
   assert.equal(trailers['x-sum'], '1, 2')
 })
 
+for (const name of ['upgrade', 'keep-alive', 'proxy-connection', 'http2-settings']) {
+  test(`a trailer that HTTP/2 has no place for is left out, and ends nothing: ${name}`, async () => {
+    await using bed = openBed()
+    const chunks = `2\r\nhi\r\n0\r\n${name}: x\r\nX-Sum: 1\r\n\r\n`
+    await using answers = await openByHand(bed, async (link) => {
+      await readRequest(link)
+      void link.write(Buffer.from(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`))
+    })
+    using client = await openHttp2Client(bed, await openPath(bed, answers))
+    const answer = await client.send({ ':method': 'GET', ':path': '/' })
+    assert.deepEqual(Object.entries(answer.trailers), [['x-sum', '1']])
+
+    const received = Promise.withResolvers<unknown>()
+    await using upstream = await listenHttp2(bed, (stream) => {
+      stream.on('trailers', (trailers) => received.resolve(Object.entries(trailers)))
+      stream.resume()
+      stream.on('end', () => stream.respond({ ':status': 204 }, { endStream: true }))
+    })
+    bed.plane.apply(scopeOf(upstream.port, { service: streaming }))
+    const proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
+    using uploader = await openClient(bed, proxy)
+    const lines = ['Transfer-Encoding: chunked', `Trailer: ${name}, X-Sum`]
+    assert.equal((await uploader.send(request('PUT /', lines, chunks)))?.head.status, 204)
+    assert.deepEqual(await received.promise, [['x-sum', '1']])
+  })
+}
+
 for (const upstreamProtocol of ['h2', 'http/1.1'] as const) {
   test(`interim answers pass before the final one of an upstream that speaks ${upstreamProtocol}`, async () => {
     await using bed = openBed()
