@@ -121,13 +121,13 @@ function exposure({ tls, host, origin }: Route, { service }: Grant): Refusal | u
 async function hold(
   client: Link,
   head: RequestHead,
-  { limit, budget, overflow }: { limit: number; budget: Budget; overflow: string },
+  bounds: { limit: number; budget: Budget; overflow: string; onProgress: () => void },
 ): Promise<Buffer | Refusal> {
   if (head.expectContinue) void client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'))
   try {
-    const body = await holdBody(client, head.framing, { limit, budget })
+    const body = await holdBody(client, head.framing, bounds)
     if (body.kind === 'held') return body.payload
-    if (body.kind === 'too-large') return { ...unsupported(413, overflow), closes: true }
+    if (body.kind === 'too-large') return { ...unsupported(413, bounds.overflow), closes: true }
     if (body.kind === 'gone')
       return { status: 400, code: 'WIRE_MALFORMED', reason: 'the body is incomplete', closes: true }
     return {
@@ -144,12 +144,17 @@ async function hold(
 
 /**
  * Decides whether and how a request is signed; reads its body where the signature or the decision needs it, which
- * takes its time. Bytes of a body that is returned count as held by the identity.
+ * takes its time: `onProgress` is called as it comes. Bytes of a body that is returned count as held by the identity.
  */
 export function admit(
   plane: Plane,
   client: Link,
-  { head, route, grant }: { head: RequestHead; route: Route; grant: UsableGrant },
+  {
+    head,
+    route,
+    grant,
+    onProgress,
+  }: { head: RequestHead; route: Route; grant: UsableGrant; onProgress: () => void },
 ): Admitted | Refusal | Promise<Admitted | Refusal> {
   const address = addressOf(head, route, (name) => sharesBinding(plane, route, grant, name))
   if (isRefusal(address)) return address
@@ -192,7 +197,7 @@ export function admit(
   if (payload.mode !== 'buffer' && !asksBody) return conclude(undefined)
   const overflow = 'the body has to be read to tell whether the call returns credentials, and is too large'
   const bounds = payload.mode === 'buffer' ? payload : { limit: bufferLimit, overflow }
-  return hold(client, head, { ...bounds, budget }).then((held) =>
+  return hold(client, head, { ...bounds, budget, onProgress }).then((held) =>
     Buffer.isBuffer(held) ? conclude(held) : held,
   )
 }

@@ -9,13 +9,13 @@ export type HeldBody =
   | { readonly kind: 'too-large' | 'exhausted' | 'gone' }
 
 /**
- * Reads a whole body (its payload, without chunk framing). What was held stays taken from `budget`; give back
- * `payload.length` after use. @throws Fault WIRE_MALFORMED
+ * Reads a whole body (its payload, without chunk framing), and calls `onProgress` as it comes. What was held stays
+ * taken from `budget`; give back `payload.length` after use. @throws Fault WIRE_MALFORMED
  */
 export async function holdBody(
   client: Link,
   framing: Framing,
-  { limit, budget }: { limit: number; budget: Budget },
+  { limit, budget, onProgress }: { limit: number; budget: Budget; onProgress: () => void },
 ): Promise<HeldBody> {
   const scanner = openBodyScanner(framing)
   const body = new Gathering()
@@ -38,6 +38,7 @@ export async function holdBody(
         budget.give(body.length)
         return { kind: 'gone' }
       }
+      onProgress()
     }
   } catch (error) {
     budget.give(body.length)

@@ -41,7 +41,11 @@ test('a body that is refused for its size leaves nothing taken of what all may h
     const sizes = [...chunks, ...chunks, '0\r\n\r\n']
     const client = new Link(Object.assign(socket, { destroySoon() {} }))
     socket.write(sizes.join(''))
-    const held = await holdBody(client, { kind: 'chunked' }, { limit, budget: counts.budgetOf('one') })
+    const held = await holdBody(
+      client,
+      { kind: 'chunked' },
+      { limit, budget: counts.budgetOf('one'), onProgress() {} },
+    )
     assert.equal(held.kind, limit === 4 ? 'too-large' : 'exhausted')
     assert.equal(counts.total, 0)
   }

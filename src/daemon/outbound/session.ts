@@ -151,9 +151,10 @@ export class Session implements Served, Holder {
     const asked = this.bearer.authorise()
     const grant = asked instanceof Promise ? await asked : asked
     if (isRefusal(grant)) return this.#refuse(grant)
-    this.#within(limits.bodyMs)
+    const onProgress = () => this.#within(limits.bodyMs)
+    onProgress()
     const { route } = this.bearer
-    const admitting = admit(this.#plane, this.#client, { head, route, grant })
+    const admitting = admit(this.#plane, this.#client, { head, route, grant, onProgress })
     const admitted = admitting instanceof Promise ? await admitting : admitting
     if (isRefusal(admitted)) return this.#refuse(admitted)
     this.#bodyBytes = admitted.body?.length ?? 0

@@ -191,6 +191,28 @@ test('a body that stops half way is ended after its limit, and upstream never ha
   }
 })
 
+test('a held body that comes slowly and steadily is waited for', async () => {
+  const { bed: opened, clock } = openSlowBed({ bodyMs: 10_000 })
+  await using bed = opened
+  const { upstream, proxy } = await openWay(
+    bed,
+    answering(({ body }) => response(body.toString())),
+  )
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  await client.link.write(request('PUT /key', ['Content-Length: 30']))
+  const begun = clock.monotonic()
+  let isAnswered = false
+  const answered = readResponse(client.link).finally(() => (isAnswered = true))
+  for (let sent = 0; sent < 30 && !isAnswered; sent += 1) {
+    const { bytesRead } = proxy.sockets[0]!
+    void client.link.write(Buffer.from('x'))
+    await until(() => proxy.sockets[0]!.bytesRead > bytesRead)
+    await passTime(clock, () => isAnswered || clock.monotonic() - begun >= sent * 1000)
+  }
+  assert.equal((await answered)?.body.toString(), 'x'.repeat(30))
+})
+
 test('an upstream that sends a byte of its head now and then is given up after the limit', async () => {
   const { bed: opened, clock } = openSlowBed({ responseMs: 10_000 })
   await using bed = opened
