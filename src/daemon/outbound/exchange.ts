@@ -248,7 +248,9 @@ export class Exchange {
   }
 
   #concluded({ response, lasts }: Relay): Outcome {
-    const complete = this.#uploaded && this.#options.upstream.held.length === 0
+    const { socket, held } = this.#options.upstream
+    // A body that was held may still wait to be sent: upstream has answered before, and may never read the rest.
+    const complete = this.#uploaded && socket.writableLength === 0 && held.length === 0
     return {
       kind: 'done',
       status: response.status,

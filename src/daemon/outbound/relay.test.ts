@@ -23,6 +23,7 @@ import {
   serve,
 } from './talk.ts'
 import type { ScopeParts } from './fixture.ts'
+import { defaultLimits } from './limits.ts'
 
 async function openPath(bed: Bed, onSocket: (socket: Socket) => void, parts: ScopeParts = {}) {
   const upstream = await listenTls(serverIdentity(host, { authority: bed.upstreamCa }), onSocket)
@@ -202,6 +203,25 @@ test('an upstream that answers before the body ends is relayed at once and never
   using next = await path.client()
   assert.equal((await next.send(request('GET /')))?.head.status, 403)
   assert.equal(requests, 2)
+  assert.equal(path.upstream.sockets.length, 2)
+})
+
+test('an upstream that answers before a held body has left is not asked again on that connection', async () => {
+  await using bed = openBed()
+  await using path = await openPath(
+    bed,
+    serve(async (link) => {
+      const head = await readRequestHead(link)
+      if (head?.framing.kind !== 'none') link.socket.pause()
+      void link.write(Buffer.from(response('no', 'HTTP/1.1 403 Forbidden')))
+    }),
+  )
+  using client = await path.client()
+  const body = 'x'.repeat(defaultLimits.maxBufferedBody)
+  const put = request('PUT /key', [`Content-Length: ${body.length}`], body)
+  assert.equal((await client.send(put))?.head.status, 403)
+  assert.equal(bed.plane.stats().idleUpstreams, 0)
+  assert.equal((await client.send(request('GET /')))?.head.status, 403)
   assert.equal(path.upstream.sockets.length, 2)
 })
 
