@@ -51,6 +51,8 @@ export class Session implements Served, Holder {
   /** Of its body, where that is held: counted as such. */
   #bodyBytes = 0
   #isShed = false
+  /** Upstream has not answered in time: asking it again would only double the wait. */
+  #isGivenUp = false
   #cutReason: string | undefined
 
   /** `protocol` is what the client speaks: where upstream speaks it too, it is spoken all the way. */
@@ -85,6 +87,7 @@ export class Session implements Served, Holder {
     this.#deadline = Infinity
     const { link } = this.#upstream ?? {}
     if (!link || this.#exchange?.started) return this.#client.destroy()
+    this.#isGivenUp = true
     link.error ??= new Error('no answer in time')
     link.destroy()
   }
@@ -295,7 +298,8 @@ export class Session implements Served, Holder {
       durationMs: clock.monotonic() - begun,
       ...('reason' in outcome && { reason: this.#cutReason ?? outcome.reason }),
     })
-    if (!this.#over && !isRepeat && !streams && mayRepeat(outcome, upstream, head)) {
+    const isFinal = this.#over || this.#isGivenUp || isRepeat || streams
+    if (!isFinal && mayRepeat(outcome, upstream, head)) {
       return this.#forward(admitted, grant, { fresh: true })
     }
     return this.#conclude(outcome)

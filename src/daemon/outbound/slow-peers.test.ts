@@ -233,6 +233,27 @@ test('an upstream that sends a byte of its head now and then is given up after t
   assert.equal((await answered)?.head.status, 502)
 })
 
+test('an upstream that says nothing any more on a kept connection is asked once', async () => {
+  const { bed: opened, clock } = openSlowBed({ responseMs: 10_000 })
+  await using bed = opened
+  const targets: string[] = []
+  const { upstream, proxy } = await openWay(
+    bed,
+    answering(({ head }) => {
+      targets.push(head.target)
+      return targets.length === 1 ? response() : ''
+    }),
+  )
+  await using _ = upstream
+  using client = await openClient(bed, proxy)
+  assert.equal((await client.send(request('GET /first')))?.head.status, 200)
+  const before = client.link.received
+  const answered = client.send(request('DELETE /second'))
+  await passTime(clock, () => client.link.received > before)
+  assert.equal((await answered)?.head.status, 502)
+  assert.deepEqual(targets, ['/first', '/second'])
+})
+
 test('an upstream that accepts and then says nothing is given up, and the workload is told', async () => {
   await using bed = openBed({ limits: { dialMs: 200 } })
   await using silent = await listenPlain(() => {})
