@@ -51,6 +51,8 @@ export class Session implements Served, Holder {
   /** Of its body, where that is held: counted as such. */
   #bodyBytes = 0
   #isShed = false
+  /** Ends the wait for an upstream that is not there yet. */
+  #callOff: (() => void) | undefined
   /** Upstream has not answered in time: asking it again would only double the wait. */
   #isGivenUp = false
   #cutReason: string | undefined
@@ -85,6 +87,7 @@ export class Session implements Served, Holder {
     this.#deadline ??= now + this.#patience
     if (this.#deadline > now) return
     this.#deadline = Infinity
+    if (this.#callOff) return this.#callOff()
     const { link } = this.#upstream ?? {}
     if (!link || this.#exchange?.started) return this.#client.destroy()
     this.#isGivenUp = true
@@ -181,10 +184,22 @@ export class Session implements Served, Holder {
     const prefers = upgrade ? 'http/1.1' : this.#protocol
     const acquired = upstreams.acquire(owner, { fresh, prefers })
     if (!(acquired instanceof Promise)) return this.#reached(acquired, grant)
-    return acquired.then(
+    const reached = acquired.then(
       (upstream) => this.#reached(upstream, grant),
       (error: unknown) => this.#unreached(error, grant),
     )
+    return this.#unlessLate(reached)
+  }
+
+  /** A name may have many addresses, each of which takes its time to say nothing: the client is told before that. */
+  #unlessLate(reached: Promise<Upstream | Refusal>): Promise<Upstream | Refusal> {
+    const late = Promise.withResolvers<Refusal>()
+    const reason = `${this.bearer.route.host} was not reached in time`
+    this.#callOff = () => {
+      late.resolve({ status: 502, code: 'UPSTREAM_UNREACHABLE', reason })
+      void reached.then((upstream) => isRefusal(upstream) || upstream.link.destroy())
+    }
+    return Promise.race([reached, late.promise]).finally(() => (this.#callOff = undefined))
   }
 
   /** A kept connection, too, says that all is well. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect as connectTo, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { connect } from 'node:tls'
+import { connect, createSecureContext, TLSSocket } from 'node:tls'
 import { openTestClock, systemClock, type TestClock } from '#base/clock'
 import {
   host,
@@ -202,13 +202,12 @@ test('a held body that comes slowly and steadily is waited for', async () => {
   using client = await openClient(bed, proxy)
   await client.link.write(request('PUT /key', ['Content-Length: 30']))
   const begun = clock.monotonic()
-  let isAnswered = false
-  const answered = readResponse(client.link).finally(() => (isAnswered = true))
-  for (let sent = 0; sent < 30 && !isAnswered; sent += 1) {
+  const answered = readResponse(client.link)
+  for (let sent = 0; sent < 30 && bed.plane.stats().connections > 0; sent += 1) {
     const { bytesRead } = proxy.sockets[0]!
     void client.link.write(Buffer.from('x'))
     await until(() => proxy.sockets[0]!.bytesRead > bytesRead)
-    await passTime(clock, () => isAnswered || clock.monotonic() - begun >= sent * 1000)
+    await passTime(clock, () => clock.monotonic() - begun >= sent * 1000)
   }
   assert.equal((await answered)?.body.toString(), 'x'.repeat(30))
 })
@@ -262,6 +261,30 @@ test('an upstream that accepts and then says nothing is given up, and the worklo
   const answer = await client.send(request('GET /'))
   assert.equal(answer?.head.status, 502)
   assert.match(answer.body.toString(), /no TLS handshake within 200 ms/)
+})
+
+test('where upstream is not reached in time the workload is told, and what is reached later is closed', async () => {
+  const { bed: opened, clock } = openSlowBed({})
+  await using bed = opened
+  const dialled = Promise.withResolvers<Socket>()
+  await using upstream = await listenPlain((socket) => dialled.resolve(socket))
+  bed.plane.apply(scopeOf(upstream.port))
+  using client = await openClient(bed, await bed.listen({ address, port: upstream.port }))
+  const before = client.link.received
+  const answered = client.send(request('GET /'))
+  const socket = await dialled.promise
+  await passTime(clock, () => client.link.received > before || client.link.closed)
+  const answer = await answered
+  assert.equal(answer?.head.status, 502)
+  assert.match(answer.body.toString(), /was not reached in time/)
+  const records = bed.audit.starts.map(({ decision, reason }) => `${decision} ${reason}`)
+  assert.deepEqual(records, [`refused UPSTREAM_UNREACHABLE: ${host} was not reached in time`])
+  const secureContext = createSecureContext(serverIdentity(host, { authority: bed.upstreamCa }))
+  const late = new TLSSocket(socket, { isServer: true, secureContext })
+  late.on('error', () => {})
+  late.resume()
+  await until(() => late.readableEnded || late.destroyed)
+  assert.equal(bed.plane.stats().idleUpstreams, 0)
 })
 
 test('a ClientHello and a head that come a byte at a time are signed for once', async () => {
