@@ -16,6 +16,7 @@ import { openLookUps, type LookUp, type Resolve } from './lookups.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { Counters, Plane } from './plane.ts'
 import type { AuditSink, ConnectTo, Identifier, LeafAuthority } from './ports.ts'
+import { reset } from './reset.ts'
 import { revocation } from './route.ts'
 import { openSkews } from './skew.ts'
 import { openTrustSets, type UpstreamTrust } from './trust.ts'
@@ -178,7 +179,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       const { uid } = origin.process
       if (stop.signal.aborted || !perUid.enter(uid)) {
         counters.overflowed += 1
-        socket.resetAndDestroy()
+        reset(socket)
         return
       }
       socket.allowHalfOpen = true

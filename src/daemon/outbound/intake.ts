@@ -15,6 +15,7 @@ import { Link } from './link.ts'
 import { Multiplex } from './multiplex.ts'
 import type { Plane } from './plane.ts'
 import type { Verdict } from './ports.ts'
+import { reset } from './reset.ts'
 import { queryOf, type Route } from './route.ts'
 import { Session } from './session.ts'
 import { splice } from './splice.ts'
@@ -72,7 +73,7 @@ export class Intake {
       if (verdict.kind === 'stranger') await this.#splice(connection)
       else await this.#takeIdentified(connection, verdict)
     } catch (error) {
-      socket.resetAndDestroy()
+      reset(socket)
       if (isFault(error, 'UPSTREAM_UNREACHABLE')) this.#plane.log.debug('outbound.unreachable', { error })
       else this.#plane.log.warn('outbound.failed', { error, pid: origin.process.pid })
     }
@@ -83,7 +84,7 @@ export class Intake {
     const { spiffeId } = verdict.identity
     if (!this.#perIdentity.enter(spiffeId)) {
       this.#plane.counters.overflowed += 1
-      socket.resetAndDestroy()
+      reset(socket)
       return
     }
     socket.once('close', () => this.#perIdentity.leave(spiffeId))
@@ -145,7 +146,7 @@ export class Intake {
     connection.deadline = clock.monotonic() + limits.helloMs
     if (this.#partialHellos.enter(spiffeId)) return true
     counters.overflowed += 1
-    connection.socket.resetAndDestroy()
+    reset(connection.socket)
     return false
   }
 

@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { connect as connectTo, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { connect as connectTo, type Socket } from 'node:net'
 import { connect } from 'node:tls'
 import { openTestClock, systemClock } from '#base/clock'
-import { host, listenPlain, listenTls, openAuthority, openBed, scopeOf, serverIdentity } from './fixture.ts'
+import {
+  host,
+  listenPlain,
+  listenTls,
+  openAuthority,
+  openBed,
+  originOf,
+  scopeOf,
+  serverIdentity,
+} from './fixture.ts'
 import { Link } from './link.ts'
 import { answering, Client, openClient, openPlainClient, readRequest, request, response } from './talk.ts'
 
@@ -124,6 +136,39 @@ test('a splice that cannot be dialled is a reset', async () => {
   using client = await openPlainClient(proxy)
   await client.ended()
   assert.equal((client.link.error as NodeJS.ErrnoException).code, 'ECONNRESET')
+})
+
+test('connections over Unix sockets, as of `tideway run`, break off where others are reset, and end no worker', async () => {
+  await using bed = openBed({ limits: { maxConnectionsPerUid: 1 } })
+  await using upstream = await listenPlain((socket) => socket.once('data', () => socket.resetAndDestroy()))
+  const closed = await listenPlain(() => {})
+  await closed[Symbol.asyncDispose]()
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'tideway-splice-'))
+  const path = join(folder.path, 'relay.sock')
+  let { port } = upstream
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+    bed.plane.accept(socket, originOf({ address, port }, { level: 'workload' })),
+  )
+  server.listen(path)
+  await once(server, 'listening')
+  const open = (bytes: string) => {
+    const client = new Client(connectTo(path))
+    void client.link.write(Buffer.from(bytes))
+    return client
+  }
+  using broken = open('broken off by upstream')
+  await broken.ended()
+  port = closed.port
+  using undialled = open('to a port where nobody listens')
+  await undialled.ended()
+  port = upstream.port
+  using first = open('')
+  while (bed.plane.stats().connections === 0) await new Promise((resolve) => setImmediate(resolve))
+  using second = open('beyond the bound')
+  await second.ended()
+  assert.equal(first.link.ended, false)
+  assert.equal(bed.plane.stats().overflowed, 1)
+  server.close()
 })
 
 test('a server that speaks first is not kept waiting for the client on a bound port', async () => {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Holder } from './backlog.ts'
+import { reset } from './reset.ts'
 import { waitingIn } from './waiting.ts'
 
 /** How long a peer may be silent at TCP level before the kernel asks whether it is still there. */
@@ -16,7 +17,7 @@ export function splice(client: Socket, upstream: Socket): Holder {
     get backlog() {
       return waitingIn(client) + waitingIn(upstream)
     },
-    shed: () => client.resetAndDestroy(),
+    shed: () => reset(client),
   }
 }
 
@@ -24,7 +25,7 @@ function join(from: Socket, to: Socket): void {
   from.setKeepAlive(true, keepAliveMs)
   from.once('close', () => {
     // Ended in order: what was written to the other side still has to leave.
-    if (!from.readableEnded || from.errored) to.resetAndDestroy()
+    if (!from.readableEnded || from.errored) reset(to)
     else if (!to.writableEnded) to.end()
   })
   from.on('error', () => {})
