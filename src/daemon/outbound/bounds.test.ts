@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { holdBody } from './body.ts'
@@ -8,6 +10,7 @@ import {
   listenPlain,
   listenTls,
   openBed,
+  originOf,
   other,
   scopeOf,
   serverIdentity,
@@ -108,6 +111,23 @@ test('who floods with connections or with bodies that have to be held keeps no o
   bed.identifier.verdict = { kind: 'identified', identity: other, executable: '/usr/bin/other' }
   using neighbour = await openClient(bed, proxy)
   assert.equal((await neighbour.send(post('12345678')))?.body.toString(), '12345678')
+})
+
+test('a connection that has closed before it is taken over counts for nothing', async () => {
+  await using bed = openBed({ limits: { maxConnections: 1 } })
+  await using upstream = await listenTls(
+    serverIdentity(host, { authority: bed.upstreamCa }),
+    answering(() => response()),
+  )
+  bed.plane.apply(scopeOf(upstream.port))
+  const destination = { address: '127.0.0.1', port: upstream.port }
+  const gone = new Socket()
+  gone.destroy()
+  await once(gone, 'close')
+  bed.plane.accept(gone, originOf(destination))
+  assert.equal(bed.plane.stats().connections, 0)
+  using client = await openClient(bed, await bed.listen(destination))
+  assert.equal((await client.send(request('GET /')))?.head.status, 200)
 })
 
 test('the connections of one identity and of all are bounded as well', async () => {

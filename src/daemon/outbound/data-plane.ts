@@ -176,6 +176,8 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
     accept(socket, origin, head) {
       // Broken sockets are noticed by their `close`; without a listener an error would end the process.
       socket.on('error', () => {})
+      // Gone while it was found out whose it is: what is counted for it here would never be given back.
+      if (socket.destroyed) return
       const { uid } = origin.process
       if (stop.signal.aborted || !perUid.enter(uid)) {
         counters.overflowed += 1
