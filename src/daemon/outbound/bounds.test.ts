@@ -113,6 +113,33 @@ test('who floods with connections or with bodies that have to be held keeps no o
   assert.equal((await neighbour.send(post('12345678')))?.body.toString(), '12345678')
 })
 
+test('who leaves while upstream is dialled counts until that has ended', async () => {
+  const found = Promise.withResolvers<string[]>()
+  await using bed = openBed({ limits: { maxConnectionsPerUid: 2 }, resolve: () => found.promise })
+  await using upstream = await listenTls(
+    serverIdentity(host, { authority: bed.upstreamCa }),
+    answering(() => response()),
+  )
+  bed.plane.apply(scopeOf(upstream.port))
+  const proxy = await bed.listen({ host, port: upstream.port })
+  const settle = async (requests: number) => {
+    while (bed.plane.stats().requests < requests) await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (const count of [1, 2]) {
+    const client = await openClient(bed, proxy)
+    await client.link.write(request('GET /'))
+    await settle(count)
+    const socket = proxy.sockets.at(-1)!
+    socket.destroy()
+    await once(socket, 'close')
+  }
+  await assert.rejects(openClient(bed, proxy), { code: 'ECONNRESET' })
+  found.resolve(['127.0.0.1'])
+  while (bed.plane.stats().connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  using client = await openClient(bed, proxy)
+  assert.equal((await client.send(request('GET /')))?.head.status, 200)
+})
+
 test('a connection that has closed before it is taken over counts for nothing', async () => {
   await using bed = openBed({ limits: { maxConnections: 1 } })
   await using upstream = await listenTls(

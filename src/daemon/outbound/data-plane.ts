@@ -189,11 +189,14 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       if (head && head.length > 0) socket.unshift(head)
       const connection: Connection = { socket, origin, deadline: clock.monotonic() + limits.clientIdleMs }
       connections.add(connection)
-      socket.once('close', () => {
+      const taken = intake.take(connection)
+      // SECURITY: what is still under way for it, such as a dial, counts: who opens and leaves has no more than others.
+      const forget = async () => {
+        await taken
         connections.delete(connection)
         perUid.leave(uid)
-      })
-      void intake.take(connection)
+      }
+      socket.once('close', () => void forget())
     },
     lookUp,
     stats: () => ({ ...counters, connections: connections.size, idleUpstreams: upstreams.idle, backlog }),
