@@ -250,6 +250,19 @@ test('where no further segment can be opened, records go on into the one at hand
   )
 })
 
+test('a full spool whose folder cannot be read refuses, and breaks nobody who only takes note', async (t) => {
+  const folder = await openFolder(t)
+  await using spool = spoolIn(folder, { limitBytes: 4096 })
+  const line = startOf('one', `/${'x'.repeat(1500)}`)
+  await spool.start(line, 'one')
+  await spool.start(line, 'other')
+  await rename(folder, `${folder}-away`)
+  const refused = spool.start(line, 'third')
+  await assert.rejects(refused, (error) => isFault(error, 'AUDIT_UNAVAILABLE'))
+  spool.end(line)
+  await rename(`${folder}-away`, folder)
+})
+
 test('what a full disk took only a part of is refused, and swallows no other record', async (t) => {
   const folder = await openFolder(t)
   const script = `${spoolOfChild(folder)}

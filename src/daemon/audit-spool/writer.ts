@@ -69,8 +69,13 @@ export function openAuditSpool(options: SpoolOptions): AuditSpool {
   let next: PromiseWithResolvers<void> | undefined
   let ending: Promise<void> | undefined
 
+  /** SECURITY: where there is nothing to see, as without a free descriptor, what was known stands and nobody fails. */
   const look = () => {
-    used = ownBytes() + Buffer.byteLength(waiting)
+    try {
+      used = ownBytes() + Buffer.byteLength(waiting)
+    } catch (error) {
+      log.error('audit.look-failed', { folder, error })
+    }
   }
   const hasRoom = (bytes: number, limit: number) => {
     if (used + bytes > limit) look()
