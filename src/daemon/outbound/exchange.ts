@@ -45,6 +45,8 @@ interface Options {
   readonly head: RequestHead
   /** The head to send. */
   readonly signed: Buffer
+  /** Names that no trailer may have, in lower case. */
+  readonly replaced: readonly string[]
   /** What was held of the body, which is all of it. */
   readonly body: Buffer | undefined
   /** The body is streamed from the client. */
@@ -98,10 +100,10 @@ export class Exchange {
   }
 
   async run(): Promise<Outcome> {
-    const { upstream, signed, body, streams, head, transformer } = this.#options
+    const { upstream, signed, replaced, body, streams, head, transformer } = this.#options
     if (streams) {
       this.#uploaded = false
-      this.upload = this.#upload(openBodyScanner(head.framing), signed)
+      this.upload = this.#upload(openBodyScanner(head.framing, replaced), signed)
       if (transformer) this.upload = this.upload.finally(() => transformer.close())
     } else {
       // Not waited for: it is all in memory, and an upstream that answers early may never read the rest.

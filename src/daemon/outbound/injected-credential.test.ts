@@ -92,6 +92,18 @@ for (const [granted, sent, kept] of [
   })
 }
 
+test('a trailer with the name of the header that a credential is sent in completes no request', async () => {
+  await using bed = openBed()
+  const vault: Credential = { kind: 'header', name: 'X-Vault-Token', value: Secret.of(secret), ...life }
+  await using path = await openTlsPath(bed, vault)
+  const { client, authority, seen } = path
+  const head = `PUT /secret HTTP/1.1\r\nHost: ${authority}\r\nTransfer-Encoding: chunked\r\n\r\n`
+  const answer = await client.send(`${head}2\r\nok\r\n0\r\nx-vault-token: theirs\r\n\r\n`)
+  assert.equal(answer?.head.status, 400)
+  assert.match(answer.body.toString(), /forbidden trailer x-vault-token/)
+  assert.deepEqual(seen, [])
+})
+
 test('a body of any length streams: nothing of it is hashed', async () => {
   await using bed = openBed({ limits: { maxBufferedBody: 10 } })
   await using path = await openTlsPath(bed, bearer)

@@ -279,7 +279,7 @@ export class Session implements Served, Holder {
     const { host, tls } = this.bearer.route
     const { head, body } = admitted
     const request = signRequest(admitted, grant.current, clock.now() + skews.offsetMs(host))
-    const { method, target, transformer } = request
+    const { method, target, replaced, transformer } = request
     const headers = head.upgrade ? [...request.headers, ...switchHeaders] : request.headers
     const signed = formatRequestHead({ method, target, headers })
     const streams = !body && head.framing.kind !== 'none'
@@ -295,6 +295,7 @@ export class Session implements Served, Holder {
       upstream: link,
       head,
       signed,
+      replaced,
       body,
       streams,
       transformer,

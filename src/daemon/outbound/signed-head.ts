@@ -45,6 +45,8 @@ export interface SignedRequest {
   readonly target: string
   /** Host first. */
   readonly headers: readonly HeaderField[]
+  /** Lower-case names of what authenticates it: SECURITY: a trailer of such a name could stand for the header. */
+  readonly replaced: readonly string[]
   /** What a streamed body has to pass through, where the signature goes along with it. */
   readonly transformer?: BodyTransformer
 }
@@ -67,7 +69,7 @@ export function signRequest(admitted: Admitted, credential: Credential, at: Epoc
   if (resized) headers.push({ name: 'Transfer-Encoding', value: 'chunked' })
   headers.push(...added)
   const target = query === '' ? address.path : `${address.path}?${query}`
-  return { method, target, headers, ...(transformer && { transformer }) }
+  return { method, target, headers, replaced: removed, ...(transformer && { transformer }) }
 }
 
 interface Authentication {

@@ -21,9 +21,12 @@ export interface BodyScanner {
   scan(chunk: Buffer, onPayload?: (payload: Buffer) => void): Scan
 }
 
-/** A scanner for one body. It keeps no bytes but an unfinished extension or trailer part (16 KiB at most). */
-export function openBodyScanner(framing: Framing): BodyScanner {
-  if (framing.kind === 'chunked') return openChunkedScanner()
+/**
+ * A scanner for one body. It keeps no bytes but an unfinished extension or trailer part (16 KiB at most). A body with a
+ * trailer of a name in `forbidden` (lower case) is malformed.
+ */
+export function openBodyScanner(framing: Framing, forbidden: readonly string[] = []): BodyScanner {
+  if (framing.kind === 'chunked') return openChunkedScanner(forbidden)
   if (framing.kind === 'length') return openLengthScanner(framing.bytes)
   return openLengthScanner(framing.kind === 'none' ? 0 : Infinity)
 }

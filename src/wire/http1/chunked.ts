@@ -52,8 +52,11 @@ function malformed(reason: string): never {
   throw new Fault('WIRE_MALFORMED', `chunked body: ${reason}`)
 }
 
-/** Scans a chunked body (RFC 9112 section 7.1), strict where parsers are known to differ. */
-export function openChunkedScanner(): BodyScanner {
+/**
+ * Scans a chunked body (RFC 9112 section 7.1), strict where parsers are known to differ. `forbidden`: names of trailers
+ * beside those that nobody may send, in lower case.
+ */
+export function openChunkedScanner(forbidden: readonly string[] = []): BodyScanner {
   let state: State = 'size'
   let size = 0
   let digits = 0
@@ -112,8 +115,8 @@ export function openChunkedScanner(): BodyScanner {
     const range = { start: 0, end: bytes.length - 2, maxHeaders: maxTrailers }
     const fields = parseFields(bytes, bytes.toString('latin1'), range)
     if (typeof fields === 'string') malformed(`trailers: ${fields}`)
-    const forbidden = fields.headers.find(isForbidden)
-    if (forbidden) malformed(`forbidden trailer ${forbidden.name}`)
+    const found = fields.headers.find((header) => isForbidden(header) || forbidden.includes(header.name))
+    if (found) malformed(`forbidden trailer ${found.name}`)
     trailers = fields.headers
     state = 'done'
   }
