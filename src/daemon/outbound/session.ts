@@ -1,5 +1,5 @@
 import type { Grant } from '#model/policy'
-import { Fault, toFault } from '#base/errors'
+import { Fault } from '#base/errors'
 import {
   formatRequestHead,
   parseRequestHead,
@@ -13,6 +13,7 @@ import type { Bearer, Served } from './bearer.ts'
 import { Exchange, type Outcome } from './exchange.ts'
 import type { Link } from './link.ts'
 import type { Plane } from './plane.ts'
+import { reachUpstream } from './reach.ts'
 import { failure, formatRefusal, type Refusal } from './refusal.ts'
 import { signRequest, type Admitted } from './signed-head.ts'
 import { Turn } from './turn.ts'
@@ -172,50 +173,16 @@ export class Session implements Served, Holder {
     }
   }
 
-  #acquire(
-    grant: Grant,
-    { upgrade }: RequestHead,
-    fresh: boolean,
-  ): Upstream | Refusal | Promise<Upstream | Refusal> {
-    const { upstreams, limits } = this.#plane
+  #acquire(grant: Grant, { upgrade }: RequestHead, fresh: boolean): Upstream | Promise<Upstream | Refusal> {
+    const { limits } = this.#plane
     this.#within(2 * limits.dialMs + limits.handshakeMs)
     const owner = { route: this.bearer.route, grant }
     // Few servers take a WebSocket over HTTP/2, and all do over HTTP/1.1.
     const prefers = upgrade ? 'http/1.1' : this.#protocol
-    const acquired = upstreams.acquire(owner, { fresh, prefers })
-    if (!(acquired instanceof Promise)) return this.#reached(acquired, grant)
-    const reached = acquired.then(
-      (upstream) => this.#reached(upstream, grant),
-      (error: unknown) => this.#unreached(error, grant),
-    )
-    return this.#unlessLate(reached)
-  }
-
-  /** A name may have many addresses, each of which takes its time to say nothing: the client is told before that. */
-  #unlessLate(reached: Promise<Upstream | Refusal>): Promise<Upstream | Refusal> {
-    const late = Promise.withResolvers<Refusal>()
-    const reason = `${this.bearer.route.host} was not reached in time`
-    this.#callOff = () => {
-      late.resolve({ status: 502, code: 'UPSTREAM_UNREACHABLE', reason })
-      void reached.then((upstream) => isRefusal(upstream) || upstream.link.destroy())
-    }
-    return Promise.race([reached, late.promise]).finally(() => (this.#callOff = undefined))
-  }
-
-  /** A kept connection, too, says that all is well. */
-  #reached(upstream: Upstream, { service }: Grant): Upstream {
-    const { conditions } = this.#plane
-    const subject = `service/${service.name}`
-    conditions.clear(subject, 'UpstreamVerified')
-    conditions.clear(subject, 'UpstreamReachable')
-    return upstream
-  }
-
-  #unreached(error: unknown, { service }: Grant): Refusal {
-    const { code, message } = toFault(error, 'UPSTREAM_UNREACHABLE')
-    const type = code === 'UPSTREAM_UNVERIFIED' ? 'UpstreamVerified' : 'UpstreamReachable'
-    this.#plane.conditions.raise(`service/${service.name}`, type, code, message)
-    return { status: 502, code, reason: message }
+    const reaching = reachUpstream(this.#plane, owner, { fresh, prefers })
+    if (!('callOff' in reaching)) return reaching
+    this.#callOff = reaching.callOff
+    return reaching.reached.finally(() => (this.#callOff = undefined))
   }
 
   /**
