@@ -39,6 +39,11 @@ export class ResponseStream extends MessageStream {
     return this.#stream?.rstCode === constants.NGHTTP2_HTTP_1_1_REQUIRED
   }
 
+  /** Its connection takes no further request; what is under way there goes on. */
+  retireConnection(): void {
+    this.#session.close()
+  }
+
   /** SECURITY: by its signal, as `close` would first end the body: upstream would take a part for the whole. */
   protected override reset(): void {
     this.#giveUp.abort()

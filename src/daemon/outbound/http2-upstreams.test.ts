@@ -124,6 +124,34 @@ test('a connection whose upstream says goodbye serves what is under way, and not
   assert.equal((await first).body, 'slow')
 })
 
+test('a connection on which a request is not answered in time takes no other', async () => {
+  const clock = openTestClock(systemClock.now())
+  await using bed = openBed({ clock, limits: { responseMs: 10_000 } })
+  const held = Promise.withResolvers<() => void>()
+  await using upstream = await listenHttp2(bed, (stream, headers) => {
+    if (headers[':path'] === '/lost') return
+    stream.respond({ ':status': 200 })
+    if (headers[':path'] === '/slow') held.resolve(() => stream.end('slow'))
+    else stream.end('quick')
+  })
+  const proxy = await openPath(bed, upstream)
+  using client = await openHttp2Client(bed, proxy)
+  const slow = client.send({ ':method': 'GET', ':path': '/slow' })
+  const finish = await held.promise
+  let answered = false
+  const lost = client.send({ ':method': 'GET', ':path': '/lost' }).finally(() => (answered = true))
+  while (bed.audit.starts.length < 2) await new Promise((resolve) => setImmediate(resolve))
+  while (!answered) {
+    await clock.advance(1000)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal((await lost).status, 502)
+  assert.equal((await client.send(get)).body, 'quick')
+  assert.equal(upstream.sessions.length, 2)
+  finish()
+  assert.equal((await slow).body, 'slow', 'what is under way goes on')
+})
+
 test('a request that upstream did not look at is repeated once, whatever its method', async () => {
   await using bed = openBed()
   let arrived = 0

@@ -89,11 +89,11 @@ export class Session implements Served, Holder {
     if (this.#deadline > now) return
     this.#deadline = Infinity
     if (this.#callOff) return this.#callOff()
-    const { link } = this.#upstream ?? {}
-    if (!link || this.#exchange?.started) return this.#client.destroy()
+    const upstream = this.#upstream
+    if (!upstream || this.#exchange?.started) return this.#client.destroy()
     this.#isGivenUp = true
-    link.error ??= new Error('no answer in time')
-    link.destroy()
+    upstream.link.error ??= new Error('no answer in time')
+    upstream.distrust()
   }
 
   get holders(): readonly Holder[] {

@@ -21,6 +21,8 @@ export interface Upstream {
   readonly refused: boolean
   /** Upstream has said that it wants the request over HTTP/1.1: who asks again gets that. */
   readonly needsHttp1: boolean
+  /** It has not answered in time, and may be gone without a word: no other request is to wait there too. */
+  distrust(): void
   /** Keeps it for the next request: only when request and response are both complete. */
   release(): void
 }
@@ -134,7 +136,7 @@ export function openUpstreams({
 
   function upstream(link: Link, owner: Owner, key: string, reused: boolean): Upstream {
     const release = () => pool.give(key, link, owner, clock.monotonic())
-    return { link, reused, refused: false, needsHttp1: false, release }
+    return { link, reused, refused: false, needsHttp1: false, distrust: () => link.destroy(), release }
   }
 
   function streamOf(stream: ResponseStream, { place }: Way, reused: boolean): Upstream {
@@ -153,6 +155,10 @@ export function openUpstreams({
       },
       get needsHttp1() {
         return stream.needsHttp1
+      },
+      distrust() {
+        stream.retireConnection()
+        link.destroy()
       },
       release: () => link.destroy(),
     }
