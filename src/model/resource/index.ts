@@ -37,6 +37,7 @@ export {
 } from './field-error.ts'
 export { authGroup, coreGroup, nameColumn, type Column, type Draft, type KindDefinition } from './kind.ts'
 export {
+  isAsJudged,
   nextStatus,
   reasonOfState,
   withFirstStatus,

@@ -46,6 +46,14 @@ function standardConditions({ state, message, conditions }: DesiredStatus): Judg
   ]
 }
 
+/**
+ * Whether `current` is still what was judged: the same object, and of the same generation. What was found of another is
+ * not to be said of it, for whoever waits for its state would take that for an answer.
+ */
+export function isAsJudged(current: Resource, { metadata: { uid, generation } }: Resource): boolean {
+  return current.metadata.uid === uid && current.metadata.generation === generation
+}
+
 /** The status of `object` after `desired`, with the standard conditions: times move only where something changed. */
 export function nextStatus<K extends Kind>(
   object: ResourceOf<K>,

@@ -21,6 +21,10 @@ const provider = {
   },
 } as unknown as IdentityProvider
 
+const logins = {
+  placesOf: (name: string) => ({ issuer: `https://x/${name}`, callback: `https://x/${name}/callback` }),
+}
+
 test('a store that is away for a moment neither ends the looks at providers nor makes them late', async () => {
   const clock = openTestClock()
   const cache = {
@@ -46,7 +50,7 @@ test('a store that is away for a moment neither ends the looks at providers nor 
   const stop = new AbortController()
   const running = openProviderStatus({
     idTokens: { providers: () => [] } as never,
-    logins: { placesOf: (name) => ({ issuer: `https://x/${name}`, callback: `https://x/${name}/callback` }) },
+    logins,
     cache,
     resources,
     clock,
@@ -57,6 +61,33 @@ test('a store that is away for a moment neither ends the looks at providers nor 
     await clock.advance(5_000)
   }
   assert.equal((await written.promise).state, 'AVAILABLE')
+  stop.abort()
+  await running
+})
+
+test('what was found of a provider is not said of what it has become since', async () => {
+  const status = { state: 'PENDING', message: 'not looked at yet' }
+  const changed = { ...provider, metadata: { ...provider.metadata, generation: 2 }, status }
+  const written = Promise.withResolvers<CommonStatus>()
+  const stop = new AbortController()
+  const running = openProviderStatus({
+    idTokens: { providers: () => [] } as never,
+    logins,
+    cache: {
+      list: (kind: string) => (kind === 'IdentityProvider' ? [provider] : []),
+      get: () => undefined,
+      onChange: () => () => {},
+    } as unknown as ResourceCache,
+    resources: {
+      secretData: async () => new Map([['secret', Secret.of('s')]]),
+      async updateStatus(_: string, __: string, ___: string, next: (object: unknown) => CommonStatus) {
+        written.resolve(next(changed))
+      },
+    } as unknown as Resources,
+    clock: openTestClock(),
+    log: silentLog,
+  }).run(stop)
+  assert.equal(await written.promise, status)
   stop.abort()
   await running
 })

@@ -5,6 +5,7 @@ import type { Log } from '#base/log'
 import {
   defaultNamespace,
   githubLoginOf,
+  isAsJudged,
   nextStatus,
   oidcTrustOf,
   olderNamesakeOf,
@@ -146,7 +147,9 @@ export function openProviderStatus({
       const conditions = [{ type: 'Available', status, reason, message }] as const
       const at = clock.now()
       await resources.updateStatus(kind, metadata.namespace, metadata.name, (current) =>
-        nextStatus(current, { state, message, conditions }, at),
+        isAsJudged(current, object)
+          ? nextStatus(current, { state, message, conditions }, at)
+          : current.status!,
       )
       return reason !== 'DiscoveryFailed'
     } catch (error) {

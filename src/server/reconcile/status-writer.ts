@@ -3,13 +3,16 @@ import type { Clock } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { silentMetrics, type Metrics } from '#base/metrics'
-import type { Kind, ResourceOf, StatusOf } from '#model/resource'
+import { isAsJudged, type Kind, type Resource, type ResourceOf, type StatusOf } from '#model/resource'
 import type { Resources } from '#server/store'
 
 /** Computes the next status of an object from the present one; the same one when there is nothing to write. */
 export type NextStatus<K extends Kind> = (current: ResourceOf<K>) => StatusOf<K>
 
-/** Writes statuses beside everything else: the newest wish for each object, several objects at a time. */
+/**
+ * Writes statuses beside everything else: the newest wish for each object, several objects at a time. Nothing is
+ * written of an object that has changed since: it is judged anew once that is known here.
+ */
 export interface StatusWriter extends AsyncDisposable {
   set<K extends Kind>(object: ResourceOf<K>, next: NextStatus<K>): void
 }
@@ -21,8 +24,11 @@ interface Wish {
   readonly kind: Kind
   readonly namespace: string
   readonly name: string
+  readonly judged: Resource
   readonly next: (current: ResourceOf<Kind>) => unknown
 }
+
+const statusOf = (object: ResourceOf<Kind>) => (object as { status?: unknown }).status as StatusOf<Kind>
 
 export function openStatusWriter({
   resources,
@@ -41,9 +47,11 @@ export function openStatusWriter({
   const writing = new Map<string, Promise<void>>()
 
   async function write(key: string, wish: Wish): Promise<void> {
-    const { kind, namespace, name, next } = wish
+    const { kind, namespace, name, judged, next } = wish
     try {
-      await resources.updateStatus(kind, namespace, name, (current) => next(current) as StatusOf<Kind>)
+      await resources.updateStatus(kind, namespace, name, (current) =>
+        isAsJudged(current, judged) ? (next(current) as StatusOf<Kind>) : statusOf(current),
+      )
       metrics.count('status_writes', { kind })
     } catch (error) {
       // Deleted meanwhile: there is nothing left to write to.
@@ -73,8 +81,8 @@ export function openStatusWriter({
       const { namespace = '', name } = metadata
       const key = `${kind} ${namespace}/${name}`
       const settled = !wishes.has(key) && !writing.has(key)
-      if (settled && isDeepStrictEqual(next(object), (object as { status?: unknown }).status)) return
-      wishes.set(key, { kind, namespace, name, next: next as Wish['next'] })
+      if (settled && isDeepStrictEqual(next(object), statusOf(object))) return
+      wishes.set(key, { kind, namespace, name, judged: object, next: next as Wish['next'] })
       pump()
     },
     async [Symbol.asyncDispose]() {
