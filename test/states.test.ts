@@ -105,6 +105,7 @@ const subject = {
 
 function fromReconciling(): readonly Said[] {
   const other = identity('thief', 'app/a', {}, { namespace: 'other' })
+  const twin = makeObject('Daemon', 'twin', { workloadID: 'app/a', claimerType: 'JoinToken' })
   const weak = identity('w', 'app/w', { selectors: [{ 'process:env:X': 'y' }] })
   const nowhere = identity('n', 'app/n', { scope: { agentGroup: { id: 'blue' } } })
   const unseen = {
@@ -127,6 +128,7 @@ function fromReconciling(): readonly Said[] {
     judged(nowhere),
     judged(weak),
     judged(other),
+    judged(app, {}, [app, twin]),
     judged(identity('d', 'app/d', { selectors: [{ 'docker:name': 'x', 'process:uid': 1 }] })),
     judged(s3),
     judged(service('lonely', ['lonely.example'])),
@@ -148,6 +150,8 @@ function fromReconciling(): readonly Said[] {
     judged(one, on({ state: 'WITHHELD' })),
     judged(one, on({ state: 'FAILED', message: 'no space' })),
     judged(one, withOk, [one, aws, s3, node]),
+    judged(one, withOk, [one, twin]),
+    judged(one, withOk, [one, other]),
     judged(one, withOk, [one, app, s3, node]),
     judged(one, withOk, [one, app, aws, node]),
     judged(binding('g', 'app/a', 'gcp', 's3'), withOk, [...guide.slice(0, 3), gcp]),

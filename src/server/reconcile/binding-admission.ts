@@ -29,7 +29,11 @@ export function bindingAdmission(
       .ofWorkload('CredentialBinding', workloadID)
       .filter(({ metadata }) => metadata.namespace !== namespace || metadata.name !== name)
     const { problems } = planWorkload(
-      { identities: cache.ofWorkload('WorkloadIdentity', workloadID), bindings: [...others, binding] },
+      {
+        identities: cache.ofWorkload('WorkloadIdentity', workloadID),
+        bindings: [...others, binding],
+        daemons: cache.ofWorkload('Daemon', workloadID),
+      },
       searchFor(trustDomain, cache),
     )
     return problems.get(uid)

@@ -158,6 +158,7 @@ export function worldOf(
       ...objects.list('CredentialSource'),
       ...objects.list('Service'),
       ...objects.list('CredentialBinding'),
+      ...objects.list('Daemon'),
     ),
     daemonsAt: (place) => daemons.at(place),
     streams: {

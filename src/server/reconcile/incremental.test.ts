@@ -64,11 +64,12 @@ const someObject: fc.Arbitrary<() => Resource> = fc.oneof(
       const propagation = { injection: { selectors } }
       return binding(name, workloadID, from, '', { propagation }, { namespace })
     }),
-  fc.tuple(fc.constantFrom(...daemonNames), fc.subarray(groups)).map(
+  // Rarely one that has the workload ID of identities.
+  fc.tuple(fc.constantFrom(...daemonNames, ...daemonNames, 'three'), fc.subarray(groups)).map(
     ([name, daemonGroups]) =>
       () =>
         makeObject('Daemon', name, {
-          workloadID: `riptides/daemon/${name}`,
+          workloadID: name === 'three' ? 'app/a' : `riptides/daemon/${name}`,
           claimerType: 'JoinToken',
           daemonGroups,
         }),
@@ -304,12 +305,14 @@ function openBed() {
 /** The plan by a look at everything: slow, and simple enough to be seen to be right. */
 function planFromScratch(objects: Objects): Plan {
   const all = { identities: objects.list('WorkloadIdentity'), bindings: objects.list('CredentialBinding') }
+  const daemons = objects.list('Daemon')
   const workloadIds = new Set([...all.identities, ...all.bindings].map(({ spec }) => spec.workloadID))
   const workloads = [...workloadIds].map((id) =>
     planWorkload(
       {
         identities: all.identities.filter(({ spec }) => spec.workloadID === id),
         bindings: all.bindings.filter(({ spec }) => spec.workloadID === id),
+        daemons: daemons.filter(({ spec }) => spec.workloadID === id),
       },
       searchFor(trustDomain, objects),
     ),

@@ -86,6 +86,26 @@ test('the oldest namespace keeps a workload ID; within one namespace several ide
   assert.equal(shadowed.get(thief.metadata.uid)?.name, 'first')
 })
 
+test('a workload ID that a daemon has is no identity’s, whichever came first', () => {
+  const twin = identity('twin', 'nodes/a')
+  const node = makeObject('Daemon', 'node', { workloadID: 'nodes/a', claimerType: 'JoinToken' })
+  const bound = binding('b', 'nodes/a', 'aws', 's3')
+  const rest = [source('aws'), service('s3', ['s3.amazonaws.com']), bound]
+  for (const objects of [
+    [twin, node, ...rest],
+    [...rest, node, twin],
+  ]) {
+    const { identities, shadowed, bindings, targets, problems } = plan(...objects)
+    assert.deepEqual([identities.size, bindings.size, targets.size], [0, 0, 0])
+    assert.equal(shadowed.get(twin.metadata.uid)?.name, 'node')
+    assert.match(
+      problems.get(bound.metadata.uid)!.message,
+      /belongs to Daemon node: correct spec\.workloadID/,
+    )
+  }
+  assert.equal(plan(twin, ...rest).bindings.size, 1)
+})
+
 test('a binding finds identity, source and Services in its own namespace only', () => {
   const other = { namespace: 'other' }
   const mine = binding('mine', 'app/a', 'aws', 's3', {}, other)

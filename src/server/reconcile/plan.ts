@@ -5,14 +5,19 @@ import {
   type Kind,
   type Reason,
   type ResourceOf,
-  type WorkloadIdentity,
   type WorkloadScope,
 } from '#model/resource'
 import type { ScopedBinding, ScopedIdentity, ScopedService } from '#model/scope'
 import type { ExchangeTarget } from '#server/exchange'
 
-/** Nothing but its name, which never changes: a plan is the same whatever else of the object does. */
-export type NamedIdentity = Pick<WorkloadIdentity['metadata'], 'namespace' | 'name'>
+/**
+ * Whose a workload ID is. Nothing but a name, which never changes: a plan is the same whatever else of the object does.
+ */
+export interface Owner {
+  readonly kind: 'Daemon' | 'WorkloadIdentity'
+  readonly namespace: string
+  readonly name: string
+}
 
 export interface PlannedIdentity {
   readonly namespace: string
@@ -46,8 +51,8 @@ export interface PlannedBinding {
 export interface WorkloadPlan {
   /** Identities that are in force. */
   readonly identities: readonly PlannedIdentity[]
-  /** Those that are not, by uid: the identity of another namespace that has their workload ID. */
-  readonly shadowed: ReadonlyMap<string, NamedIdentity>
+  /** Those that are not, by uid: the daemon, or the identity of another namespace, that has their workload ID. */
+  readonly shadowed: ReadonlyMap<string, Owner>
   /** Bindings that are in force. */
   readonly bindings: readonly PlannedBinding[]
   /** Those that are not, by uid. */
@@ -61,7 +66,7 @@ export interface Plan {
   readonly identities: ReadonlyMap<string, PlannedIdentity>
   readonly identitiesOf: ReadonlyMap<SpiffeId, readonly PlannedIdentity[]>
   /** As in `WorkloadPlan`, of all. */
-  readonly shadowed: ReadonlyMap<string, NamedIdentity>
+  readonly shadowed: ReadonlyMap<string, Owner>
   /** Bindings that are in force, by uid. */
   readonly bindings: ReadonlyMap<string, PlannedBinding>
   readonly problems: ReadonlyMap<string, BindingProblem>

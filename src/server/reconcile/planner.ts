@@ -4,6 +4,7 @@ import {
   normalizeSelectors,
   type CredentialBinding,
   type CredentialSource,
+  type Daemon,
   type Kind,
   type ResourceOf,
   type Service,
@@ -16,7 +17,7 @@ import {
   scopedName,
   sourceNameOf,
   type BindingProblem,
-  type NamedIdentity,
+  type Owner,
   type Place,
   type Plan,
   type PlannedBinding,
@@ -47,7 +48,13 @@ export interface Planner {
   objectsOf(workloadId: string): Iterable<WorkloadIdentity | CredentialBinding>
 }
 
-const plannedKinds = ['WorkloadIdentity', 'CredentialSource', 'Service', 'CredentialBinding'] as const
+const plannedKinds = [
+  'WorkloadIdentity',
+  'CredentialSource',
+  'Service',
+  'CredentialBinding',
+  'Daemon',
+] as const
 type PlannedKind = (typeof plannedKinds)[number]
 type Planned = ResourceOf<PlannedKind>
 
@@ -78,6 +85,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   // What refers to what.
   const identitiesOf = openMultimap<string, WorkloadIdentity>()
   const bindingsOf = openMultimap<string, CredentialBinding>()
+  const daemonsOf = openMultimap<string, Daemon>()
   const sources = new Map<string, CredentialSource>()
   const servicesLabelled = openMultimap<string, Service>()
   const bindingsWanting = {
@@ -91,7 +99,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   const out = {
     identities: new Map<string, PlannedIdentity>(),
     identitiesOf: new Map<SpiffeId, readonly PlannedIdentity[]>(),
-    shadowed: new Map<string, NamedIdentity>(),
+    shadowed: new Map<string, Owner>(),
     bindings: new Map<string, PlannedBinding>(),
     problems: new Map<string, BindingProblem>(),
     bindingsOf: new Map<SpiffeId, readonly PlannedBinding[]>(),
@@ -116,6 +124,9 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
         bindingsWanting.source[action](sourceNameOf(object), object)
         for (const label of labelsWanted(object)) bindingsWanting.label[action](label, object)
         break
+      case 'Daemon':
+        daemonsOf[action](object.spec.workloadID, object)
+        break
       case 'CredentialSource':
         if (action === 'add') sources.set(scopedName(object.metadata), object)
         else sources.delete(scopedName(object.metadata))
@@ -130,6 +141,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
     switch (object.kind) {
       case 'WorkloadIdentity':
       case 'CredentialBinding':
+      case 'Daemon':
         stale.add(object.spec.workloadID)
         break
       case 'CredentialSource':
@@ -227,7 +239,11 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
       for (const workloadId of stale) {
         const before = workloads.get(workloadId) ?? nothing
         const made = planWorkload(
-          { identities: identitiesOf.get(workloadId), bindings: bindingsOf.get(workloadId) },
+          {
+            identities: identitiesOf.get(workloadId),
+            bindings: bindingsOf.get(workloadId),
+            daemons: daemonsOf.get(workloadId),
+          },
           surroundings,
         )
         const after = keepEqual(before, made)

@@ -24,9 +24,12 @@ export function judgeWorkloadIdentity(
   const { spec, metadata } = object
   const shadowedBy = plan.shadowed.get(metadata.uid)
   if (shadowedBy) {
-    const message =
-      `workload ID ${spec.workloadID} belongs to WorkloadIdentity ${scopedName(shadowedBy)} of namespace ` +
-      `${shadowedBy.namespace}: give this one another, or delete that one`
+    const owner =
+      shadowedBy.kind === 'Daemon'
+        ? `Daemon ${shadowedBy.name}: give this one another`
+        : `WorkloadIdentity ${scopedName(shadowedBy)} of namespace ${shadowedBy.namespace}: give this one another, ` +
+          'or delete that one'
+    const message = `workload ID ${spec.workloadID} belongs to ${owner}`
     return {
       state: 'FAILED',
       message,

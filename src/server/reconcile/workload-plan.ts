@@ -5,6 +5,7 @@ import {
   scopeOf,
   unsupportedFields,
   type CredentialBinding,
+  type Daemon,
   type Reason,
   type Service,
   type WorkloadIdentity,
@@ -14,6 +15,7 @@ import {
   scopedName,
   sourceNameOf,
   type BindingProblem,
+  type Owner,
   type PlannedBinding,
   type PlannedIdentity,
   type WorkloadPlan,
@@ -58,9 +60,18 @@ export function hostsOverlap(a: string, b: string): boolean {
 const pending = (reason: Reason, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
 const failed = (reason: Reason, message: string): BindingProblem => ({ state: 'FAILED', reason, message })
 
+function hintAt(owner: Owner | undefined): string {
+  if (owner?.kind === 'Daemon')
+    return `this workloadID belongs to Daemon ${owner.name}: correct spec.workloadID`
+  return owner
+    ? `the one with this workloadID is in namespace ${owner.namespace}: create the binding there, or correct spec.workloadID`
+    : 'create it, or correct spec.workloadID'
+}
+
 function planBinding(
   object: CredentialBinding,
   identities: readonly PlannedIdentity[],
+  owner: Owner | undefined,
   { sourceNamed, servicesFor }: Surroundings,
 ): PlannedBinding | BindingProblem {
   const { metadata, spec } = object
@@ -71,14 +82,9 @@ function planBinding(
   }
   const own = identities.filter((identity) => identity.namespace === namespace)
   if (own.length === 0) {
-    const elsewhere = identities[0]?.namespace
-    const hint =
-      elsewhere === undefined
-        ? 'create it, or correct spec.workloadID'
-        : `the one with this workloadID is in namespace ${elsewhere}: bindings are of its namespace`
     return pending(
       'IdentityMissing',
-      `WorkloadIdentity.core.riptides.io "${spec.workloadID}" not found; ${hint}`,
+      `WorkloadIdentity.core.riptides.io "${spec.workloadID}" not found; ${hintAt(owner)}`,
     )
   }
   const sourceName = sourceNameOf(object)
@@ -131,31 +137,46 @@ function namedService(service: Service): ScopedService {
   return { ...scopedService(service), name: scopedName(service.metadata) }
 }
 
-/** Plans one workload ID: `identities` and `bindings` are all that have it, in any order. */
+/**
+ * SECURITY: a workload ID belongs to one namespace (rule 18), of which the first keeps it, or to a daemon: a workload
+ * with that of a daemon could pass for it. Two that were admitted at the same moment are told apart here.
+ */
+function ownerOf(object: Daemon | WorkloadIdentity | undefined): Owner | undefined {
+  return object && { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name }
+}
+
+/** Plans one workload ID: these are all that have it, in any order. */
 export function planWorkload(
-  { identities, bindings }: { identities: Iterable<WorkloadIdentity>; bindings: Iterable<CredentialBinding> },
+  {
+    identities,
+    bindings,
+    daemons,
+  }: {
+    identities: Iterable<WorkloadIdentity>
+    bindings: Iterable<CredentialBinding>
+    daemons: Iterable<Daemon>
+  },
   surroundings: Surroundings,
 ): WorkloadPlan {
-  const [oldest, ...others] = [...identities].sort(byAge)
-  // SECURITY: a workload ID belongs to one namespace (rule 18); the first keeps it.
-  const isOwners = ({ metadata }: WorkloadIdentity) => metadata.namespace === oldest?.metadata.namespace
-  const inForce = (oldest ? [oldest, ...others.filter(isOwners)] : []).map((object) =>
-    planIdentity(object, surroundings.trustDomain),
-  )
-  const { namespace = '', name = '' } = oldest?.metadata ?? {}
-  const foreign = others.filter((object) => !isOwners(object))
+  const [daemon] = daemons
+  const oldestFirst = [...identities].sort(byAge)
+  const owner = ownerOf(daemon ?? oldestFirst[0])
+  const isOwners = ({ kind, metadata }: WorkloadIdentity) =>
+    kind === owner?.kind && metadata.namespace === owner.namespace
+  const inForce = oldestFirst.filter(isOwners).map((object) => planIdentity(object, surroundings.trustDomain))
+  const shadowed = oldestFirst.filter((object) => !isOwners(object))
   const planned: PlannedBinding[] = []
   const problems = new Map<string, BindingProblem>()
   const nameOf = ({ metadata }: CredentialBinding) => `${metadata.namespace}/${metadata.name}`
   for (const object of [...bindings].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
-    const result = planBinding(object, inForce, surroundings)
+    const result = planBinding(object, inForce, owner, surroundings)
     if ('scoped' in result) planned.push(result)
     else problems.set(object.metadata.uid, result)
   }
   for (const [uid, problem] of conflicts(planned)) problems.set(uid, problem)
   return {
     identities: inForce,
-    shadowed: new Map(foreign.map(({ metadata }) => [metadata.uid, { namespace, name }])),
+    shadowed: new Map(shadowed.map(({ metadata }) => [metadata.uid, owner!])),
     bindings: planned.filter(({ uid }) => !problems.has(uid)),
     problems,
   }
