@@ -33,6 +33,16 @@ for (const [workloadID, namespace, why] of refusals) {
   })
 }
 
+test('an identity that is there already can be labelled, and let go by its last finalizer, whatever it is', () => {
+  const twin = identity('twin', 'nodes/web-1', { selectors: [{ 'process:name': 'x' }] })
+  const previous = { ...twin, metadata: { ...twin.metadata, finalizers: ['example.org/keep'] } }
+  assert.deepEqual(admit({ operation: 'update', object: twin, previous }), [])
+  const metadata = { ...twin.metadata, generation: 2 }
+  assert.throws(() => admit({ operation: 'update', object: { ...twin, metadata }, previous }), {
+    code: 'RESOURCE_INVALID',
+  })
+})
+
 test('an identity that any local user can assume is refused where the setting says so', () => {
   const weak = identity('weak', 'app/weak', { selectors: [{ 'process:name': 'x' }] })
   assert.throws(() => admit({ operation: 'create', object: weak }), { code: 'API_FORBIDDEN' })

@@ -11,7 +11,8 @@ import type { Admission } from '#server/store'
 
 /**
  * Refuses a WorkloadIdentity whose workload ID is a daemon's or the server's, or belongs to another namespace
- * (security rule 18), and, where the setting says so, one that any local user could assume (rule 11).
+ * (security rule 18), and, where the setting says so, one that any local user could assume (rule 11). Of two
+ * that are written at the same moment the plan keeps one out of force.
  */
 export function identityAdmission({
   identities,
@@ -26,8 +27,10 @@ export function identityAdmission({
   isReserved: (workloadId: string) => boolean
   weakIdentities: 'warn' | 'refuse'
 }): Admission {
-  return ({ operation, object }) => {
+  return ({ operation, object, previous }) => {
     if (object.kind !== 'WorkloadIdentity' || operation === 'delete') return []
+    // One that passed beside another, or before the setting: it can be labelled, and a finalizer be removed.
+    if (object.metadata.generation === previous?.metadata.generation) return []
     const { spec, metadata } = object
     const subject = subjectOf(definitionOf('WorkloadIdentity'), metadata.name)
     const refuseId = (why: string): never => {
