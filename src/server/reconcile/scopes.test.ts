@@ -218,6 +218,36 @@ test('a daemon speaks of itself and of what it has, and of nothing else', async 
   stop.abort()
 })
 
+test('what a daemon says of an object is over when it has that no more, and heard when it has it later', async () => {
+  const changes = openChanges()
+  const scopes = openScopes({ changes })
+  const { updates, stop } = follow(scopes)
+  const first = next(updates)
+  const condition = {
+    subject: 'service/s3',
+    type: 'Any',
+    status: 'False',
+    reason: 'Any',
+    message: 'bad',
+  } as const
+  // As when the server has just started: nothing is known yet.
+  scopes.observe('one', [condition])
+  assert.deepEqual(scopes.streams()[0]!.conditions, [])
+  for (const [plan, expected] of [
+    [planOf(...guide()), [condition]],
+    [planOf(), []],
+    [planOf(...guide()), [condition]],
+  ] as const) {
+    changes.take()
+    scopes.publish(plan, () => undefined)
+    if (plan.bindings.size > 0) await first
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual(scopes.streams()[0]!.conditions, expected)
+    assert.deepEqual([...changes.take().daemons], ['one'])
+  }
+  stop.abort()
+})
+
 test('a group of daemons is told in turns: each is, and nothing that was withdrawn before its turn', async () => {
   const changes = openChanges()
   const scopes = openScopes({ changes })

@@ -56,6 +56,8 @@ export interface ScopeStreams extends Scopes {
 interface Connected {
   readonly daemon: FollowingDaemon
   readonly delivery: Delivery
+  /** All that it says, and what of that is its own to say. */
+  said: readonly ReportedCondition[]
   conditions: readonly ReportedCondition[]
   /** Wakes `follow`, where that waits for something to do. */
   wake: () => void
@@ -109,7 +111,18 @@ export function openScopes({
     const { daemon, delivery } = stream
     const earlier = changed === 'all' ? undefined : { scope: delivery.wanted, changed }
     delivery.want(scopeFor(plan, daemon, credentialOf, earlier))
+    hear(stream)
     if (!delivery.isAllSent) stream.wake()
+  }
+
+  /** To be called whenever what a daemon says has changed, or what it has. */
+  function hear(stream: Connected): void {
+    const { daemon, delivery, said } = stream
+    const conditions = said.filter(({ subject }) => isItsOwn(subject, delivery.wanted))
+    // Heartbeats mostly say what was said before.
+    if (isDeepStrictEqual(stream.conditions, conditions)) return
+    stream.conditions = conditions
+    changes.daemon(daemon.name)
   }
 
   function note(stream: Connected, changed: ReadonlySet<SpiffeId>): void {
@@ -213,6 +226,7 @@ export function openScopes({
     const connected: Connected = {
       daemon,
       delivery: new Delivery(),
+      said: [],
       conditions: [],
       wake: () => {},
       isOver: false,
@@ -247,11 +261,8 @@ export function openScopes({
     observe(daemonName, said) {
       const stream = following.get(daemonName)
       if (!stream) return
-      const conditions = said.filter(({ subject }) => isItsOwn(subject, stream.delivery.wanted))
-      // Heartbeats mostly say what was said before.
-      if (isDeepStrictEqual(stream.conditions, conditions)) return
-      stream.conditions = conditions
-      changes.daemon(daemonName)
+      stream.said = said
+      hear(stream)
     },
     boundHosts(daemonName) {
       const stream = following.get(daemonName)
