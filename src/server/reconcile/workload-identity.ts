@@ -47,7 +47,7 @@ export function judgeWorkloadIdentity(
     state: problem ? 'PENDING' : 'OK',
     message: [(problem ?? scope).message, ...notes].join('; '),
     conditions: [
-      judge('Accepted', 'True', 'Valid', 'the workload ID is unique'),
+      judge('Accepted', 'True', 'Valid', 'the workload ID is of this namespace'),
       scope,
       ...weak,
       ...unsupported,
