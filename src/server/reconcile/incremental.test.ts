@@ -24,6 +24,7 @@ import { judgedKinds, judgeObject } from './judging.ts'
 import { placeOf, type Plan } from './plan.ts'
 import { scopeFor } from './scope-delta.ts'
 import { openScopes } from './scopes.ts'
+import type { ResourceEvent } from '#server/store'
 import { keyOf, openSurvey, type ObjectKey } from './survey.ts'
 import { searchFor, type Objects } from './surroundings.ts'
 import { planWorkload } from './workload-plan.ts'
@@ -42,27 +43,42 @@ const where = fc.oneof(
   fc.constantFrom(...groups).map((id) => ({ daemonGroup: { id } })),
 )
 
+const sometimes = <T extends object>(rest: T) => fc.constantFrom({}, {}, rest)
+
 const someObject: fc.Arbitrary<() => Resource> = fc.oneof(
-  fc.tuple(names, workloads, where, namespaces).map(
-    ([name, workloadID, scope, namespace]) =>
+  fc.tuple(names, workloads, where, namespaces, sometimes({ captureAll: true })).map(
+    ([name, workloadID, scope, namespace, rest]) =>
       () =>
-        identity(name, workloadID, { scope }, { namespace }),
+        identity(name, workloadID, { scope, ...rest }, { namespace }),
   ),
   fc.tuple(names, fc.constantFrom('r', 's'), namespaces).map(
     ([name, role, namespace]) =>
       () =>
         source(name, { roleArn: `arn:aws:iam::123456789012:role/${role}` }, { namespace }),
   ),
-  fc.tuple(names, labels, fc.subarray(['x.com', '*.x.com', 'y.x.com'], { minLength: 1 }), namespaces).map(
-    ([name, labels, hosts, namespace]) =>
-      () =>
-        service(name, hosts, { labels }, { namespace }),
-  ),
   fc
-    .tuple(names, workloads, names, fc.array(labels, { minLength: 1, maxLength: 2 }), namespaces)
-    .map(([name, workloadID, from, selectors, namespace]) => () => {
+    .tuple(
+      names,
+      labels,
+      fc.subarray(['x.com', '*.x.com', 'y.x.com'], { minLength: 1 }),
+      namespaces,
+      fc.constantFrom({}, {}, { signing: { service: 's3', region: 'r' } }, { external: true }),
+    )
+    .map(([name, labels, hosts, namespace, rest]) => () => {
+      return service(name, hosts, { labels, ...rest }, { namespace })
+    }),
+  fc
+    .tuple(
+      names,
+      workloads,
+      names,
+      fc.array(fc.oneof(labels, fc.constant({ tier: ['a', 'b'], app: 'a' })), { minLength: 1, maxLength: 2 }),
+      namespaces,
+      fc.constantFrom({}, {}, { minimumCapture: 'user' }, { plainTextReason: 'a cable' }),
+    )
+    .map(([name, workloadID, from, selectors, namespace, rest]) => () => {
       const propagation = { injection: { selectors } }
-      return binding(name, workloadID, from, '', { propagation }, { namespace })
+      return binding(name, workloadID, from, '', { propagation, ...rest }, { namespace })
     }),
   // Rarely one that has the workload ID of identities.
   fc.tuple(fc.constantFrom(...daemonNames, ...daemonNames, 'three'), fc.subarray(groups)).map(
@@ -78,6 +94,8 @@ const someObject: fc.Arbitrary<() => Resource> = fc.oneof(
 
 type Step =
   | { readonly do: 'put'; readonly make: () => Resource }
+  /** All in one transaction, or in between two looks. `remake`: gone, and there again under its name. */
+  | { readonly do: 'put all'; readonly all: readonly (() => Resource)[]; readonly remake: boolean }
   | {
       readonly do: 'status' | 'delete' | 'finalize' | 'credential' | 'failure' | 'acknowledge' | 'report'
       readonly which: number
@@ -86,6 +104,14 @@ type Step =
 
 const someStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: someObject.map((make): Step => ({ do: 'put', make })) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('put all' as const),
+      all: fc.array(someObject, { minLength: 1, maxLength: 3 }),
+      remake: fc.boolean(),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -128,9 +154,13 @@ function openBed() {
   const changes = openChanges()
   const scopes = openScopes({ changes })
   let at = openTestClock().now()
+  const valid = (key: string) => {
+    const credential = credentials.get(key)
+    return credential && credential.expiresAt > at ? credential : undefined
+  }
   const survey = openSurvey({
     trustDomain,
-    valid: (key) => credentials.get(key),
+    valid,
     streamOf: (name) => scopes.stream(name),
   })
   const streams = new Map<
@@ -148,7 +178,7 @@ function openBed() {
     reports: survey.reports,
     exchangeState(key) {
       const target = survey.plan.targets.get(key)
-      const credential = credentials.get(key)
+      const credential = valid(key)
       const failure = failures.get(key)
       return (
         target &&
@@ -183,6 +213,23 @@ function openBed() {
     }
   }
 
+  function put(object: Resource): Pick<ResourceEvent, 'type' | 'object'>[] {
+    const before = objects.get(keyOf(object))
+    const metadata = before
+      ? { ...before.metadata, generation: before.metadata.generation + 1 }
+      : object.metadata
+    const after = { ...object, metadata } as Resource
+    objects.set(keyOf(after), after)
+    return [{ type: before ? 'MODIFIED' : 'ADDED', object: after }]
+  }
+
+  function remake(object: Resource): ReturnType<typeof put> {
+    const before = objects.get(keyOf(object))
+    objects.set(keyOf(object), object)
+    const deleted = before ? [{ type: 'DELETED' as const, object: before }] : []
+    return [...deleted, { type: 'ADDED', object }]
+  }
+
   async function take(step: Step): Promise<void> {
     const pick = <T>(items: Iterable<T>): T | undefined => {
       const all = [...items]
@@ -190,17 +237,12 @@ function openBed() {
     }
     const daemon = daemonNamed(pick(daemonNames) ?? 'one', { groups: ['blue'] })
     switch (step.do) {
-      case 'put': {
-        const object = step.make()
-        const before = objects.get(keyOf(object))
-        const metadata = before
-          ? { ...before.metadata, generation: before.metadata.generation + 1 }
-          : object.metadata
-        const put = { ...object, metadata } as Resource
-        objects.set(keyOf(put), put)
-        survey.absorb([{ type: before ? 'MODIFIED' : 'ADDED', object: put }])
+      case 'put':
+        survey.absorb(put(step.make()))
         break
-      }
+      case 'put all':
+        survey.absorb(step.all.flatMap((make) => (step.remake ? remake(make()) : put(make()))))
+        break
       case 'status': {
         const object = pick(objects.values())
         if (!object) break
@@ -228,8 +270,10 @@ function openBed() {
       case 'credential': {
         const key = pick(survey.plan.targets.keys())
         if (key === undefined) break
+        // Some expire while nothing else is told of them.
+        const expiresAt = at + (step.which % 4 === 1 ? 300 : 3_600_000)
         if (step.which % 4 === 0) credentials.delete(key)
-        else credentials.set(key, credentialNamed(`ASIA${step.which}`))
+        else credentials.set(key, { ...credentialNamed(`ASIA${step.which}`), expiresAt })
         changes.credential(key)
         break
       }
@@ -299,7 +343,7 @@ function openBed() {
       await updates.return?.()
     }
   }
-  return { objects, living, survey, scopes, credentials, states, take, rest, close, world, judged }
+  return { objects, living, survey, scopes, valid, states, take, rest, close, world, judged }
 }
 
 /** The plan by a look at everything: slow, and simple enough to be seen to be right. */
@@ -362,7 +406,7 @@ test('after any changes, plan, scopes and states are what they would be from scr
         const streams = bed.scopes.streams()
         for (const { daemon, wanted } of streams) {
           const expected = scopeFor(plan, daemon, (key) =>
-            plan.targets.has(key) ? bed.credentials.get(key) : undefined,
+            plan.targets.has(key) ? bed.valid(key) : undefined,
           )
           assert.deepEqual(sorted(wanted), sorted(expected))
         }
