@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmdirSync,
   symlinkSync,
 } from 'node:fs'
@@ -73,6 +74,7 @@ function isRemoved(cgroup: string): boolean {
 const startCapturing = (cgroup: string) =>
   startDaemon('root', ['--capture=kernel', `--attach-cgroup=${cgroup}`, '--capture-port=0'])
 
+const bash = realpathSync('/bin/bash')
 const selector = { 'process:binary:path': ['/usr/bin/curl'], 'process:uid': ['0'] }
 
 test('the kernel can be asked on this machine', options, () => {
@@ -250,4 +252,23 @@ test('a command in namespaces ends with whoever started it', options, async () =
   process.kill(Number(parentOf(enclosing)), 'SIGKILL')
   await running
   await eventually(() => ![sleeping!, enclosing].some((pid) => existsSync(`/proc/${pid}`)))
+})
+
+test('who connects and is gone, again and again, does not fill the log', options, async () => {
+  await using place = await openPlace()
+  await using daemon = await startDaemon('root', [
+    '--capture=kernel',
+    `--attach-cgroup=${place.cgroup}`,
+    '--capture-port=0',
+    '--log-level=warn',
+  ])
+  await daemon.apply(scopeWith(1, { 'process:binary:path': [bash], 'process:uid': ['0'] }, place.address))
+  const failures = () => daemon.events().filter((event) => event === 'outbound.failed').length
+  const { port } = place.address
+  const script = `echo $$ > "$0/cgroup.procs"
+    for i in {1..150}; do ("$1" -c 'exec 3<>/dev/tcp/127.0.0.1/${port}'); done`
+  execFileSync(bash, ['-c', script, place.cgroup, bash], { stdio: 'ignore' })
+  await eventually(() => failures() > 0)
+  await daemon.call('GET', '/status')
+  assert.ok(failures() <= 10, `${failures()} lines`)
 })

@@ -4,3 +4,4 @@
  */
 export { openLog, silentLog } from './log.ts'
 export type { Log, LogFields, LogLevel } from './log.ts'
+export { pacedLog } from './paced.ts'

@@ -57,6 +57,8 @@ export interface TestDaemon extends AsyncDisposable {
   run(mode: RunMode, command: readonly string[]): Promise<Finished>
   /** Pids of its workers. */
   workers(): readonly number[]
+  /** The events of its log until now. */
+  events(): readonly string[]
 }
 
 const nodeBinary = realpathSync(process.execPath)
@@ -148,7 +150,10 @@ export async function startDaemon(
   ]
   // As strict as that of its unit.
   const strictly = ['-c', 'umask 077; exec "$@"', 'sh', program!, ...rest]
-  const child = spawn('/bin/sh', strictly, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn('/bin/sh', strictly, { stdio: ['ignore', 'inherit', 'pipe'] })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+  child.stderr.pipe(process.stderr)
   const exited = once(child, 'exit')
   const ended = exited.then(() => Promise.reject(new Error('the daemon has ended')))
   ended.catch(() => {})
@@ -192,6 +197,7 @@ export async function startDaemon(
       const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ')
       return children.filter((pid) => commandLine(pid).includes('worker.ts')).map(Number)
     },
+    events: () => Array.from(said.matchAll(/"event":"([^"]+)"/g), ([, event]) => event!),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGCONT')

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
-import type { Log } from '#base/log'
+import { pacedLog, type Log } from '#base/log'
 import { openTurns } from '#daemon/attestation'
 import { openCapture, type Capture } from '#daemon/capture'
 import {
@@ -91,7 +91,7 @@ export async function openServing(
   const board = openConditionBoard()
   const lease = openLease(clock)
   const kernel = capture && openKernelPolicy(capture, attestor)
-  const judge = openJudge({ attestor, capture, log })
+  const judge = openJudge({ attestor, capture, log: pacedLog(log, clock) })
   const lookUps = new Counts<number>(maxLookUps)
   const inTurn = openTurns<number>(attestations)
   const pool = stack.use(

@@ -4,7 +4,7 @@ import process from 'node:process'
 import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { returnFreedMemory } from '#base/lifecycle'
-import { openLog } from '#base/log'
+import { openLog, pacedLog } from '#base/log'
 import { netnsCookie } from '#base/syscall'
 import { openSocketUids } from '#daemon/attestation'
 import { openAuditSpool } from '#daemon/audit-spool'
@@ -96,7 +96,8 @@ const answers: Answers<WorkerProtocol> = {
     })
     const plane = openDataPlane({
       clock,
-      log,
+      // What it says hangs on connections, which any user can open and let fail.
+      log: pacedLog(log, clock),
       identifier,
       audit: openAuditSpool({
         folder: configuration.auditFolder,
