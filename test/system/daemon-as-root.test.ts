@@ -18,6 +18,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
 import { canEnclose } from '#daemon/run'
+import { parseSpiffeId } from '#model/identity'
 import { commandLine, eventually, scopeWith, startDaemon } from '../../src/daemon/program/fixture.ts'
 import { pinDirectoryOf } from '../../src/daemon/program/paths.ts'
 
@@ -272,3 +273,56 @@ test('who connects and is gone, again and again, does not fill the log', options
   await daemon.call('GET', '/status')
   assert.ok(failures() <= 10, `${failures()} lines`)
 })
+
+test(
+  'more than the kernel has room for keeps no binding in force and no daemon from serving',
+  options,
+  async () => {
+    await using place = await openPlace()
+    await using daemon = await startCapturing(place.cgroup)
+    const scope = scopeWith(1, selector, place.address)
+    await daemon.apply(scope)
+    assert.match((await place.curl()).stdout, noCredential)
+    const withUids = (first: number, count: number) => ({
+      ...scope.upsert.identities[0]!,
+      name: 'huge',
+      spiffeId: parseSpiffeId('spiffe://example.org/huge'),
+      selectors: [{ 'process:uid': Array.from({ length: count }, (_, uid) => String(first + uid)) }],
+    })
+    const huge = withUids(100_000, 20_000)
+    const [binding] = scope.upsert.bindings
+    const bound = { ...binding!, name: 'huge-cloud', spiffeId: huge.spiffeId }
+    const none = { identities: [], services: [], bindings: [], credentials: [] }
+    await daemon.apply({
+      revision: 2,
+      reset: false,
+      upsert: { ...none, identities: [huge], bindings: [bound] },
+      remove: { ...none, bindings: ['app-cloud'] },
+    })
+    assert.deepEqual(await place.curl(), { stdout: 'direct\n', code: 0 })
+    await daemon.apply({ ...scope, revision: 3, reset: false })
+    assert.match((await place.curl()).stdout, noCredential)
+    const { conditions } = (await daemon.call('GET', '/status')) as { conditions: { subject: string }[] }
+    assert.deepEqual(
+      conditions.map(({ subject }) => subject),
+      ['workloadidentity/huge'],
+    )
+    // What fits in, but not beside what was there.
+    for (const [revision, first] of [
+      [4, 200_000],
+      [5, 300_000],
+    ] as const) {
+      await daemon.apply({
+        revision,
+        reset: false,
+        upsert: { ...none, identities: [withUids(first, 10_000)] },
+        remove: none,
+      })
+    }
+    assert.deepEqual((await daemon.call('GET', '/status'))['conditions'], [])
+    assert.deepEqual(daemon.events(), [])
+    // Longer than it takes to look at executables and cgroups again.
+    await new Promise((resolve) => setTimeout(resolve, 6_000))
+    assert.match((await place.curl()).stdout, noCredential)
+  },
+)

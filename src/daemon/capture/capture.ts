@@ -7,24 +7,20 @@ import { openInspector } from './inspector.ts'
 import {
   candidateKey,
   candidateKinds,
-  destinationKey,
   isProcess,
   layout,
+  policyRoom,
   readRecord,
   stranger,
   unjudged,
   writePeer,
+  type CapturedDestination,
   type CapturedProcess,
   type MapName,
 } from './layout.ts'
 import type { ConnectionOrigin } from './origin.ts'
 import { mapPath, openMap } from './pins.ts'
-
-/** A destination that is captured: a port of any address but loopback, or one loopback address and port. */
-export interface CapturedDestination {
-  readonly port: number
-  readonly loopbackAddress?: string
-}
+import { destinationKeys } from './room.ts'
 
 /** What the kernel has to know of the policy. */
 export interface CapturePolicy {
@@ -108,15 +104,18 @@ function deleteOtherKeys(map: BpfMap, wanted: ReadonlyMap<string, Buffer>): void
   }
 }
 
-function* destinationKeys(destinations: CapturePolicy['destinations']): Generator<Buffer> {
+/** Whether there is room for what is wanted beside what is there. */
+function fitsBeside(map: BpfMap, wanted: ReadonlyMap<string, Buffer>, room: number): boolean {
+  const others = map.keys().filter((key) => !wanted.has(hex(key)))
+  return others.length + wanted.size <= room
+}
+
+function* allDestinationKeys(destinations: CapturePolicy['destinations']): Generator<Buffer> {
   for (const [identity, list] of destinations) {
     if (!Number.isInteger(identity) || identity <= unjudged || identity >= stranger) {
       throw new TypeError(`${identity} is not the number of an identity`)
     }
-    for (const { port, loopbackAddress } of list) {
-      yield destinationKey(identity, port, loopbackAddress)
-      yield destinationKey(unjudged, port, loopbackAddress)
-    }
+    for (const destination of list) yield* destinationKeys(identity, destination)
   }
 }
 
@@ -199,8 +198,18 @@ export function openCapture(pinDirectory: string): Capture {
     },
     setPolicy(policy) {
       const wantedCandidates = keyed(policy.candidates.rules.map(candidateKey))
-      const wantedDestinations = keyed(destinationKeys(policy.destinations))
+      const wantedDestinations = keyed(allDestinationKeys(policy.destinations))
       const { kinds, levels } = filterMasks(policy.candidates.rules)
+      // Where old and new do not fit in beside each other, everybody is a candidate while the old makes room.
+      if (
+        !fitsBeside(candidates, wantedCandidates, policyRoom.candidates) ||
+        !fitsBeside(destinations, wantedDestinations, policyRoom.destinations)
+      ) {
+        settings.writeUInt32LE(1, config.capture_all)
+        bumpGeneration()
+        deleteOtherKeys(candidates, wantedCandidates)
+        deleteOtherKeys(destinations, wantedDestinations)
+      }
       // First what is new, then the end of all verdicts, then what is gone: nobody who is captured before and
       // after goes direct in between.
       addKeys(candidates, wantedCandidates)

@@ -13,6 +13,7 @@ import {
   isProcess,
   layout,
   mapNames,
+  policyRoom,
   readProcess,
   readRecord,
   writePeer,
@@ -59,6 +60,14 @@ describe('the packed kernel objects', () => {
       captureObject.candidateKinds,
       candidateKinds.map((kind) => `BY_${kind.toUpperCase().replaceAll('-', '_')}`),
     )
+  })
+
+  it('have the room that we count on', () => {
+    const source = readFileSync(new URL('capture.bpf.c', sources), 'utf8')
+    for (const [name, room] of Object.entries(policyRoom)) {
+      const [, entries] = new RegExp(`max_entries, (\\d+)\\);[^{}]*} ${name} SEC`).exec(source)!
+      assert.equal(Number(entries), room, name)
+    }
   })
 
   it('have every map and program that is pinned or attached', () => {

@@ -69,6 +69,9 @@ export const mapShapes = {
 export type MapName = keyof typeof mapShapes
 export const mapNames = Object.keys(mapShapes) as readonly MapName[]
 
+/** Entries that the maps of the policy hold. */
+export const policyRoom = { candidates: 16_384, destinations: 16_384 } as const
+
 /** In the order of `enum counter`. */
 export const counterNames = [
   'captured',
@@ -179,6 +182,12 @@ export function readRecord(bytes: Buffer): Recorded {
     identity: bytes.readUInt32LE(offsets.identity),
     generation: bytes.readUInt32LE(offsets.generation),
   }
+}
+
+/** A destination that is captured: a port of any address but loopback, or one loopback address and port. */
+export interface CapturedDestination {
+  readonly port: number
+  readonly loopbackAddress?: string
 }
 
 /** Key of one destination of an identity; the address only for loopback, which is captured one by one. */

@@ -65,6 +65,26 @@ test('the kernel gets a policy again only when it has changed', () => {
   assert.equal(given.length, 2)
 })
 
+test('an identity that the kernel has no room for is named, and takes nobody else the room', () => {
+  const { given, policy } = open()
+  const scope = scopeFor('s3.example.org')
+  const spiffeId = parseSpiffeId('spiffe://example.org/app')
+  const uids = Array.from({ length: 17_000 }, (_, uid) => String(uid))
+  const huge = {
+    name: 'a',
+    spiffeId,
+    selectors: [{ 'process:uid': uids }],
+    captureAll: false,
+    intercept: true,
+  }
+  policy.update({ ...scope, identities: new Map([['a', huge], ...scope.identities]) })
+  assert.deepEqual(given[0]!.candidates.rules, [{ kind: 'uid', id: 1000 }])
+  assert.deepEqual([...policy.numbers().keys()], ['app'])
+  const [{ identity, reason }] = policy.notCapturable() as [{ identity: string; reason: string }]
+  assert.equal(identity, 'a')
+  assert.match(reason, /no room for its 17000 .*: name fewer/)
+})
+
 test('an identity that the kernel cannot filter is named', () => {
   const { policy } = open()
   const scope = scopeFor('s3.example.org')

@@ -7,13 +7,15 @@ import {
   cgroupMount,
   compileCandidates,
   kernelFileId,
+  openPolicyRoom,
   type Candidates,
+  type CandidateSources,
   type Capture,
   type CapturedDestination,
   type Cgroup,
 } from '#daemon/capture'
 import type { FileId, ProcessAttestor } from '#daemon/attestation'
-import type { Scope, ScopedIdentity, ScopedService } from '#model/scope'
+import type { Scope, ScopedService } from '#model/scope'
 
 const defaultPorts = [443, 80]
 
@@ -85,19 +87,47 @@ interface Compiled {
 
 type Files = ReadonlyMap<string, FileId>
 
-/** `hidden`: the executables that we may not see ourselves. */
+/**
+ * `hidden`: the executables that we may not see ourselves. What the kernel has no room for is left out and named: the
+ * largest first, so that nobody's identity takes the room of those of others.
+ */
 function compile(scope: Scope, hidden: Files): Compiled {
-  const byName = destinationsOf(scope)
-  const captured = [...byName.keys()]
-  const identities = captured.map((name): ScopedIdentity => scope.identities.get(name)!)
-  const numbers = new Map(captured.map((name, index) => [name, index + 1]))
+  const sources: CandidateSources = {
+    resolveExecutable: (path) => kernelFileId(path) ?? hidden.get(path),
+    resolveCgroups,
+  }
+  const parts = [...destinationsOf(scope)].map(([name, destinations], index) => {
+    const candidates = compileCandidates([scope.identities.get(name)!], sources)
+    const { rules } = candidates
+    return {
+      name,
+      number: index + 1,
+      destinations,
+      rules,
+      candidates,
+      size: rules.length + destinations.length,
+    }
+  })
+  const room = openPolicyRoom()
+  const held = new Set(
+    parts.toSorted((a, b) => a.size - b.size).filter((part) => room.take(part.number, part)),
+  )
+  const captured = parts.filter((part) => held.has(part))
+  const tooLarge = parts.filter((part) => !held.has(part))
   return {
-    candidates: compileCandidates(identities, {
-      resolveExecutable: (path) => kernelFileId(path) ?? hidden.get(path),
-      resolveCgroups,
-    }),
-    destinations: new Map(captured.map((name) => [numbers.get(name)!, byName.get(name)!])),
-    numbers,
+    candidates: {
+      rules: captured.flatMap(({ rules }) => rules),
+      captureAll: captured.some(({ candidates }) => candidates.captureAll),
+      notCapturable: [
+        ...parts.flatMap(({ candidates }) => candidates.notCapturable),
+        ...tooLarge.map(({ name, rules, destinations }) => ({
+          identity: name,
+          reason: `the kernel has no room for its ${rules.length} executables, users and groups, and ${destinations.length} ports: name fewer in its selectors and Services`,
+        })),
+      ],
+    },
+    destinations: new Map(captured.map(({ number, destinations }) => [number, destinations])),
+    numbers: new Map(captured.map(({ name, number }) => [name, number])),
   }
 }
 

@@ -1,3 +1,4 @@
+import { toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { applyScopeUpdate, emptyScope, type Scope, type ScopeUpdate } from '#model/scope'
 import type { Judge } from './judge.ts'
@@ -52,11 +53,17 @@ export function openScopeKeeper({
       before.services !== scope.services ||
       before.bindings !== scope.bindings
     // SECURITY: first the kernel forgets its verdicts and the judge takes the new identities, then workers cut what
-    // is no longer granted: nothing is let in under the old policy once they have.
+    // is no longer granted: nothing is let in under the old policy once they have. A kernel that refuses the new one
+    // keeps nothing in force: that is said when the rest is done.
+    let refusal: unknown
     if (policyChanged) {
       generation++
       await kernel?.look(scope)
-      kernel?.update(scope, { force: true })
+      try {
+        kernel?.update(scope, { force: true })
+      } catch (error) {
+        refusal = error
+      }
       judge.setPolicy(scope, generation, kernel?.numbers() ?? new Map())
     }
     await pool.apply(update, scope, generation)
@@ -70,6 +77,7 @@ export function openScopeKeeper({
       bindings: bindings.size,
       credentials: credentials.size,
     })
+    if (refusal !== undefined) throw refusal
   }
   return {
     scope: () => scope,
@@ -94,7 +102,11 @@ export function openScopeKeeper({
       inTurn(async () => {
         if (!known || !kernel) return
         await kernel.look(scope)
-        if (!kernel.update(scope).changed) return
+        try {
+          if (!kernel.update(scope).changed) return
+        } catch (error) {
+          return log.error('kernel.refused', { error: toFault(error).message }) // it is asked again with the next look
+        }
         // The kernel has forgotten its verdicts, and executables may be others: workers that remembered theirs would
         // never ask again, and the kernel take judged strangers for candidates, and the identified for nobody.
         generation++

@@ -125,7 +125,9 @@ export const reportedTypes: Readonly<Record<string, { readonly meaning: string; 
         'The credential of a binding nears its end on a node, or has expired there, and no other has come.',
     },
     ClockInSync: { meaning: 'The clock of the node differs from that of an endpoint.' },
-    NotCapturable: { meaning: 'The kernel cannot filter by what the selectors of an identity ask.' },
+    NotCapturable: {
+      meaning: 'The kernel cannot filter by what the selectors of an identity ask, or has no room for it.',
+    },
     SelectorsCollected: {
       meaning: 'An identity has selectors that a daemon does not collect.',
       remedy: 'use other keys',
