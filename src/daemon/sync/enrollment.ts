@@ -51,6 +51,14 @@ export function callFault(error: unknown, what: string): Fault {
   return new Fault('SERVER_UNREACHABLE', `${what}: ${rawMessage}`, { cause: error })
 }
 
+/** For a certificate that, just issued, is past its time here. */
+export function clockAhead(what: string): Fault {
+  return new Fault(
+    'CERTIFICATE_INVALID',
+    `the clock of this node runs ahead of the server's: ${what} is too old already; set the clock`,
+  )
+}
+
 /**
  * The record that an answer makes.
  * @throws Fault CERTIFICATE_INVALID when the SVID is for another key or names someone else

@@ -5,7 +5,7 @@ import { toFault } from '#base/errors'
 import type { Log } from '#base/log'
 import { createCertificateRequest, parseCertificate } from '#model/pki'
 import type { Scope } from '#model/scope'
-import { callFault } from './enrollment.ts'
+import { callFault, clockAhead } from './enrollment.ts'
 import type { Node } from './node.ts'
 
 export interface Intermediate {
@@ -69,6 +69,7 @@ export function openIntermediateKeeper({
       const response = await node.connection().client.issueIntermediate({ csrDer, hosts: [...hosts] })
       const chain = response.chainDer.map(parseCertificate)
       const notAfter = Number(response.notAfterEpochMs)
+      if (notAfter <= clock.now()) throw clockAhead('the new intermediate')
       await onIssued({ key, chain, hosts })
       issuedFor = hosts
       renewAt = clock.now() + (notAfter - clock.now()) / 2

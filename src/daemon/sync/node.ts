@@ -11,7 +11,7 @@ import type { SpiffeId } from '#model/identity'
 import { certificatesToPem, createCertificateRequest, spiffeIdOf } from '#model/pki'
 import { Node as NodeService } from '#wire/proto'
 import { endpointOf, openAddresses, type Addresses, type Resolve } from './addresses.ts'
-import { callFault, joinServer, recordOf, recoverSvid } from './enrollment.ts'
+import { callFault, clockAhead, joinServer, recordOf, recoverSvid } from './enrollment.ts'
 import { fetchPinnedAuthority } from './first-contact.ts'
 import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
 
@@ -183,6 +183,8 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
         if (signal.aborted || clock.now() < halfLife(record.svid)) continue
         try {
           await renew()
+          // One that is due again at once would be asked for without a pause, by every node whose clock is wrong.
+          if (clock.now() >= halfLife(record.svid)) throw clockAhead('the new SVID')
           failures = 0
         } catch (error) {
           failures++

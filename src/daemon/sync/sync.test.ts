@@ -150,6 +150,35 @@ test('the SVID is renewed at half of its life', async (t) => {
   await renewed
 })
 
+test('a node whose clock runs ahead does not ask for one certificate after the other', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  // Past half of the life of whatever the server issues, and not past its end.
+  await clock.advance(45 * 60_000)
+  run((options) => node.run(options))
+  const renewed = server.until(() => server.calls.renew > 0)
+  for (let looks = 0; looks < 20; looks++) {
+    await clock.untilArmed()
+    await clock.advance(10)
+  }
+  await renewed
+  assert.equal(server.calls.renew, 1)
+
+  await clock.advance(2 * 86_400_000)
+  const issued: Intermediate[] = []
+  const onIssued = async (intermediate: Intermediate) => void issued.push(intermediate)
+  const keeper = openIntermediateKeeper({ node, onIssued, clock, log: silentLog, random: () => 0 })
+  keeper.setHosts(['a.example.org'])
+  const asked = server.until(() => server.intermediates.length > 0)
+  run((options) => keeper.run(options))
+  await asked
+  for (let looks = 0; looks < 20; looks++) {
+    await clock.untilArmed(2)
+    await clock.advance(10)
+  }
+  assert.equal(server.intermediates.length, 1)
+})
+
 test('an expired SVID is recovered by the node key', async (t) => {
   const { server, settings, clock } = await openSetting(t)
   const node = await openNode(settings)
