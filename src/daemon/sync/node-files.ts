@@ -23,6 +23,10 @@ export interface NodeRecord {
   readonly interceptRoot: X509Certificate
 }
 
+/** What makes a node that has lost its place in the trust domain a member again. */
+const joinAgain = (stateDir: string) =>
+  `put both back as they were, or remove ${join(stateDir, 'node.key')} and node.json and join again with a new join token`
+
 /** The node key (P-256), created on first use and readable by its owner alone. */
 export async function openNodeKey(stateDir: string): Promise<KeyObject> {
   makeFolder(stateDir, 0o700)
@@ -32,12 +36,23 @@ export async function openNodeKey(stateDir: string): Promise<KeyObject> {
     try {
       return createPrivateKey(pem)
     } catch (error) {
-      throw new Fault('SETTING_INVALID', `${path} holds no private key`, { cause: error })
+      throw new Fault('SETTING_INVALID', `${path} holds no private key`, {
+        hint: joinAgain(stateDir),
+        cause: error,
+      })
     }
   }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   await writeAtomically(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600)
   return privateKey
+}
+
+/** @throws Fault SETTING_INVALID when the node joined with another key: with this one the server never knows it */
+export function requireSameKey(stateDir: string, { svid }: NodeRecord, key: KeyObject): void {
+  if (svid[0]!.checkPrivateKey(key)) return
+  throw new Fault('SETTING_INVALID', `node.key in ${stateDir} is not the key that the node joined with`, {
+    hint: joinAgain(stateDir),
+  })
 }
 
 /** Undefined before the node has joined. @throws Fault SETTING_INVALID when the file is damaged */
@@ -51,12 +66,17 @@ export async function readNodeRecord(stateDir: string): Promise<NodeRecord | und
       if (typeof fields[key] !== 'string') throw new TypeError(`${key} is missing`)
       return fields[key]
     }
+    const needEndpoint = (key: string) => {
+      const endpoint = need(key)
+      if (!URL.canParse(`https://${endpoint}`)) throw new TypeError(`${key} is not host:port`)
+      return endpoint
+    }
     return {
       server: need('server'),
       ...(fields['serverCa'] && { serverCa: parsePemCertificates(fields['serverCa'])[0]! }),
       spiffeId: parseSpiffeId(need('spiffeId')),
       daemonName: need('daemonName'),
-      nodeEndpoint: need('nodeEndpoint'),
+      nodeEndpoint: needEndpoint('nodeEndpoint'),
       serverSpiffeId: parseSpiffeId(need('serverSpiffeId')),
       svid: parsePemCertificates(need('svid')),
       bundle: parsePemCertificates(need('bundle')),

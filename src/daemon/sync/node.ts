@@ -13,7 +13,13 @@ import { Node as NodeService } from '#wire/proto'
 import { endpointOf, openAddresses, type Addresses, type Resolve } from './addresses.ts'
 import { callFault, clockAhead, joinServer, recordOf, recoverSvid } from './enrollment.ts'
 import { fetchPinnedAuthority } from './first-contact.ts'
-import { openNodeKey, readNodeRecord, writeNodeRecord, type NodeRecord } from './node-files.ts'
+import {
+  openNodeKey,
+  readNodeRecord,
+  requireSameKey,
+  writeNodeRecord,
+  type NodeRecord,
+} from './node-files.ts'
 
 /** A connection to the daemon port; it opens with the first call, and again with the next one after it was lost. */
 export interface NodeConnection {
@@ -97,7 +103,8 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
   const key = await openNodeKey(stateDir)
   const existing = await readNodeRecord(stateDir)
   let record = existing ?? (await join(settings, addresses, key))
-  if (!existing) await writeNodeRecord(stateDir, record)
+  if (existing) requireSameKey(stateDir, existing, key)
+  else await writeNodeRecord(stateDir, record)
 
   const adopt = async (next: NodeRecord) => {
     if (next.spiffeId !== record.spiffeId) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -113,6 +113,32 @@ test('a node joins once; its key is for it alone and nothing secret is in its re
   const again = await openNode({ ...settings, readJoinToken: () => assert.fail('joined already') })
   assert.equal(again.spiffeId, node.spiffeId)
   assert.equal(server.calls.join, 1)
+})
+
+test('a state folder that is damaged is refused with what to do', async (t) => {
+  const { stateDir, settings } = await openSetting(t)
+  await openNode(settings)
+  const [keyFile, recordFile] = [join(stateDir, 'node.key'), join(stateDir, 'node.json')]
+  const [key, record] = [await readFile(keyFile, 'utf8'), await readFile(recordFile, 'utf8')]
+  const refuses = (told: RegExp) =>
+    assert.rejects(
+      openNode(settings),
+      (error) =>
+        isFault(error, 'SETTING_INVALID') &&
+        told.test(error.message) &&
+        /join again with a new join token/.test(error.hint ?? ''),
+    )
+  await rm(keyFile)
+  await refuses(/not the key that the node joined with/)
+  await writeFile(keyFile, key.slice(0, 60))
+  await refuses(/holds no private key/)
+  await writeFile(keyFile, key)
+  await writeFile(recordFile, record.replace(/("nodeEndpoint": ").*"/, '$1not a host"'))
+  await refuses(/damaged: nodeEndpoint/)
+  await writeFile(recordFile, record.slice(0, 100))
+  await refuses(/damaged/)
+  await writeFile(recordFile, record)
+  await openNode(settings)
 })
 
 test('a server with another CA than the pinned one gets no token', async (t) => {
