@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   copyFileSync,
@@ -324,5 +324,22 @@ test(
     // Longer than it takes to look at executables and cgroups again.
     await new Promise((resolve) => setTimeout(resolve, 6_000))
     assert.match((await place.curl()).stdout, noCredential)
+  },
+)
+
+test(
+  'a process that a selector may mean, in another network namespace, shows on the daemon',
+  options,
+  async () => {
+    await using place = await openPlace()
+    await using daemon = await startCapturing(place.cgroup)
+    await daemon.apply(scopeWith(1, selector, place.address))
+    const command = `echo $$ > "$0/cgroup.procs" && exec unshare --net curl -s http://127.0.0.1:${place.address.port}/`
+    const { status } = spawnSync('/bin/sh', ['-c', command, place.cgroup])
+    assert.equal(status, 7, 'nobody listens there')
+    await eventually(async () => {
+      const { conditions } = await daemon.call('GET', '/status')
+      return (conditions as { reason: string }[]).some(({ reason }) => reason === 'OtherNetns')
+    })
   },
 )

@@ -18,6 +18,7 @@ import { openTrustListeners, readSystemRoots, type TrustListeners } from '#daemo
 import { openConditionBoard, type ConditionBoard } from './conditions.ts'
 import { findCapturePort } from './doors.ts'
 import { openExpiryWatch } from './expiry.ts'
+import { openForeignWatch } from './foreign-watch.ts'
 import type { Foundation } from './foundation.ts'
 import { openJudge, type Judge } from './judge.ts'
 import { openKernelPolicy, type KernelPolicy } from './kernel-policy.ts'
@@ -37,7 +38,7 @@ export interface Serving {
   readonly capturePort: number
   readonly auditFolder: string
   readonly trustListeners: TrustListeners
-  /** Brings what is reported about the scope up to date: with what was last compiled, and with the time. */
+  /** Brings what is reported up to date: with what was last compiled, with what the kernel saw, and with the time. */
   reportScope(): void
 }
 
@@ -152,8 +153,10 @@ export async function openServing(
     },
   })
   const expiries = openExpiryWatch({ board, clock, log })
+  const foreign = capture && openForeignWatch({ capture, board, clock })
   const reportScope = (): void => {
     reportIdentities(board, judge, kernel)
+    foreign?.look()
     expiries.look(keeper.scope())
   }
   const trustListeners = stack.use(

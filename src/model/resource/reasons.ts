@@ -126,7 +126,8 @@ export const reportedTypes: Readonly<Record<string, { readonly meaning: string; 
     },
     ClockInSync: { meaning: 'The clock of the node differs from that of an endpoint.' },
     NotCapturable: {
-      meaning: 'The kernel cannot filter by what the selectors of an identity ask, or has no room for it.',
+      meaning:
+        'The kernel cannot filter by what the selectors of an identity ask, or has no room for it; of a daemon: it left alone what other network namespaces (containers, pods) connected.',
     },
     SelectorsCollected: {
       meaning: 'An identity has selectors that a daemon does not collect.',
