@@ -192,6 +192,21 @@ test('a second daemon does not take the place of a first', limit, async () => {
   assert.equal(again.code, 1)
 })
 
+test('a daemon whose socket somebody removes, or takes, says so', limit, async () => {
+  await using daemon = await startDaemon('user')
+  const health = () =>
+    daemon.server.reports
+      .flatMap(({ body }) => (body.case === 'health' ? [body.value.daemonHealth] : []))
+      .at(-1)
+  const connectSocket = join(daemon.runDir, 'connect.sock')
+  await daemon.server.until(() => health() === 'ok')
+  rmSync(connectSocket)
+  await daemon.server.until(() => health()!.includes(`${connectSocket} has been removed or replaced`))
+  rmSync(join(daemon.runDir, 'daemon.sock'))
+  writeFileSync(join(daemon.runDir, 'daemon.sock'), '')
+  await daemon.server.until(() => health()!.includes('daemon.sock has been removed or replaced'))
+})
+
 test('a killed worker is replaced, and has the scope', limit, async () => {
   await using daemon = await startDaemon('user', override)
   await daemon.apply(scopeWith(1, isApp, { host: 'example.org' }))

@@ -14,7 +14,7 @@ import { writeTrustBundle } from '#daemon/trust'
 import { conditionsFor } from './conditions.ts'
 import { claimSocket, openControl } from './control.ts'
 import { controlRoutes, formatConnectTo, servicePorts } from './control-routes.ts'
-import { hasIpv6Route, listenerDescriptor, openDoor } from './doors.ts'
+import { hasIpv6Route, listenerDescriptor, openDoor, watchSockets } from './doors.ts'
 import { layFoundation, type Foundation } from './foundation.ts'
 import { stateCapture } from './level.ts'
 import { runPaths } from './paths.ts'
@@ -91,8 +91,15 @@ async function runRefreshes(
 
 const released = 'capture was released by hand: start the daemon again'
 
-function healthOf({ pool, capture }: Serving, watch: { readonly answers: boolean }): string {
+function healthOf(
+  { pool, capture }: Serving,
+  watch: { readonly answers: boolean },
+  lostSocket: string | undefined,
+): string {
   if (capture?.isAttached() === false) return released
+  if (lostSocket !== undefined) {
+    return `its socket ${lostSocket} has been removed or replaced: start the daemon again`
+  }
   if (!watch.answers)
     return 'the attestor does not answer: processes that it has not attested yet are refused'
   const { serving, configured } = pool.health()
@@ -183,6 +190,7 @@ export async function runDaemon(
     lookUp: (host, uid) => pool.lookUp(host, uid),
   })
   const control = stack.use(await openControl({ path: paths.control, everyone, routes, log }))
+  const lostSocket = watchSockets([paths.control, paths.connect])
   // Routes come and go while the daemon runs: at boot, for one, it may be there before that of IPv6.
   const announce = () =>
     capture?.registerListener({
@@ -232,7 +240,7 @@ export async function runDaemon(
           log.info(now ? 'sync.connected' : 'sync.disconnected')
         },
         report: () => ({
-          daemonHealth: healthOf(serving, watch),
+          daemonHealth: healthOf(serving, watch, lostSocket()),
           captureHealth: capture ? (capture.isAttached() ? 'ok' : released) : 'no kernel capture',
           conditions: board.all(),
         }),

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Handover } from './worker-protocol.ts'
 import type { WorkerPool } from './workers.ts'
@@ -38,6 +38,16 @@ export async function openDoor(
     // Node.js calls back only when the workers have closed every connection: that is not waited for.
     [Symbol.dispose]: () => void server.close(),
   }
+}
+
+/**
+ * Says which of these sockets, just opened, has been removed since, or replaced by somebody else's: we listen on, and
+ * nobody reaches us there.
+ */
+export function watchSockets(paths: readonly string[]): () => string | undefined {
+  const inodeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.ino
+  const opened = paths.map((path) => ({ path, inode: inodeOf(path) }))
+  return () => opened.find(({ path, inode }) => inodeOf(path) !== inode)?.path
 }
 
 /** A free port outside the range from which the kernel picks ports of clients. */
