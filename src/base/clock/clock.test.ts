@@ -50,3 +50,22 @@ test('jitter only ever shortens', () => {
     90,
   )
 })
+
+test('a wait of more than the 24 days of a timer does not end at once, and ends', async (t) => {
+  const days = 86_400_000
+  const early = await new Promise((resolve) => {
+    const cancel = systemClock.after(30 * days, () => resolve(true), { unref: true })
+    setTimeout(() => resolve(cancel()), 20)
+  })
+  assert.equal(early, undefined)
+
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let fired = 0
+  systemClock.after(30 * days, () => fired++)
+  const cancel = systemClock.after(30 * days, () => fired++)
+  t.mock.timers.tick(2 ** 31 - 1)
+  cancel()
+  assert.equal(fired, 0)
+  t.mock.timers.tick(30 * days - (2 ** 31 - 1))
+  assert.equal(fired, 1)
+})

@@ -34,7 +34,14 @@ export function sleepBy(after: Clock['after']): Clock['sleep'] {
     })
 }
 
+/** The longest that a timer of Node.js takes, 24 days; it fires at once for what is longer. */
+const maxTimerMs = 2 ** 31 - 1
+
 function after(ms: number, then: () => void, { unref = false }: { unref?: boolean } = {}): () => void {
+  if (ms > maxTimerMs) {
+    let cancel = after(maxTimerMs, () => (cancel = after(ms - maxTimerMs, then, { unref })), { unref })
+    return () => cancel()
+  }
   const timer = setTimeout(then, ms)
   if (unref) timer.unref()
   return () => clearTimeout(timer)
