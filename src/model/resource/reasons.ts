@@ -20,7 +20,9 @@ export const reasons = {
 
   // WorkloadIdentity.
   Valid: nothing('It is in force.'),
-  WorkloadIDTaken: action('A Daemon, or an older WorkloadIdentity of another namespace, has this workload ID.'),
+  WorkloadIDTaken: action(
+    'A Daemon, or an older WorkloadIdentity of another namespace, has this workload ID.',
+  ),
   Matched: nothing('Daemons in its scope are connected.'),
   NotConnected: action('There are daemons in its scope, and none is connected.'),
   NoDaemon: action('No daemon is in its scope; of a binding: none that is connected.'),

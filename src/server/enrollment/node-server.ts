@@ -174,7 +174,11 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     while (!signal.aborted) {
       const fromRevision = await takeStock()
       try {
-        for await (const events of resources.watch('Daemon', { fromRevision, namespace: daemonNamespace, signal })) {
+        for await (const events of resources.watch('Daemon', {
+          fromRevision,
+          namespace: daemonNamespace,
+          signal,
+        })) {
           for (const { type, object, previous } of events) {
             const { name, generation } = object.metadata
             if (type === 'DELETED') await expel(name)
