@@ -9,13 +9,15 @@ export interface PolicyRule {
   readonly nonResourceURLs?: readonly string[]
 }
 
-const matches = (allowed: readonly string[] = [], wanted: string) =>
-  allowed.includes('*') || allowed.includes(wanted)
+/** Whether a list of a rule has an item. */
+type Has = (item: string) => boolean
+
+const matches = (has: Has, wanted: string) => has('*') || has(wanted)
 
 /** `a/b`, or `*` and `b` for the subresource b of everything. */
-function resourceMatches(allowed: readonly string[] = [], wanted: string): boolean {
+function resourceMatches(has: Has, wanted: string): boolean {
   const slash = wanted.indexOf('/')
-  return matches(allowed, wanted) || (slash !== -1 && allowed.includes(`*${wanted.slice(slash)}`))
+  return matches(has, wanted) || (slash !== -1 && has(`*${wanted.slice(slash)}`))
 }
 
 function pathMatches(allowed: readonly string[] = [], wanted: string): boolean {
@@ -26,12 +28,16 @@ function pathMatches(allowed: readonly string[] = [], wanted: string): boolean {
 
 /** Whether one rule allows a request (Kubernetes' RuleAllows). */
 export function ruleAllows(rule: PolicyRule, request: AccessRequest): boolean {
-  if (!matches(rule.verbs, request.verb)) return false
+  const among =
+    (list: readonly string[] = []): Has =>
+    (item) =>
+      list.includes(item)
+  if (!matches(among(rule.verbs), request.verb)) return false
   if (isPathRequest(request)) return pathMatches(rule.nonResourceURLs, request.path)
   const names = rule.resourceNames ?? []
   return (
-    matches(rule.apiGroups, request.group) &&
-    resourceMatches(rule.resources, resourceName(request)) &&
+    matches(among(rule.apiGroups), request.group) &&
+    resourceMatches(among(rule.resources), resourceName(request)) &&
     (names.length === 0 || names.includes(request.name))
   )
 }
@@ -60,13 +66,14 @@ function breakDown(rule: PolicyRule): PolicyRule[] {
 
 /** Whether one rule allows all that a broken down rule does; `*` is covered by `*` alone. For many questions. */
 function coverageBy(owner: PolicyRule): (wanted: PolicyRule) => boolean {
-  const ownVerbs = new Set(owner.verbs)
-  const ownGroups = new Set(owner.apiGroups)
-  const ownResources = new Set(owner.resources)
+  const among = (list?: readonly string[]): Has => {
+    const items = new Set(list)
+    return (item) => items.has(item)
+  }
+  const hasVerb = among(owner.verbs)
+  const hasGroup = among(owner.apiGroups)
+  const hasResource = among(owner.resources)
   const ownNames = new Set(owner.resourceNames)
-  const has = (own: ReadonlySet<string>, item: string) => own.has('*') || own.has(item)
-  const hasResource = (item: string) =>
-    has(ownResources, item) || (item.includes('/') && ownResources.has(`*${item.slice(item.indexOf('/'))}`))
   return ({
     verbs,
     apiGroups = [],
@@ -74,9 +81,9 @@ function coverageBy(owner: PolicyRule): (wanted: PolicyRule) => boolean {
     resourceNames: names = [],
     nonResourceURLs: paths = [],
   }) =>
-    verbs.every((verb) => has(ownVerbs, verb)) &&
-    apiGroups.every((group) => has(ownGroups, group)) &&
-    resources.every(hasResource) &&
+    verbs.every((verb) => matches(hasVerb, verb)) &&
+    apiGroups.every((group) => matches(hasGroup, group)) &&
+    resources.every((resource) => resourceMatches(hasResource, resource)) &&
     paths.every((path) => pathMatches(owner.nonResourceURLs, path)) &&
     (ownNames.size === 0 || (names.length > 0 && names.every((name) => ownNames.has(name))))
 }
