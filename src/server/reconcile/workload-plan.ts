@@ -137,10 +137,6 @@ function namedService(service: Service): ScopedService {
   return { ...scopedService(service), name: scopedName(service.metadata) }
 }
 
-/**
- * SECURITY: a workload ID belongs to one namespace (rule 18), of which the first keeps it, or to a daemon: a workload
- * with that of a daemon could pass for it. Two that were admitted at the same moment are told apart here.
- */
 function ownerOf(object: Daemon | WorkloadIdentity | undefined): Owner | undefined {
   return object && { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name }
 }
@@ -160,6 +156,8 @@ export function planWorkload(
 ): WorkloadPlan {
   const [daemon] = daemons
   const oldestFirst = [...identities].sort(byAge)
+  // SECURITY: a workload ID belongs to one namespace (rule 18), of which the first keeps it, or to a daemon: a workload
+  // with that of a daemon could pass for it. Two that were admitted at the same moment are told apart here.
   const owner = ownerOf(daemon ?? oldestFirst[0])
   const isOwners = ({ kind, metadata }: WorkloadIdentity) =>
     kind === owner?.kind && metadata.namespace === owner.namespace
