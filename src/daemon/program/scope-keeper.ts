@@ -21,6 +21,8 @@ export interface ScopeKeeper {
 }
 
 const nothing = { identities: [], services: [], bindings: [], credentials: [] }
+/** Of our own: it changes nothing. */
+const noChange: ScopeUpdate = { revision: 0, reset: false, upsert: nothing, remove: nothing }
 
 export function openScopeKeeper({
   judge,
@@ -87,16 +89,11 @@ export function openScopeKeeper({
       inTurn(async () => {
         if (scope.credentials.size === 0) return
         const credentials = [...scope.credentials.keys()]
-        await putIntoEffect({
-          revision: 0,
-          reset: false,
-          upsert: nothing,
-          remove: { ...nothing, credentials },
-        })
+        await putIntoEffect({ ...noChange, remove: { ...nothing, credentials } })
       }),
     withdrawAll: () =>
       inTurn(async () => {
-        if (known) await putIntoEffect({ revision: 0, reset: true, upsert: nothing, remove: nothing })
+        if (known) await putIntoEffect({ ...noChange, reset: true })
       }),
     refreshKernel: () =>
       inTurn(async () => {
@@ -111,7 +108,7 @@ export function openScopeKeeper({
         // never ask again, and the kernel take judged strangers for candidates, and the identified for nobody.
         generation++
         judge.setPolicy(scope, generation, kernel.numbers())
-        await pool.apply({ revision: 0, reset: false, upsert: nothing, remove: nothing }, scope, generation)
+        await pool.apply(noChange, scope, generation)
       }),
   }
 }
