@@ -4,7 +4,7 @@ import { samePin, type Attestation, type ProcessAttestor } from '#daemon/attesta
 import type { Capture, CapturedProcess } from '#daemon/capture'
 import type { ProcessPin } from '#model/identity'
 import type { Scope, ScopedIdentity } from '#model/scope'
-import { chooseIdentity, explainMatch, isCollected, matchIdentities } from '#model/selectors'
+import { chooseIdentity, explainMatch, isCollected, matchIdentities, selectorValues } from '#model/selectors'
 import type { JudgeRequest, Judgement } from './worker-protocol.ts'
 
 /** Who a process is, and why. */
@@ -97,18 +97,17 @@ export function openJudge({
   return {
     setPolicy(scope, nextGeneration, nextNumbers) {
       const next = [...scope.identities.values()]
-      const valuesOf = (key: string) =>
-        next.flatMap(({ selectors }) => selectors.flatMap((map) => map[key] ?? []))
       // SECURITY: it takes calls in their order, so nobody has to wait for this one: an attestor that hangs would keep
       // what is withdrawn in force.
-      const paths = [...new Set(valuesOf('process:binary:path'))]
-      attestor.collect(selectorKeys(next), paths).catch((error: unknown) => {
-        log.error('attestor.silent', { error: toFault(error).message })
-      })
+      attestor
+        .collect(selectorKeys(next), selectorValues(next, 'process:binary:path'))
+        .catch((error: unknown) => {
+          log.error('attestor.silent', { error: toFault(error).message })
+        })
       identities = next
       generation = nextGeneration
       numbers = nextNumbers
-      const named = valuesOf('destination:port')
+      const named = selectorValues(next, 'destination:port')
       // 0 stands for every port that no selector names.
       ports = named.length === 0 ? [] : [0, ...new Set(named.map(Number))]
     },

@@ -16,6 +16,7 @@ import {
 } from '#daemon/capture'
 import type { FileId, ProcessAttestor } from '#daemon/attestation'
 import type { Scope, ScopedService } from '#model/scope'
+import { selectorValues } from '#model/selectors'
 
 const defaultPorts = [443, 80]
 
@@ -131,11 +132,6 @@ function compile(scope: Scope, hidden: Files): Compiled {
   }
 }
 
-function executablesOf({ identities }: Scope): readonly string[] {
-  const selectors = [...identities.values()].flatMap((identity) => identity.selectors)
-  return [...new Set(selectors.flatMap((selector) => selector['process:binary:path'] ?? []))]
-}
-
 /** Keeps the kernel's policy equal to the scope, executables and cgroups that come and go included. */
 export interface KernelPolicy {
   /** Looks for executables that only the attestor may see, in a home of mode 0700 for one; `update` then has them. */
@@ -155,7 +151,8 @@ export function openKernelPolicy(
   let hidden: Files = new Map()
   return {
     async look(scope) {
-      const unseen = executablesOf(scope).filter((path) => !kernelFileId(path))
+      const named = selectorValues(scope.identities.values(), 'process:binary:path')
+      const unseen = named.filter((path) => !kernelFileId(path))
       // An attestor that is late is asked again soon: until then what it said last counts.
       if (unseen.length > 0) hidden = await attestor.locate(unseen).catch(() => hidden)
     },

@@ -6,6 +6,6 @@
 export { chooseIdentity, matchIdentities } from './choose.ts'
 export type { Choice, IdentityMatch } from './choose.ts'
 export { explainMatch } from './explain.ts'
-export { environmentNameOf, isCollected, isWeak } from './keys.ts'
+export { environmentNameOf, isCollected, isWeak, selectorValues } from './keys.ts'
 export { matchSelector } from './match.ts'
 export type { Attributes, SelectorMatch } from './match.ts'

@@ -1,3 +1,4 @@
+import type { ScopedIdentity } from '#model/scope'
 /**
  * The selector keys that a daemon can evaluate (design section 2). `docker:*` and `k8s:*` are legal in resources
  * but have no attribute yet: a selector that uses them never matches.
@@ -50,4 +51,10 @@ export function isWeak(key: string): boolean {
 /** Whether `key` compares by prefix; all others compare exactly. */
 export function isPrefixKey(key: string): boolean {
   return key === 'process:cmdline' || key === 'process:ancestor:cmdline'
+}
+
+/** What the selectors of these identities say for a key, each value once. */
+export function selectorValues(identities: Iterable<ScopedIdentity>, key: string): readonly string[] {
+  const selectors = [...identities].flatMap((identity) => identity.selectors)
+  return [...new Set(selectors.flatMap((selector) => selector[key] ?? []))]
 }
