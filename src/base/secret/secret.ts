@@ -9,9 +9,16 @@ export class Secret {
     this.#bytes = bytes
   }
 
-  /** Wraps a text (stored as UTF-8) or a copy of the bytes. */
+  /**
+   * Wraps a text (stored as UTF-8) or a copy of the bytes.
+   * SECURITY: in memory of its own. Node.js cuts small Buffers from pools of 64 KiB: one would hold, and by its
+   * `buffer` give away, what else was cut from there, and for as long as it lives.
+   */
   static of(value: string | Uint8Array): Secret {
-    return new Secret(typeof value === 'string' ? Buffer.from(value, 'utf8') : Buffer.from(value))
+    const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(value))
+    if (typeof value === 'string') bytes.write(value)
+    else bytes.set(value)
+    return new Secret(bytes)
   }
 
   reveal(): Buffer {
