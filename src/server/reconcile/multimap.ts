@@ -24,3 +24,24 @@ export function openMultimap<K, V>(): Multimap<K, V> {
     },
   }
 }
+
+/** Lists by key, of few values each: where most have one, a set would take five times the room. */
+export interface Shortlists<K, V> {
+  get(key: K): readonly V[]
+  add(key: K, value: V): void
+  delete(key: K, value: V): void
+}
+
+export function openShortlists<K, V>(): Shortlists<K, V> {
+  const all = new Map<K, readonly V[]>()
+  const get = (key: K) => all.get(key) ?? []
+  return {
+    get,
+    add: (key, value) => void all.set(key, [...get(key), value]),
+    delete(key, value) {
+      const others = get(key).filter((one) => one !== value)
+      if (others.length > 0) all.set(key, others)
+      else all.delete(key)
+    },
+  }
+}

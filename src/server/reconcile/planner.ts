@@ -11,7 +11,7 @@ import {
   type WorkloadIdentity,
 } from '#model/resource'
 import type { ExchangeTarget } from '#server/exchange'
-import { openMultimap } from './multimap.ts'
+import { openMultimap, openShortlists } from './multimap.ts'
 import {
   placeOf,
   scopedName,
@@ -83,9 +83,9 @@ function labelsOf({ metadata, spec }: Service): string[] {
 export function openPlanner(trustDomain: TrustDomain): Planner {
   const known = new Map<string, Planned>()
   // What refers to what.
-  const identitiesOf = openMultimap<string, WorkloadIdentity>()
-  const bindingsOf = openMultimap<string, CredentialBinding>()
-  const daemonsOf = openMultimap<string, Daemon>()
+  const identitiesOf = openShortlists<string, WorkloadIdentity>()
+  const bindingsOf = openShortlists<string, CredentialBinding>()
+  const daemonsOf = openShortlists<string, Daemon>()
   const sources = new Map<string, CredentialSource>()
   const servicesLabelled = openMultimap<string, Service>()
   const bindingsWanting = {
@@ -249,7 +249,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
         const after = keepEqual(before, made)
         show(before, 'delete')
         show(after, 'add')
-        if (identitiesOf.get(workloadId).size + bindingsOf.get(workloadId).size > 0)
+        if (identitiesOf.get(workloadId).length + bindingsOf.get(workloadId).length > 0)
           workloads.set(workloadId, after)
         else workloads.delete(workloadId)
         replanned.push({ workloadId, before, after })
@@ -271,5 +271,8 @@ function keepEqual(before: WorkloadPlan, after: WorkloadPlan): WorkloadPlan {
     const target = known && isDeepStrictEqual(known.target, binding.target) ? known.target : binding.target
     return { ...binding, target }
   })
-  return { ...after, identities, bindings }
+  // Most have nothing here, and an empty map takes 150 bytes.
+  const shadowed = after.shadowed.size > 0 ? after.shadowed : nothing.shadowed
+  const problems = after.problems.size > 0 ? after.problems : nothing.problems
+  return { identities, shadowed, bindings, problems }
 }

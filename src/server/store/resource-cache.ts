@@ -30,8 +30,8 @@ interface Shelf {
   readonly objects: Map<string, Resource>
   /** Keys in order; absent when one came or went since they were last asked for. */
   sorted?: readonly string[] | undefined
-  /** Keys by workload ID. */
-  readonly workloads: Map<string, Set<string>>
+  /** Keys by workload ID: one, mostly, for which a Set would take five times the room. */
+  readonly workloads: Map<string, readonly string[]>
 }
 
 function workloadOf(object: Resource): string | undefined {
@@ -55,7 +55,7 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
   function shelfOf(kind: string): Shelf {
     const known = kinds.get(kind)
     if (known) return known
-    const shelf = { objects: new Map<string, Resource>(), workloads: new Map<string, Set<string>>() }
+    const shelf = { objects: new Map<string, Resource>(), workloads: new Map<string, readonly string[]>() }
     kinds.set(kind, shelf)
     return shelf
   }
@@ -67,15 +67,15 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
     const before = objects.get(key)
     const workloadBefore = before && workloadOf(before)
     if (workloadBefore !== undefined) {
-      const keys = workloads.get(workloadBefore)!
-      keys.delete(key)
-      if (keys.size === 0) workloads.delete(workloadBefore)
+      const others = workloads.get(workloadBefore)!.filter((one) => one !== key)
+      if (others.length > 0) workloads.set(workloadBefore, others)
+      else workloads.delete(workloadBefore)
     }
     if (type === 'DELETED') objects.delete(key)
     else {
       objects.set(key, object)
       const workload = workloadOf(object)
-      if (workload !== undefined) workloads.set(workload, (workloads.get(workload) ?? new Set()).add(key))
+      if (workload !== undefined) workloads.set(workload, [...(workloads.get(workload) ?? []), key])
     }
     if (objects.has(key) !== (before !== undefined)) shelf.sorted = undefined
   }
@@ -144,7 +144,7 @@ export async function openResourceCache(resources: Resources): Promise<ResourceC
     },
     ofWorkload<K extends WorkloadKind>(kind: K, workloadId: string) {
       const { objects, workloads } = shelfOf(kind)
-      return [...(workloads.get(workloadId) ?? [])].map((key) => objects.get(key) as ResourceOf<K>)
+      return (workloads.get(workloadId) ?? []).map((key) => objects.get(key) as ResourceOf<K>)
     },
     get resourceVersion() {
       return resourceVersion
