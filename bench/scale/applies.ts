@@ -1,6 +1,5 @@
 /** How long it takes from the `apply` of a binding until it is in effect on the last daemon concerned. */
 import { systemClock } from '#base/clock'
-import type { Member } from './fleet.ts'
 import type { Bed } from './measure.ts'
 import { binding, daemonOf, everywhere, identityId, serviceName, sharedId, unbound } from './objects.ts'
 import { loopDelayMs, shareOf, type Share } from './server.ts'
@@ -11,7 +10,8 @@ interface Apply {
   readonly name: string
   readonly workloadId: string
   readonly app: string
-  readonly concerned: readonly Member[]
+  /** Names of daemons. */
+  readonly concerned: readonly string[]
 }
 
 /** Milliseconds since the binding was sent. */
@@ -72,21 +72,21 @@ async function applyOne(
   { name, workloadId, app, concerned }: Apply,
 ): Promise<Timing> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
-  const key = `cloud spiffe://scale.test/${workloadId}`
+  const credential = `cloud spiffe://scale.test/${workloadId}`
   const started = systemClock.monotonic()
   const passed = () => systemClock.monotonic() - started
-  const before = [shareOf(server.pid), shareOf(process.pid)] as const
+  const before = [shareOf([server.pid]), shareOf(fleet.pids)] as const
   const acknowledged = fleet
-    .until(({ scope }) => scope.bindings.has(name) && scope.credentials.has(key), concerned, patience)
+    .until({ is: 'bound', binding: name, credential }, concerned, patience)
     .then(
       () =>
-        [passed(), since(before[0], shareOf(server.pid)), since(before[1], shareOf(process.pid))] as const,
+        [passed(), since(before[0], shareOf([server.pid])), since(before[1], shareOf(fleet.pids))] as const,
     )
   const ok = states.untilOk(name, patience).then(passed)
   const applied = server.client.apply(binding(name, workloadId, app), { signal })
   const timing = await Promise.all([acknowledged, ok, applied])
   const deletedAt = systemClock.monotonic()
-  const revoked = fleet.until(({ scope }) => !scope.bindings.has(name), concerned, patience)
+  const revoked = fleet.until({ is: 'unbound', binding: name }, concerned, patience)
   await Promise.all([server.client.delete('CredentialBinding', name, { signal }), revoked])
   const [[ms, ofServer, ofDaemons], okMs] = timing
   const revokedMs = systemClock.monotonic() - deletedAt
@@ -139,13 +139,13 @@ export async function measureApplies(bed: Bed): Promise<void> {
     name: `apply-${index}`,
     workloadId: identityId(index),
     app: serviceName(index),
-    concerned: [fleet.members[daemonOf(index, size)]!],
+    concerned: [fleet.names[daemonOf(index, size)]!],
   }))
   const shared = Array.from({ length: sharedApplies + newHosts }, (_, index) => ({
     name: `shared-${index}`,
     workloadId: sharedId(index + 1),
     app: index < sharedApplies ? everywhere : `new-${index - sharedApplies}`,
-    concerned: fleet.members,
+    concerned: fleet.names,
   }))
   await measure(bed, 'one daemon', own, 45_000)
   await measure(bed, 'all daemons', shared.slice(0, sharedApplies), 180_000)

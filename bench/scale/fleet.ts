@@ -1,35 +1,58 @@
-/** Daemons as the server sees them: the daemon's own code for joining, streams, reports and intermediates, no workers. */
+/** Many daemons, in a few processes: each daemon has its own memory to clean up, and a machine of its own. */
+import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { join } from 'node:path'
-import { systemClock } from '#base/clock'
-import { silentLog } from '#base/log'
-import { Secret } from '#base/secret'
-import { boundHosts, openIntermediateKeeper, openLease, openNode, runStream, type Node } from '#daemon/sync'
-import { applyScopeUpdate, emptyScope, type Scope } from '#model/scope'
+import type { Answer, Condition, Message, Request } from './fleet-part.ts'
 import { daemonName, joinToken } from './objects.ts'
 import { inParallel } from './parallel.ts'
 import type { Server } from './server.ts'
 
 const joinsAtOnce = 16
-const version = 'scale'
-
-/** One simulated daemon. */
-export interface Member {
-  readonly name: string
-  /** What it has in effect, as it has told or is about to tell the server. */
-  readonly scope: Scope
-  /** Whether it has acknowledged its first, whole scope. */
-  readonly synced: boolean
-}
+const maxProcesses = 4
+const partProgram = join(import.meta.dirname, 'fleet-part.ts')
 
 export interface Fleet extends AsyncDisposable {
-  readonly members: readonly Member[]
+  /** Of its processes. */
+  readonly pids: readonly number[]
+  /** Of its daemons, in order. */
+  readonly names: readonly string[]
   /** Opens all streams at once. */
-  connect(): void
+  connect(): Promise<void>
   /** From here on `synced` means: since now. */
-  forget(): void
-  /** Resolves when `holds` is true of every member in `among`; rejects on abort. */
-  until(holds: (member: Member) => boolean, among: readonly Member[], signal: AbortSignal): Promise<void>
+  forget(): Promise<void>
+  /** Resolves when `condition` is true of each daemon of `names`; rejects on abort. */
+  until(condition: Condition, names: readonly string[], signal: AbortSignal): Promise<void>
+}
+
+/** A process with a part of the fleet. */
+function openPart() {
+  const child = fork(partProgram, { execArgv: ['--disable-warning=ExperimentalWarning'] })
+  const ended = once(child, 'exit')
+  const waiting = new Map<number, (error?: Error) => void>()
+  let asked = 0
+  child.on('message', ({ id, error }: Answer) => {
+    waiting.get(id)?.(error === undefined ? undefined : new Error(error))
+    waiting.delete(id)
+  })
+  child.once('exit', (code, signal) => {
+    const error = new Error(`a process of the fleet ended: ${signal ?? code}`)
+    for (const settle of waiting.values()) settle(error)
+  })
+  return {
+    pid: child.pid!,
+    async ask(request: Request): Promise<void> {
+      const id = (asked += 1)
+      await new Promise<void>((resolve, reject) => {
+        waiting.set(id, (error) => (error ? reject(error) : resolve()))
+        child.send({ id, ...request } satisfies Message)
+      })
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.connected) child.disconnect()
+      await ended
+    },
+  }
 }
 
 /** Joins `count` daemons, each with a join token of its own. */
@@ -37,96 +60,39 @@ export async function joinFleet(
   server: Server,
   { count, folder, signal }: { count: number; folder: string; signal: AbortSignal },
 ): Promise<Fleet> {
-  const nodes: Node[] = []
-  await inParallel(Array.from({ length: count }).keys(), joinsAtOnce, async (index) => {
+  await using stack = new AsyncDisposableStack()
+  const parts = Array.from({ length: Math.min(maxProcesses, count) }, () => stack.use(openPart()))
+  const names = Array.from({ length: count }, (_, index) => daemonName(index))
+  const indexes = new Map(names.map((name, index) => [name, index]))
+  const partOf = (name: string) => parts[indexes.get(name)! % parts.length]!
+  const askAll = async (request: Request) => void (await Promise.all(parts.map((part) => part.ask(request))))
+  const { url, caHash } = server
+  await inParallel(names.entries(), joinsAtOnce, async ([index, name]) => {
     const token = randomBytes(24).toString('base64url')
     await server.client.create(joinToken(index, token), { signal })
-    nodes[index] = await openNode({
-      stateDir: join(folder, daemonName(index)),
-      server: new URL(server.url),
-      caHash: server.caHash,
-      readJoinToken: async () => Secret.of(token),
-      hostname: daemonName(index),
-      version,
-      clock: systemClock,
-      log: silentLog,
-      random: Math.random,
-    })
+    await partOf(name).ask({ do: 'join', name, stateDir: join(folder, name), token, url, caHash })
   })
-
-  const report = { daemonHealth: 'ok', captureHealth: 'ok', conditions: [] }
-  const stop = new AbortController()
-  const running: Promise<void>[] = []
-  const looks = new Set<(member: Member) => void>()
-  const members = nodes.map((node) => {
-    const member = { name: node.daemonName, scope: emptyScope, synced: false }
-    return { node, member }
-  })
-
-  function connect({ node, member }: (typeof members)[number]): void {
-    const common = { node, clock: systemClock, log: silentLog, random: Math.random }
-    const lease = openLease(systemClock)
-    let newest = emptyScope
-    const keeper = openIntermediateKeeper({ ...common, onIssued: async () => {} })
-    const stream = runStream({
-      ...common,
-      lease,
-      introduction: {
-        version,
-        captureLevel: 'process',
-        captureDetail: 'simulated',
-        metadata: { kernel: 'x' },
-      },
-      async onUpdate(update) {
-        const scope = (newest = applyScopeUpdate(newest, update))
-        keeper.setHosts(boundHosts(scope))
-        const putIntoEffect = async () => {
-          await keeper.untilFit()
-          if (scope === newest) member.scope = scope
-          // Of an older stream nothing counts any more.
-          member.synced ||= update.reset
-          for (const look of looks) look(member)
-        }
-        return { ready: putIntoEffect() }
-      },
-      onRefused: () => {},
-      onConnected: () => {},
-      report: () => report,
-      signal: stop.signal,
-    })
-    running.push(stream, keeper.run({ signal: stop.signal }), node.run({ signal: stop.signal }))
-  }
-
+  const owned = stack.move()
   return {
-    members: members.map(({ member }) => member),
-    connect() {
-      for (const each of members) connect(each)
-    },
-    forget() {
-      for (const { member } of members) member.synced = false
-    },
-    async until(holds, among, signal) {
-      const missing = new Set(among.filter((member) => !holds(member)))
-      if (missing.size === 0) return
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      const look = (member: Member) => {
-        if (missing.has(member) && holds(member)) missing.delete(member)
-        if (missing.size === 0) resolve()
-      }
-      const abort = () => reject(new Error(`${missing.size} of ${among.length} daemons are missing`))
-      looks.add(look)
-      signal.addEventListener('abort', abort, { once: true })
-      if (signal.aborted) abort()
+    pids: parts.map(({ pid }) => pid),
+    names,
+    connect: () => askAll({ do: 'connect' }),
+    forget: () => askAll({ do: 'forget' }),
+    async until(condition, among, until) {
+      const aborted = Promise.withResolvers<never>()
+      const abort = () => aborted.reject(new Error(`not all of ${among.length} daemons are ${condition.is}`))
+      until.addEventListener('abort', abort, { once: true })
+      if (until.aborted) abort()
+      const asked = [...Map.groupBy(among, partOf)].map(([part, of]) =>
+        part.ask({ do: 'await', condition, names: of }),
+      )
       try {
-        await promise
+        await Promise.race([Promise.all(asked), aborted.promise])
       } finally {
-        looks.delete(look)
-        signal.removeEventListener('abort', abort)
+        until.removeEventListener('abort', abort)
+        aborted.promise.catch(() => {})
       }
     },
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await Promise.all(running)
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

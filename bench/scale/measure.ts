@@ -116,8 +116,8 @@ export function every(ms: number, work: () => void): Disposable {
 async function syncAll(bed: Bed): Promise<void> {
   const { server, fleet, results, signal, say } = bed
   const before = await server.read()
-  fleet.connect()
-  await fleet.until(({ synced }) => synced, fleet.members, signal)
+  await fleet.connect()
+  await fleet.until({ is: 'synced' }, fleet.names, signal)
   const synced = await server.read()
   results.set('full sync of all daemons, s', (synced.atMs - before.atMs) / 1000)
   results.set('server CPU for it, s', (synced.cpuMs - before.cpuMs) / 1000)
@@ -132,11 +132,11 @@ async function syncAll(bed: Bed): Promise<void> {
 /** A server that restarts, with all daemons back at once. */
 async function reconnectAll(bed: Bed): Promise<void> {
   const { server, fleet, results, signal, say } = bed
-  fleet.forget()
+  await fleet.forget()
   await server.restart()
   say('restarted; all daemons come back')
   const ready = await server.read()
-  await fleet.until(({ synced }) => synced, fleet.members, signal)
+  await fleet.until({ is: 'synced' }, fleet.names, signal)
   const synced = await server.read()
   results.set('restart: from ready until all daemons are in sync, s', (synced.atMs - ready.atMs) / 1000)
   results.set('restart: server CPU for it, s', (synced.cpuMs - ready.cpuMs) / 1000)

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:scale -- [--quick] [--daemons N] [--identities N] [--json FILE] [--minutes N]`: a real server
- * process, and in this one daemons that speak the real protocol; once at a tenth of the size and once at the whole.
+ * process, and daemons that speak the real protocol in a few others; once at a tenth of the size and once at the whole.
  */
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'

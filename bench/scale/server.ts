@@ -13,15 +13,19 @@ const any = '127.0.0.1:0'
 const startTimeoutMs = 60_000
 const stopTimeoutMs = 30_000
 
-/** CPU time of a process so far, and how long its main thread was ready to run and had no core. */
+/** CPU time of processes so far, and how long their main threads were ready to run and had no core: one of them, on average. */
 export interface Share {
   readonly cpuMs: number
   readonly waitedMs: number
 }
 
-export function shareOf(pid: number): Share {
-  const [, waited] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
-  return { cpuMs: cpuMicros([pid]) / 1000, waitedMs: Number(waited) / 1e6 }
+export function shareOf(pids: readonly number[]): Share {
+  const waited = pids.map((pid) => {
+    const [, nanoseconds] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
+    return Number(nanoseconds) / 1e6
+  })
+  const waitedMs = waited.reduce((sum, ms) => sum + ms, 0) / waited.length
+  return { cpuMs: cpuMicros(pids) / 1000, waitedMs }
 }
 
 /** One moment of the server. */
@@ -134,7 +138,7 @@ export async function startServer(
       const text = await scrape()
       return {
         atMs: systemClock.monotonic(),
-        ...shareOf(running.pid),
+        ...shareOf([running.pid]),
         loopDelays: bucketsOf(text, 'tideway_event_loop_delay_seconds'),
       }
     },
