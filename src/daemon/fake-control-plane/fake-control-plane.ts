@@ -24,7 +24,7 @@ import {
 } from '#model/pki'
 import type { ScopeUpdate } from '#model/scope'
 import { encodeScopeUpdate } from '#model/scope-codec'
-import { Enrollment, Node, type NodeReport } from '#wire/proto'
+import { Enrollment, Node, type NodeReport, type ScopeUpdate as ScopeUpdateMessage } from '#wire/proto'
 
 const spiffeId = 'spiffe://example.org/riptides/daemon/test'
 const serverSpiffeId = 'spiffe://example.org/tideway/server'
@@ -68,6 +68,8 @@ export interface FakeControlPlane extends AsyncDisposable {
   }
   /** Sends an update on the stream that is open now. */
   send(update: ScopeUpdate): void
+  /** The same of a message, which a server of another version may write. */
+  sendMessage(message: ScopeUpdateMessage): void
   /** Ends every connection to the daemon port. */
   dropConnections(): void
   /** Resolves when `condition` holds; looked at whenever something comes in. */
@@ -109,7 +111,7 @@ export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Pro
   const changed = () => watchers.forEach((look) => look())
   let used = false
   let nodeKey: KeyObject | undefined
-  let stream: ReturnType<typeof openQueue<ScopeUpdate>> | undefined
+  let stream: ReturnType<typeof openQueue<ScopeUpdateMessage>> | undefined
   let nodeEndpoint = ''
 
   const issue = (names: readonly SubjectName[], key: KeyObject, signer: Signer, lifeMs: number) =>
@@ -156,7 +158,7 @@ export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Pro
     async *sync(incoming, { signal }) {
       refuseIfAsked()
       calls.streams++
-      const updates = openQueue<ScopeUpdate>(signal)
+      const updates = openQueue<ScopeUpdateMessage>(signal)
       stream = updates
       const reading = (async () => {
         for await (const report of incoming) {
@@ -168,8 +170,8 @@ export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Pro
         body: { case: 'lease', value: { offlineLeaseSeconds: behaviour.offlineLeaseSeconds } },
       } as const
       changed()
-      for await (const update of updates.items()) {
-        yield { body: { case: 'update', value: encodeScopeUpdate(update) } } as const
+      for await (const value of updates.items()) {
+        yield { body: { case: 'update', value } } as const
       }
       await reading
     },
@@ -236,6 +238,10 @@ export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Pro
   }
   const nodePort = (nodeServer.address() as AddressInfo).port
   nodeEndpoint = `${nodeHost}:${nodePort}`
+  const sendMessage = (message: ScopeUpdateMessage) => {
+    if (!stream) throw new TypeError('no stream is open')
+    stream.put(message)
+  }
   const dropConnections = () => sessions.forEach((session) => session.destroy())
   return {
     url: new URL(`https://127.0.0.1:${(httpsServer.address() as AddressInfo).port}`),
@@ -248,10 +254,8 @@ export async function openFakeControlPlane({ nodeHost = '127.0.0.1' } = {}): Pro
     intermediates,
     calls,
     behaviour,
-    send(update) {
-      if (!stream) throw new TypeError('no stream is open')
-      stream.put(update)
-    },
+    send: (update) => sendMessage(encodeScopeUpdate(update)),
+    sendMessage,
     dropConnections,
     until(condition) {
       return new Promise((resolve) => {

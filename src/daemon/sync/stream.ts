@@ -6,6 +6,7 @@ import type { Log } from '#base/log'
 import type { CaptureLevel, ScopeUpdate } from '#model/scope'
 import { decodeScopeUpdate } from '#model/scope-codec'
 import { callFault } from './enrollment.ts'
+import { openLeftOut, type Problem } from './left-out.ts'
 import type { Lease } from './lease.ts'
 import type { Node, NodeConnection } from './node.ts'
 import { openOutbox, type Outbox } from './outbox.ts'
@@ -117,11 +118,12 @@ async function follow(
   const outbox = openOutbox(running)
   outbox.put({ case: 'hello', value: { ...introduction } })
   const leaseEnds = lease.ends()
+  const leftOut = openLeftOut()
   let acknowledged = -1n
-  const acknowledge = (revision: bigint, error = '') => {
+  const acknowledge = (revision: bigint, problem?: Problem) => {
     if (revision <= acknowledged) return // one acknowledgement stands for all before it
     acknowledged = revision
-    outbox.put({ case: 'acknowledge', value: { revision, error } })
+    outbox.put({ case: 'acknowledge', value: { revision, ...problem } })
   }
   let heardAt = clock.monotonic()
   const silent = new AbortController()
@@ -138,12 +140,16 @@ async function follow(
       if (body.case !== 'update') continue
       const { revision } = body.value
       try {
-        const { ready } = await onUpdate(decodeScopeUpdate(body.value))
-        void ready.then(() => acknowledge(revision))
+        const { update, unread } = decodeScopeUpdate(body.value)
+        const problem = leftOut.after(update, unread)
+        if (unread.length > 0)
+          log.error('scope.left-out', { revision: Number(revision), error: problem?.error })
+        const { ready } = await onUpdate(update)
+        void ready.then(() => acknowledge(revision, problem))
       } catch (error) {
         const { message } = toFault(error)
         log.error('scope.not-applied', { revision: Number(revision), error: message })
-        acknowledge(revision, message)
+        acknowledge(revision, { error: message })
       }
     }
   } catch (error) {

@@ -1,8 +1,8 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
-import { Fault } from '#base/errors'
+import { Fault, toFault } from '#base/errors'
 import { Secret } from '#base/secret'
 import { isCredentialHeader, isHeaderValue, type Credential } from '#model/credential'
-import { parseSpiffeId } from '#model/identity'
+import { parseSpiffeId, type SpiffeId } from '#model/identity'
 import {
   ScopeUpdateSchema,
   type ScopedCredentialSchema,
@@ -10,6 +10,7 @@ import {
 } from '#wire/proto'
 import {
   captureLevels,
+  credentialKey,
   type CaptureLevel,
   type ScopedBinding,
   type ScopedCredential,
@@ -101,6 +102,9 @@ function decodeIdentity(message: ScopeUpdateMessage['identities'][number]): Scop
 
 function decodeService(message: ScopeUpdateMessage['services'][number]): ScopedService {
   const { signingService: service, signingRegion: region } = message
+  // The kernel's tables have no room for it, and take the whole policy or nothing.
+  if (message.addresses.some(({ port }) => port > 65_535))
+    throw new Fault('WIRE_MALFORMED', 'a port above 65535')
   return {
     name: message.name,
     addresses: message.addresses.map(({ host, port }) => (port === 0 ? { host } : { host, port })),
@@ -121,18 +125,20 @@ function decodeBinding(message: ScopeUpdateMessage['bindings'][number]): ScopedB
   }
 }
 
-/** What this version does not know, or must not send, is left out: the binding then has none and is refused. */
-function decodeCredential(message: ScopeUpdateMessage['credentials'][number]): ScopedCredential[] {
+function decodeCredential(message: ScopeUpdateMessage['credentials'][number]): ScopedCredential {
   const secret = decodeSecret(message.credential)
-  if (!secret) return []
   const life = { issuedAt: Number(message.issuedAtEpochMs), expiresAt: Number(message.expiresAtEpochMs) }
   const { spiffeId, sourceName } = message
-  return [{ spiffeId: parseSpiffeId(spiffeId), sourceName, credential: { ...secret, ...life } }]
+  return { spiffeId: parseSpiffeId(spiffeId), sourceName, credential: { ...secret, ...life } }
 }
 
 type WithoutLife<T> = T extends Credential ? Omit<T, 'issuedAt' | 'expiresAt'> : never
 
-function decodeSecret(credential: CredentialOneof): WithoutLife<Credential> | undefined {
+/** SECURITY: what would frame or route the request that it is sent in is refused, and no part of it is quoted. */
+function decodeSecret(credential: CredentialOneof): WithoutLife<Credential> {
+  const require = (usable: boolean) => {
+    if (!usable) throw new Fault('WIRE_MALFORMED', 'it cannot be sent in a request')
+  }
   switch (credential.case) {
     case 'aws': {
       const { accessKeyId, secretAccessKey, sessionToken } = credential.value
@@ -145,38 +151,82 @@ function decodeSecret(credential: CredentialOneof): WithoutLife<Credential> | un
     }
     case 'bearer': {
       const { token } = credential.value
-      return isHeaderValue(token) ? { kind: 'bearer', token: Secret.of(token) } : undefined
+      require(isHeaderValue(token))
+      return { kind: 'bearer', token: Secret.of(token) }
     }
     case 'basic': {
       const { username, password } = credential.value
-      return username.includes(':') ? undefined : { kind: 'basic', username, password: Secret.of(password) }
+      require(!username.includes(':'))
+      return { kind: 'basic', username, password: Secret.of(password) }
     }
     case 'header': {
       const { name, value } = credential.value
-      const usable = isCredentialHeader(name) && isHeaderValue(value)
-      return usable ? { kind: 'header', name, value: Secret.of(value) } : undefined
+      require(isCredentialHeader(name) && isHeaderValue(value))
+      return { kind: 'header', name, value: Secret.of(value) }
     }
     default:
-      return undefined
+      throw new Fault('WIRE_MALFORMED', 'unknown kind of credential')
   }
 }
 
-/** @throws Fault WIRE_MALFORMED, IDENTITY_INVALID */
-export function decodeScopeUpdate(message: ScopeUpdateMessage): ScopeUpdate {
-  return {
+type Items = ScopeUpdate['upsert']
+
+/** An item that this version cannot read: of a newer server, which knows more. `key` is as in the scope. */
+export interface UnreadItem {
+  readonly kind: keyof Items
+  readonly key: string
+  readonly why: string
+}
+
+const nameOf = ({ name }: { name: string }) => name
+
+/**
+ * Every removal, and every item that can be read. SECURITY: one that cannot, of a new capture level for one, counts
+ * as removed: it keeps nothing else of the update from taking effect, and what was there before it is withdrawn.
+ */
+export function decodeScopeUpdate(message: ScopeUpdateMessage): {
+  readonly update: ScopeUpdate
+  readonly unread: readonly UnreadItem[]
+} {
+  const unread: UnreadItem[] = []
+  function read<M, K extends keyof Items>(
+    kind: K,
+    messages: readonly M[],
+    decode: (message: M) => Items[K][number],
+    keyOf: (message: M) => string,
+  ): Items[K][number][] {
+    return messages.flatMap((each) => {
+      try {
+        return [decode(each)]
+      } catch (error) {
+        unread.push({ kind, key: keyOf(each), why: toFault(error).message })
+        return []
+      }
+    })
+  }
+  const upsert: Items = {
+    identities: read('identities', message.identities, decodeIdentity, nameOf),
+    services: read('services', message.services, decodeService, nameOf),
+    bindings: read('bindings', message.bindings, decodeBinding, nameOf),
+    credentials: read('credentials', message.credentials, decodeCredential, ({ spiffeId, sourceName }) =>
+      // What is no SPIFFE ID is the key of nothing.
+      credentialKey(spiffeId as SpiffeId, sourceName),
+    ),
+  }
+  const removed = (kind: keyof Items, named: readonly string[]) => [
+    ...named,
+    ...unread.filter((item) => item.kind === kind).map(({ key }) => key),
+  ]
+  const update: ScopeUpdate = {
     revision: Number(message.revision),
     reset: message.reset,
-    upsert: {
-      identities: message.identities.map(decodeIdentity),
-      services: message.services.map(decodeService),
-      bindings: message.bindings.map(decodeBinding),
-      credentials: message.credentials.flatMap(decodeCredential),
-    },
+    upsert,
     remove: {
-      identities: message.removedIdentities,
-      services: message.removedServices,
-      bindings: message.removedBindings,
-      credentials: message.removedCredentials,
+      identities: removed('identities', message.removedIdentities),
+      services: removed('services', message.removedServices),
+      bindings: removed('bindings', message.removedBindings),
+      credentials: removed('credentials', message.removedCredentials),
     },
   }
+  return { update, unread }
 }

@@ -3,3 +3,4 @@
  * a process to which no such message comes need not hold what reads them.
  */
 export { decodeScopeUpdate, encodeScopeUpdate } from './codec.ts'
+export type { UnreadItem } from './codec.ts'

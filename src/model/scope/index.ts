@@ -10,6 +10,7 @@ export type {
   ScopedCredential,
   ScopedIdentity,
   ScopedService,
+  ScopeKeys,
   ScopeUpdate,
   SelectorMap,
   ServiceAddress,

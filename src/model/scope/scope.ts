@@ -74,6 +74,9 @@ export interface Scope {
   readonly credentials: ReadonlyMap<string, ScopedCredential>
 }
 
+/** Items of a scope, by their keys in it. */
+export type ScopeKeys = Readonly<Record<keyof Scope, readonly string[]>>
+
 export const emptyScope: Scope = Object.freeze({
   identities: new Map(),
   services: new Map(),
@@ -96,12 +99,7 @@ export interface ScopeUpdate {
     readonly bindings: readonly ScopedBinding[]
     readonly credentials: readonly ScopedCredential[]
   }
-  readonly remove: {
-    readonly identities: readonly string[]
-    readonly services: readonly string[]
-    readonly bindings: readonly string[]
-    readonly credentials: readonly string[]
-  }
+  readonly remove: ScopeKeys
 }
 
 function merged<T>(

@@ -33,7 +33,13 @@ const emptyChange = { identities: [], services: [], bindings: [], credentials: [
 function openFakeScopes() {
   const following = new Map<string, { daemon: FollowingDaemon; send: (update: ScopeUpdate) => void }>()
   const bound = new Map<string, readonly string[]>()
-  const acknowledged: { daemonName: string; revision: number; error: string | undefined }[] = []
+  const acknowledged: {
+    daemonName: string
+    revision: number
+    error: string | undefined
+    /** Those left out. */
+    bindings: readonly string[] | undefined
+  }[] = []
   const observed = new Map<string, readonly ReportedCondition[]>()
   const scopes: Scopes = {
     async *follow(daemon, { signal }) {
@@ -53,7 +59,8 @@ function openFakeScopes() {
       }
       following.delete(daemon.name)
     },
-    acknowledge: (daemonName, revision, error) => acknowledged.push({ daemonName, revision, error }),
+    acknowledge: (daemonName, revision, error, leftOut) =>
+      acknowledged.push({ daemonName, revision, error, bindings: leftOut?.bindings }),
     observe: (daemonName, conditions) => observed.set(daemonName, conditions),
     boundHosts: (daemonName) => bound.get(daemonName) ?? [],
   }

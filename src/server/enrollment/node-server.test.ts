@@ -231,6 +231,8 @@ describe('a daemon’s stream', () => {
     const { stream, name } = await openSynced(server)
     stream.send({ body: { case: 'acknowledge', value: { revision: 1n, error: '' } } })
     stream.send({ body: { case: 'acknowledge', value: { revision: 2n, error: 'no' } } })
+    const leftOut = { bindings: ['newer'] }
+    stream.send({ body: { case: 'acknowledge', value: { revision: 3n, error: 'no', leftOut } } })
     stream.send(health())
     await daemonWhere(server, name, (state, message) => state === 'OK' && message === 'connected')
     stream.send(health('the attestor is gone'))
@@ -241,8 +243,9 @@ describe('a daemon’s stream', () => {
     assert.deepEqual(status?.health?.daemonHealth, 'the attestor is gone')
     assert.deepEqual(status?.metadata, [{ name: 'tideway:connect-to', value: 'a.example:443=127.0.0.1:1' }])
     assert.deepEqual(server.acknowledged, [
-      { daemonName: name, revision: 1, error: undefined },
-      { daemonName: name, revision: 2, error: 'no' },
+      { daemonName: name, revision: 1, error: undefined, bindings: undefined },
+      { daemonName: name, revision: 2, error: 'no', bindings: undefined },
+      { daemonName: name, revision: 3, error: 'no', bindings: ['newer'] },
     ])
     assert.equal(server.observed.get(name)?.[0]?.type, 'Reachable')
     stream.end()

@@ -170,8 +170,9 @@ export async function* syncDaemon(
 
   function take({ body }: NodeReport): void {
     if (body.case === 'acknowledge') {
-      const { revision, error } = body.value
-      scopes.acknowledge(name, Number(revision), error ? error.slice(0, maxTextLength) : undefined)
+      const { revision, error, leftOut } = body.value
+      if (error) scopes.acknowledge(name, Number(revision), error.slice(0, maxTextLength), leftOut)
+      else scopes.acknowledge(name, Number(revision))
     } else if (body.case === 'health') {
       status.observe(body.value)
       scopes.observe(name, parseConditions(body.value.conditions))

@@ -276,7 +276,7 @@ export async function openFakeDaemon(
   async function followOnce(): Promise<void> {
     for await (const { body } of node.sync(reports(), { signal: stop.signal })) {
       if (body.case !== 'update') continue
-      scope = applyScopeUpdate(scope, decodeScopeUpdate(body.value))
+      scope = applyScopeUpdate(scope, decodeScopeUpdate(body.value).update)
       newest = body.value.revision
       if (!held) acknowledge()
       changed.ring()

@@ -101,3 +101,37 @@ test('an answer to what was never sent, or to what is past, says nothing', () =>
   assert.equal(delivery.acknowledge(1, 'late'), undefined)
   assert.equal(delivery.error, undefined)
 })
+
+test('what a daemon cannot read concerns the bindings that need it, until it says otherwise', () => {
+  const none = { identities: [], services: [], bindings: [], credentials: [] }
+  const s3 = { ...binding('s3', 'cloud'), serviceNames: ['s3'] }
+  const elsewhere = binding('elsewhere', 'elsewhere')
+  const all = [one, s3, elsewhere]
+  const identity = { name: 'app', spiffeId, selectors: [], captureAll: false, intercept: true }
+  const wanted: Scope = {
+    ...scope(all, ['cloud', 'elsewhere']),
+    identities: new Map([['app', identity]]),
+    services: new Map([['s3', { name: 's3', addresses: [] }]]),
+  }
+  const delivery = new Delivery()
+  give(delivery, wanted)
+  const inEffect = () => names(all.filter((each) => delivery.isAcknowledged(each)))
+  const key = credentialKey(spiffeId, 'elsewhere')
+  for (const [leftOut, rest] of [
+    [{ bindings: ['one'] }, ['s3', 'elsewhere']],
+    [{ services: ['s3'] }, ['one', 'elsewhere']],
+    [{ credentials: [key] }, ['one', 's3']],
+    [{ identities: ['app'] }, []],
+    [{ identities: ['other'], services: ['other'] }, ['one', 's3', 'elsewhere']],
+  ] as const) {
+    assert.deepEqual(names(delivery.acknowledge(1, 'too new', { ...none, ...leftOut })), names(all))
+    assert.deepEqual(inEffect(), rest)
+    assert.deepEqual([delivery.acknowledged, delivery.error], [1, 'too new'])
+  }
+  delivery.acknowledge(1, 'too new', { ...none, bindings: ['one'] })
+  // Of an update that failed altogether nothing is known: what was left out before still is.
+  delivery.acknowledge(1, 'no memory')
+  assert.deepEqual(inEffect(), ['s3', 'elsewhere'])
+  delivery.acknowledge(1, undefined)
+  assert.deepEqual([inEffect(), delivery.error], [names(all), undefined])
+})

@@ -1,7 +1,9 @@
+import type { SpiffeId } from '#model/identity'
 import {
   credentialKey,
   emptyScope,
   type Scope,
+  type ScopeKeys,
   type ScopedBinding,
   type ScopedCredential,
   type ScopeUpdate,
@@ -12,6 +14,13 @@ interface Unsent {
   readonly delta: Delta
   /** Names of the bindings that it touches. */
   readonly bindings: ReadonlySet<string>
+}
+
+interface LeftOut {
+  readonly workloads: ReadonlySet<SpiffeId>
+  readonly services: ReadonlySet<string>
+  readonly bindings: ReadonlySet<string>
+  readonly credentials: ReadonlySet<string>
 }
 
 const nothing = { identities: [], services: [], bindings: [], credentials: [] }
@@ -26,11 +35,13 @@ export class Delivery {
   /** The newest revision that it was sent, and the newest that is in effect. */
   revision = 0
   acknowledged = 0
-  /** Why the daemon could not put the newest update into effect. */
+  /** Why the daemon could not put the newest update into effect, or not all that it was sent. */
   error: string | undefined
   /** By binding name and credential key: the revision from which on it is in effect. */
   readonly #bindingSince = new Map<string, number>()
   readonly #credentialSince = new Map<string, number>()
+  /** What the daemon could not read of what is in effect. */
+  #leftOut: LeftOut | undefined
   /** Names of the bindings that what was sent since the newest acknowledgement bears on. */
   readonly #awaited = new Set<string>()
 
@@ -75,17 +86,23 @@ export class Delivery {
     return { update: { revision, reset: revision === 1, ...delta }, bereft: this.#bindingsUsing(lost) }
   }
 
-  /** Takes the daemon's answer to a revision: the bindings about which it says something new; undefined: it says nothing. */
-  acknowledge(revision: number, error: string | undefined): readonly ScopedBinding[] | undefined {
+  /**
+   * Takes the daemon's answer to a revision: the bindings about which it says something new; undefined: it says
+   * nothing. With `leftOut` an error is about these items, and all else is in effect.
+   */
+  acknowledge(
+    revision: number,
+    error: string | undefined,
+    leftOut?: ScopeKeys,
+  ): readonly ScopedBinding[] | undefined {
     if (revision > this.revision || revision < this.acknowledged) return undefined
     const before = this.acknowledged
     const failed = this.error !== undefined || error !== undefined
-    if (error === undefined) {
+    if (error === undefined || leftOut) {
       this.acknowledged = revision
-      if (revision === this.revision) this.error = undefined
-    } else {
-      this.error = error
+      this.#leftOut = leftOut && this.#sentOf(leftOut)
     }
+    if (error !== undefined || revision === this.revision) this.error = error
     const concerned: ScopedBinding[] = []
     for (const name of failed ? this.#wanted.bindings.keys() : this.#awaited) {
       const binding = this.#wanted.bindings.get(name)
@@ -99,12 +116,35 @@ export class Delivery {
 
   /** Whether the binding is in effect, credential included, as it was sent. */
   isAcknowledged(binding: ScopedBinding): boolean {
-    return this.#effectiveFrom(binding) <= this.acknowledged
+    return this.#effectiveFrom(binding) <= this.acknowledged && !this.#isLeftOut(binding)
   }
 
   /** Whether what is yet to be sent touches the binding. */
   isUnsent({ name }: ScopedBinding): boolean {
     return this.#unsent?.bindings.has(name) === true
+  }
+
+  /** Whether the daemon could not read the binding, or what it needs. */
+  #isLeftOut({ name, spiffeId, sourceName, serviceNames }: ScopedBinding): boolean {
+    if (!this.#leftOut) return false
+    const { workloads, services, bindings, credentials } = this.#leftOut
+    return (
+      bindings.has(name) ||
+      workloads.has(spiffeId) ||
+      serviceNames.some((service) => services.has(service)) ||
+      credentials.has(credentialKey(spiffeId, sourceName))
+    )
+  }
+
+  /** What of the scope a daemon names: it could name anything, and as much as it likes. */
+  #sentOf({ identities, services, bindings, credentials }: ScopeKeys): LeftOut {
+    const sent = this.#sent
+    return {
+      workloads: new Set(identities.flatMap((name) => sent.identities.get(name)?.spiffeId ?? [])),
+      services: new Set(services.filter((name) => sent.services.has(name))),
+      bindings: new Set(bindings.filter((name) => sent.bindings.has(name))),
+      credentials: new Set(credentials.filter((key) => sent.credentials.has(key))),
+    }
   }
 
   /** From which revision on a binding and its credential are in effect; Infinity: not by what was sent. */

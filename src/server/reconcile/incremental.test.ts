@@ -305,7 +305,9 @@ function openBed() {
         break
       case 'acknowledge': {
         const revision = 1 + (step.which % 3)
+        const leftOut = { identities: [], services: ['b'], bindings: ['a'], credentials: [] }
         if (step.which % 5 === 0) scopes.acknowledge(daemon.name, revision, 'no memory')
+        else if (step.which % 7 === 0) scopes.acknowledge(daemon.name, revision, 'too new', leftOut)
         else scopes.acknowledge(daemon.name, revision)
         break
       }

@@ -1,4 +1,4 @@
-import type { CaptureLevel, ScopeUpdate } from '#model/scope'
+import type { CaptureLevel, ScopeKeys, ScopeUpdate } from '#model/scope'
 import type { WorkloadId } from '#model/identity'
 
 /** A connected daemon, as its stream introduced it. */
@@ -23,8 +23,11 @@ export interface ReportedCondition {
 export interface Scopes {
   /** First an update with `reset`, then deltas as they happen; ends on abort. One stream per daemon at a time. */
   follow(daemon: FollowingDaemon, options: { signal: AbortSignal }): AsyncIterable<ScopeUpdate>
-  /** The daemon has put `revision` into effect in every worker, or says why not. */
-  acknowledge(daemonName: string, revision: number, error?: string): void
+  /**
+   * The daemon has put `revision` into effect in every worker, or says why not. With `leftOut` it is about these
+   * items, and all else is in effect.
+   */
+  acknowledge(daemonName: string, revision: number, error?: string, leftOut?: ScopeKeys): void
   /** Everything that the daemon has to say now: what it said before and does not repeat is over. */
   observe(daemonName: string, conditions: readonly ReportedCondition[]): void
   /** Hosts that are bound in this daemon's scope now: what an intermediate may be constrained to. */

@@ -175,8 +175,8 @@ export function openScopes({
       },
       get synchronised() {
         refresh(stream)
-        const { isAllSent, acknowledged, revision } = delivery
-        return isAllSent && acknowledged === revision && acknowledged > 0
+        const { isAllSent, acknowledged, revision, error } = delivery
+        return isAllSent && acknowledged === revision && acknowledged > 0 && error === undefined
       },
       get sent() {
         return delivery.revision
@@ -254,8 +254,8 @@ export function openScopes({
 
   return {
     follow,
-    acknowledge(daemonName, revision, error) {
-      const concerned = following.get(daemonName)?.delivery.acknowledge(revision, error)
+    acknowledge(daemonName, revision, error, leftOut) {
+      const concerned = following.get(daemonName)?.delivery.acknowledge(revision, error, leftOut)
       if (concerned) changes.stream(daemonName, concerned)
     },
     observe(daemonName, said) {

@@ -241,6 +241,13 @@ export declare type Acknowledge = Message<"tideway.node.v1.Acknowledge"> & {
    * @generated from field: string error = 2;
    */
   error: string;
+
+  /**
+   * with an error: all is in effect but this, which this daemon cannot read
+   *
+   * @generated from field: tideway.node.v1.LeftOut left_out = 3;
+   */
+  leftOut?: LeftOut | undefined;
 };
 
 /**
@@ -248,6 +255,37 @@ export declare type Acknowledge = Message<"tideway.node.v1.Acknowledge"> & {
  * Use `create(AcknowledgeSchema)` to create a new message.
  */
 export declare const AcknowledgeSchema: GenMessage<Acknowledge>;
+
+/**
+ * @generated from message tideway.node.v1.LeftOut
+ */
+export declare type LeftOut = Message<"tideway.node.v1.LeftOut"> & {
+  /**
+   * @generated from field: repeated string identities = 1;
+   */
+  identities: string[];
+
+  /**
+   * @generated from field: repeated string services = 2;
+   */
+  services: string[];
+
+  /**
+   * @generated from field: repeated string bindings = 3;
+   */
+  bindings: string[];
+
+  /**
+   * @generated from field: repeated string credentials = 4;
+   */
+  credentials: string[];
+};
+
+/**
+ * Describes the message tideway.node.v1.LeftOut.
+ * Use `create(LeftOutSchema)` to create a new message.
+ */
+export declare const LeftOutSchema: GenMessage<LeftOut>;
 
 /**
  * @generated from message tideway.node.v1.Health

@@ -11,7 +11,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file node.proto.
  */
 export const file_node = /*@__PURE__*/
-  fileDesc("Cgpub2RlLnByb3RvEg90aWRld2F5Lm5vZGUudjEiUAoLSm9pblJlcXVlc3QSDQoFdG9rZW4YASABKAkSDwoHY3NyX2RlchgCIAEoDBIQCghob3N0bmFtZRgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJIlgKDlJlY292ZXJSZXF1ZXN0EhEKCXNwaWZmZV9pZBgBIAEoCRIPCgdjc3JfZGVyGAIgASgMEhMKC2F0X2Vwb2NoX21zGAMgASgDEg0KBXByb29mGAQgASgMIh8KDFJlbmV3UmVxdWVzdBIPCgdjc3JfZGVyGAEgASgMIqoBCgxTdmlkUmVzcG9uc2USEQoJY2hhaW5fZGVyGAEgAygMEhIKCmJ1bmRsZV9kZXIYAiADKAwSEQoJc3BpZmZlX2lkGAMgASgJEhMKC2RhZW1vbl9uYW1lGAQgASgJEhUKDW5vZGVfZW5kcG9pbnQYBSABKAkSGAoQc2VydmVyX3NwaWZmZV9pZBgGIAEoCRIaChJpbnRlcmNlcHRfcm9vdF9kZXIYByABKAwinQEKCk5vZGVSZXBvcnQSJwoFaGVsbG8YASABKAsyFi50aWRld2F5Lm5vZGUudjEuSGVsbG9IABIzCgthY2tub3dsZWRnZRgCIAEoCzIcLnRpZGV3YXkubm9kZS52MS5BY2tub3dsZWRnZUgAEikKBmhlYWx0aBgDIAEoCzIXLnRpZGV3YXkubm9kZS52MS5IZWFsdGhIAEIGCgRib2R5IrABCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgJEhUKDWNhcHR1cmVfbGV2ZWwYAiABKAkSFgoOY2FwdHVyZV9kZXRhaWwYAyABKAkSNgoIbWV0YWRhdGEYBCADKAsyJC50aWRld2F5Lm5vZGUudjEuSGVsbG8uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLgoLQWNrbm93bGVkZ2USEAoIcmV2aXNpb24YASABKAMSDQoFZXJyb3IYAiABKAkiZwoGSGVhbHRoEhUKDWRhZW1vbl9oZWFsdGgYASABKAkSFgoOY2FwdHVyZV9oZWFsdGgYAiABKAkSLgoKY29uZGl0aW9ucxgDIAMoCzIaLnRpZGV3YXkubm9kZS52MS5Db25kaXRpb24iWwoJQ29uZGl0aW9uEg8KB3N1YmplY3QYASABKAkSDAoEdHlwZRgCIAEoCRIOCgZzdGF0dXMYAyABKAkSDgoGcmVhc29uGAQgASgJEg8KB21lc3NhZ2UYBSABKAkibwoMU2NvcGVNZXNzYWdlEi4KBnVwZGF0ZRgBIAEoCzIcLnRpZGV3YXkubm9kZS52MS5TY29wZVVwZGF0ZUgAEicKBWxlYXNlGAIgASgLMhYudGlkZXdheS5ub2RlLnYxLkxlYXNlSABCBgoEYm9keSImCgVMZWFzZRIdChVvZmZsaW5lX2xlYXNlX3NlY29uZHMYASABKAUi2gIKC1Njb3BlVXBkYXRlEhAKCHJldmlzaW9uGAEgASgDEg0KBXJlc2V0GAIgASgIEi0KCmlkZW50aXRpZXMYAyADKAsyGS50aWRld2F5Lm5vZGUudjEuSWRlbnRpdHkSKgoIc2VydmljZXMYBCADKAsyGC50aWRld2F5Lm5vZGUudjEuU2VydmljZRIqCghiaW5kaW5ncxgFIAMoCzIYLnRpZGV3YXkubm9kZS52MS5CaW5kaW5nEjYKC2NyZWRlbnRpYWxzGAYgAygLMiEudGlkZXdheS5ub2RlLnYxLlNjb3BlZENyZWRlbnRpYWwSGgoScmVtb3ZlZF9pZGVudGl0aWVzGAcgAygJEhgKEHJlbW92ZWRfc2VydmljZXMYCCADKAkSGAoQcmVtb3ZlZF9iaW5kaW5ncxgJIAMoCRIbChNyZW1vdmVkX2NyZWRlbnRpYWxzGAogAygJIoEBCghJZGVudGl0eRIMCgRuYW1lGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIsCglzZWxlY3RvcnMYAyADKAsyGS50aWRld2F5Lm5vZGUudjEuU2VsZWN0b3ISEwoLY2FwdHVyZV9hbGwYBCABKAgSEQoJaW50ZXJjZXB0GAUgASgIIoMBCghTZWxlY3RvchIxCgRrZXlzGAEgAygLMiMudGlkZXdheS5ub2RlLnYxLlNlbGVjdG9yLktleXNFbnRyeRpECglLZXlzRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcudGlkZXdheS5ub2RlLnYxLlZhbHVlczoCOAEiGAoGVmFsdWVzEg4KBnZhbHVlcxgBIAMoCSKmAQoHU2VydmljZRIMCgRuYW1lGAEgASgJEisKCWFkZHJlc3NlcxgCIAMoCzIYLnRpZGV3YXkubm9kZS52MS5BZGRyZXNzEhUKDWNhX2J1bmRsZV9wZW0YAyABKAkSFwoPc2lnbmluZ19zZXJ2aWNlGAQgASgJEhYKDnNpZ25pbmdfcmVnaW9uGAUgASgJEhgKEGFsbG93X3BsYWluX3RleHQYBiABKAgiJQoHQWRkcmVzcxIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0ikgEKB0JpbmRpbmcSDAoEbmFtZRgBIAEoCRIRCglzcGlmZmVfaWQYAiABKAkSEwoLc291cmNlX25hbWUYAyABKAkSFQoNc2VydmljZV9uYW1lcxgEIAMoCRIXCg9taW5pbXVtX2NhcHR1cmUYBSABKAkSIQoZYWxsb3dfY3JlZGVudGlhbF9pc3N1YW5jZRgGIAEoCCLNAgoQU2NvcGVkQ3JlZGVudGlhbBIRCglzcGlmZmVfaWQYASABKAkSEwoLc291cmNlX25hbWUYAiABKAkSGgoSaXNzdWVkX2F0X2Vwb2NoX21zGAMgASgDEhsKE2V4cGlyZXNfYXRfZXBvY2hfbXMYBCABKAMSLQoDYXdzGAUgASgLMh4udGlkZXdheS5ub2RlLnYxLkF3c0NyZWRlbnRpYWxIABIzCgZiZWFyZXIYBiABKAsyIS50aWRld2F5Lm5vZGUudjEuQmVhcmVyQ3JlZGVudGlhbEgAEjEKBWJhc2ljGAcgASgLMiAudGlkZXdheS5ub2RlLnYxLkJhc2ljQ3JlZGVudGlhbEgAEjMKBmhlYWRlchgIIAEoCzIhLnRpZGV3YXkubm9kZS52MS5IZWFkZXJDcmVkZW50aWFsSABCDAoKY3JlZGVudGlhbCJYCg1Bd3NDcmVkZW50aWFsEhUKDWFjY2Vzc19rZXlfaWQYASABKAkSGQoRc2VjcmV0X2FjY2Vzc19rZXkYAiABKAwSFQoNc2Vzc2lvbl90b2tlbhgDIAEoDCIhChBCZWFyZXJDcmVkZW50aWFsEg0KBXRva2VuGAEgASgMIjUKD0Jhc2ljQ3JlZGVudGlhbBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoDCIvChBIZWFkZXJDcmVkZW50aWFsEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiNQoTSW50ZXJtZWRpYXRlUmVxdWVzdBIPCgdjc3JfZGVyGAEgASgMEg0KBWhvc3RzGAIgAygJIkUKFEludGVybWVkaWF0ZVJlc3BvbnNlEhEKCWNoYWluX2RlchgBIAMoDBIaChJub3RfYWZ0ZXJfZXBvY2hfbXMYAiABKAMiIwoKQXVkaXRCYXRjaBIVCg1yZWNvcmRzX2pzb25sGAEgASgMIiAKDEF1ZGl0UmVjZWlwdBIQCghhY2NlcHRlZBgBIAEoBTKcAQoKRW5yb2xsbWVudBJDCgRKb2luEhwudGlkZXdheS5ub2RlLnYxLkpvaW5SZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZRJJCgdSZWNvdmVyEh8udGlkZXdheS5ub2RlLnYxLlJlY292ZXJSZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZTLEAgoETm9kZRJGCgRTeW5jEhsudGlkZXdheS5ub2RlLnYxLk5vZGVSZXBvcnQaHS50aWRld2F5Lm5vZGUudjEuU2NvcGVNZXNzYWdlKAEwARJJCglSZW5ld1N2aWQSHS50aWRld2F5Lm5vZGUudjEuUmVuZXdSZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZRJgChFJc3N1ZUludGVybWVkaWF0ZRIkLnRpZGV3YXkubm9kZS52MS5JbnRlcm1lZGlhdGVSZXF1ZXN0GiUudGlkZXdheS5ub2RlLnYxLkludGVybWVkaWF0ZVJlc3BvbnNlEkcKCVNoaXBBdWRpdBIbLnRpZGV3YXkubm9kZS52MS5BdWRpdEJhdGNoGh0udGlkZXdheS5ub2RlLnYxLkF1ZGl0UmVjZWlwdGIGcHJvdG8z");
+  fileDesc("Cgpub2RlLnByb3RvEg90aWRld2F5Lm5vZGUudjEiUAoLSm9pblJlcXVlc3QSDQoFdG9rZW4YASABKAkSDwoHY3NyX2RlchgCIAEoDBIQCghob3N0bmFtZRgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJIlgKDlJlY292ZXJSZXF1ZXN0EhEKCXNwaWZmZV9pZBgBIAEoCRIPCgdjc3JfZGVyGAIgASgMEhMKC2F0X2Vwb2NoX21zGAMgASgDEg0KBXByb29mGAQgASgMIh8KDFJlbmV3UmVxdWVzdBIPCgdjc3JfZGVyGAEgASgMIqoBCgxTdmlkUmVzcG9uc2USEQoJY2hhaW5fZGVyGAEgAygMEhIKCmJ1bmRsZV9kZXIYAiADKAwSEQoJc3BpZmZlX2lkGAMgASgJEhMKC2RhZW1vbl9uYW1lGAQgASgJEhUKDW5vZGVfZW5kcG9pbnQYBSABKAkSGAoQc2VydmVyX3NwaWZmZV9pZBgGIAEoCRIaChJpbnRlcmNlcHRfcm9vdF9kZXIYByABKAwinQEKCk5vZGVSZXBvcnQSJwoFaGVsbG8YASABKAsyFi50aWRld2F5Lm5vZGUudjEuSGVsbG9IABIzCgthY2tub3dsZWRnZRgCIAEoCzIcLnRpZGV3YXkubm9kZS52MS5BY2tub3dsZWRnZUgAEikKBmhlYWx0aBgDIAEoCzIXLnRpZGV3YXkubm9kZS52MS5IZWFsdGhIAEIGCgRib2R5IrABCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgJEhUKDWNhcHR1cmVfbGV2ZWwYAiABKAkSFgoOY2FwdHVyZV9kZXRhaWwYAyABKAkSNgoIbWV0YWRhdGEYBCADKAsyJC50aWRld2F5Lm5vZGUudjEuSGVsbG8uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiWgoLQWNrbm93bGVkZ2USEAoIcmV2aXNpb24YASABKAMSDQoFZXJyb3IYAiABKAkSKgoIbGVmdF9vdXQYAyABKAsyGC50aWRld2F5Lm5vZGUudjEuTGVmdE91dCJWCgdMZWZ0T3V0EhIKCmlkZW50aXRpZXMYASADKAkSEAoIc2VydmljZXMYAiADKAkSEAoIYmluZGluZ3MYAyADKAkSEwoLY3JlZGVudGlhbHMYBCADKAkiZwoGSGVhbHRoEhUKDWRhZW1vbl9oZWFsdGgYASABKAkSFgoOY2FwdHVyZV9oZWFsdGgYAiABKAkSLgoKY29uZGl0aW9ucxgDIAMoCzIaLnRpZGV3YXkubm9kZS52MS5Db25kaXRpb24iWwoJQ29uZGl0aW9uEg8KB3N1YmplY3QYASABKAkSDAoEdHlwZRgCIAEoCRIOCgZzdGF0dXMYAyABKAkSDgoGcmVhc29uGAQgASgJEg8KB21lc3NhZ2UYBSABKAkibwoMU2NvcGVNZXNzYWdlEi4KBnVwZGF0ZRgBIAEoCzIcLnRpZGV3YXkubm9kZS52MS5TY29wZVVwZGF0ZUgAEicKBWxlYXNlGAIgASgLMhYudGlkZXdheS5ub2RlLnYxLkxlYXNlSABCBgoEYm9keSImCgVMZWFzZRIdChVvZmZsaW5lX2xlYXNlX3NlY29uZHMYASABKAUi2gIKC1Njb3BlVXBkYXRlEhAKCHJldmlzaW9uGAEgASgDEg0KBXJlc2V0GAIgASgIEi0KCmlkZW50aXRpZXMYAyADKAsyGS50aWRld2F5Lm5vZGUudjEuSWRlbnRpdHkSKgoIc2VydmljZXMYBCADKAsyGC50aWRld2F5Lm5vZGUudjEuU2VydmljZRIqCghiaW5kaW5ncxgFIAMoCzIYLnRpZGV3YXkubm9kZS52MS5CaW5kaW5nEjYKC2NyZWRlbnRpYWxzGAYgAygLMiEudGlkZXdheS5ub2RlLnYxLlNjb3BlZENyZWRlbnRpYWwSGgoScmVtb3ZlZF9pZGVudGl0aWVzGAcgAygJEhgKEHJlbW92ZWRfc2VydmljZXMYCCADKAkSGAoQcmVtb3ZlZF9iaW5kaW5ncxgJIAMoCRIbChNyZW1vdmVkX2NyZWRlbnRpYWxzGAogAygJIoEBCghJZGVudGl0eRIMCgRuYW1lGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIsCglzZWxlY3RvcnMYAyADKAsyGS50aWRld2F5Lm5vZGUudjEuU2VsZWN0b3ISEwoLY2FwdHVyZV9hbGwYBCABKAgSEQoJaW50ZXJjZXB0GAUgASgIIoMBCghTZWxlY3RvchIxCgRrZXlzGAEgAygLMiMudGlkZXdheS5ub2RlLnYxLlNlbGVjdG9yLktleXNFbnRyeRpECglLZXlzRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcudGlkZXdheS5ub2RlLnYxLlZhbHVlczoCOAEiGAoGVmFsdWVzEg4KBnZhbHVlcxgBIAMoCSKmAQoHU2VydmljZRIMCgRuYW1lGAEgASgJEisKCWFkZHJlc3NlcxgCIAMoCzIYLnRpZGV3YXkubm9kZS52MS5BZGRyZXNzEhUKDWNhX2J1bmRsZV9wZW0YAyABKAkSFwoPc2lnbmluZ19zZXJ2aWNlGAQgASgJEhYKDnNpZ25pbmdfcmVnaW9uGAUgASgJEhgKEGFsbG93X3BsYWluX3RleHQYBiABKAgiJQoHQWRkcmVzcxIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0ikgEKB0JpbmRpbmcSDAoEbmFtZRgBIAEoCRIRCglzcGlmZmVfaWQYAiABKAkSEwoLc291cmNlX25hbWUYAyABKAkSFQoNc2VydmljZV9uYW1lcxgEIAMoCRIXCg9taW5pbXVtX2NhcHR1cmUYBSABKAkSIQoZYWxsb3dfY3JlZGVudGlhbF9pc3N1YW5jZRgGIAEoCCLNAgoQU2NvcGVkQ3JlZGVudGlhbBIRCglzcGlmZmVfaWQYASABKAkSEwoLc291cmNlX25hbWUYAiABKAkSGgoSaXNzdWVkX2F0X2Vwb2NoX21zGAMgASgDEhsKE2V4cGlyZXNfYXRfZXBvY2hfbXMYBCABKAMSLQoDYXdzGAUgASgLMh4udGlkZXdheS5ub2RlLnYxLkF3c0NyZWRlbnRpYWxIABIzCgZiZWFyZXIYBiABKAsyIS50aWRld2F5Lm5vZGUudjEuQmVhcmVyQ3JlZGVudGlhbEgAEjEKBWJhc2ljGAcgASgLMiAudGlkZXdheS5ub2RlLnYxLkJhc2ljQ3JlZGVudGlhbEgAEjMKBmhlYWRlchgIIAEoCzIhLnRpZGV3YXkubm9kZS52MS5IZWFkZXJDcmVkZW50aWFsSABCDAoKY3JlZGVudGlhbCJYCg1Bd3NDcmVkZW50aWFsEhUKDWFjY2Vzc19rZXlfaWQYASABKAkSGQoRc2VjcmV0X2FjY2Vzc19rZXkYAiABKAwSFQoNc2Vzc2lvbl90b2tlbhgDIAEoDCIhChBCZWFyZXJDcmVkZW50aWFsEg0KBXRva2VuGAEgASgMIjUKD0Jhc2ljQ3JlZGVudGlhbBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoDCIvChBIZWFkZXJDcmVkZW50aWFsEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiNQoTSW50ZXJtZWRpYXRlUmVxdWVzdBIPCgdjc3JfZGVyGAEgASgMEg0KBWhvc3RzGAIgAygJIkUKFEludGVybWVkaWF0ZVJlc3BvbnNlEhEKCWNoYWluX2RlchgBIAMoDBIaChJub3RfYWZ0ZXJfZXBvY2hfbXMYAiABKAMiIwoKQXVkaXRCYXRjaBIVCg1yZWNvcmRzX2pzb25sGAEgASgMIiAKDEF1ZGl0UmVjZWlwdBIQCghhY2NlcHRlZBgBIAEoBTKcAQoKRW5yb2xsbWVudBJDCgRKb2luEhwudGlkZXdheS5ub2RlLnYxLkpvaW5SZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZRJJCgdSZWNvdmVyEh8udGlkZXdheS5ub2RlLnYxLlJlY292ZXJSZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZTLEAgoETm9kZRJGCgRTeW5jEhsudGlkZXdheS5ub2RlLnYxLk5vZGVSZXBvcnQaHS50aWRld2F5Lm5vZGUudjEuU2NvcGVNZXNzYWdlKAEwARJJCglSZW5ld1N2aWQSHS50aWRld2F5Lm5vZGUudjEuUmVuZXdSZXF1ZXN0Gh0udGlkZXdheS5ub2RlLnYxLlN2aWRSZXNwb25zZRJgChFJc3N1ZUludGVybWVkaWF0ZRIkLnRpZGV3YXkubm9kZS52MS5JbnRlcm1lZGlhdGVSZXF1ZXN0GiUudGlkZXdheS5ub2RlLnYxLkludGVybWVkaWF0ZVJlc3BvbnNlEkcKCVNoaXBBdWRpdBIbLnRpZGV3YXkubm9kZS52MS5BdWRpdEJhdGNoGh0udGlkZXdheS5ub2RlLnYxLkF1ZGl0UmVjZWlwdGIGcHJvdG8z");
 
 /**
  * Describes the message tideway.node.v1.JoinRequest.
@@ -63,144 +63,151 @@ export const AcknowledgeSchema = /*@__PURE__*/
   messageDesc(file_node, 6);
 
 /**
+ * Describes the message tideway.node.v1.LeftOut.
+ * Use `create(LeftOutSchema)` to create a new message.
+ */
+export const LeftOutSchema = /*@__PURE__*/
+  messageDesc(file_node, 7);
+
+/**
  * Describes the message tideway.node.v1.Health.
  * Use `create(HealthSchema)` to create a new message.
  */
 export const HealthSchema = /*@__PURE__*/
-  messageDesc(file_node, 7);
+  messageDesc(file_node, 8);
 
 /**
  * Describes the message tideway.node.v1.Condition.
  * Use `create(ConditionSchema)` to create a new message.
  */
 export const ConditionSchema = /*@__PURE__*/
-  messageDesc(file_node, 8);
+  messageDesc(file_node, 9);
 
 /**
  * Describes the message tideway.node.v1.ScopeMessage.
  * Use `create(ScopeMessageSchema)` to create a new message.
  */
 export const ScopeMessageSchema = /*@__PURE__*/
-  messageDesc(file_node, 9);
+  messageDesc(file_node, 10);
 
 /**
  * Describes the message tideway.node.v1.Lease.
  * Use `create(LeaseSchema)` to create a new message.
  */
 export const LeaseSchema = /*@__PURE__*/
-  messageDesc(file_node, 10);
+  messageDesc(file_node, 11);
 
 /**
  * Describes the message tideway.node.v1.ScopeUpdate.
  * Use `create(ScopeUpdateSchema)` to create a new message.
  */
 export const ScopeUpdateSchema = /*@__PURE__*/
-  messageDesc(file_node, 11);
+  messageDesc(file_node, 12);
 
 /**
  * Describes the message tideway.node.v1.Identity.
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema = /*@__PURE__*/
-  messageDesc(file_node, 12);
+  messageDesc(file_node, 13);
 
 /**
  * Describes the message tideway.node.v1.Selector.
  * Use `create(SelectorSchema)` to create a new message.
  */
 export const SelectorSchema = /*@__PURE__*/
-  messageDesc(file_node, 13);
+  messageDesc(file_node, 14);
 
 /**
  * Describes the message tideway.node.v1.Values.
  * Use `create(ValuesSchema)` to create a new message.
  */
 export const ValuesSchema = /*@__PURE__*/
-  messageDesc(file_node, 14);
+  messageDesc(file_node, 15);
 
 /**
  * Describes the message tideway.node.v1.Service.
  * Use `create(ServiceSchema)` to create a new message.
  */
 export const ServiceSchema = /*@__PURE__*/
-  messageDesc(file_node, 15);
+  messageDesc(file_node, 16);
 
 /**
  * Describes the message tideway.node.v1.Address.
  * Use `create(AddressSchema)` to create a new message.
  */
 export const AddressSchema = /*@__PURE__*/
-  messageDesc(file_node, 16);
+  messageDesc(file_node, 17);
 
 /**
  * Describes the message tideway.node.v1.Binding.
  * Use `create(BindingSchema)` to create a new message.
  */
 export const BindingSchema = /*@__PURE__*/
-  messageDesc(file_node, 17);
+  messageDesc(file_node, 18);
 
 /**
  * Describes the message tideway.node.v1.ScopedCredential.
  * Use `create(ScopedCredentialSchema)` to create a new message.
  */
 export const ScopedCredentialSchema = /*@__PURE__*/
-  messageDesc(file_node, 18);
+  messageDesc(file_node, 19);
 
 /**
  * Describes the message tideway.node.v1.AwsCredential.
  * Use `create(AwsCredentialSchema)` to create a new message.
  */
 export const AwsCredentialSchema = /*@__PURE__*/
-  messageDesc(file_node, 19);
+  messageDesc(file_node, 20);
 
 /**
  * Describes the message tideway.node.v1.BearerCredential.
  * Use `create(BearerCredentialSchema)` to create a new message.
  */
 export const BearerCredentialSchema = /*@__PURE__*/
-  messageDesc(file_node, 20);
+  messageDesc(file_node, 21);
 
 /**
  * Describes the message tideway.node.v1.BasicCredential.
  * Use `create(BasicCredentialSchema)` to create a new message.
  */
 export const BasicCredentialSchema = /*@__PURE__*/
-  messageDesc(file_node, 21);
+  messageDesc(file_node, 22);
 
 /**
  * Describes the message tideway.node.v1.HeaderCredential.
  * Use `create(HeaderCredentialSchema)` to create a new message.
  */
 export const HeaderCredentialSchema = /*@__PURE__*/
-  messageDesc(file_node, 22);
+  messageDesc(file_node, 23);
 
 /**
  * Describes the message tideway.node.v1.IntermediateRequest.
  * Use `create(IntermediateRequestSchema)` to create a new message.
  */
 export const IntermediateRequestSchema = /*@__PURE__*/
-  messageDesc(file_node, 23);
+  messageDesc(file_node, 24);
 
 /**
  * Describes the message tideway.node.v1.IntermediateResponse.
  * Use `create(IntermediateResponseSchema)` to create a new message.
  */
 export const IntermediateResponseSchema = /*@__PURE__*/
-  messageDesc(file_node, 24);
+  messageDesc(file_node, 25);
 
 /**
  * Describes the message tideway.node.v1.AuditBatch.
  * Use `create(AuditBatchSchema)` to create a new message.
  */
 export const AuditBatchSchema = /*@__PURE__*/
-  messageDesc(file_node, 25);
+  messageDesc(file_node, 26);
 
 /**
  * Describes the message tideway.node.v1.AuditReceipt.
  * Use `create(AuditReceiptSchema)` to create a new message.
  */
 export const AuditReceiptSchema = /*@__PURE__*/
-  messageDesc(file_node, 26);
+  messageDesc(file_node, 27);
 
 /**
  * First contact and recovery: served on the HTTPS port, where the server is authenticated and the caller is not.
