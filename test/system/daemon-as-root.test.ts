@@ -9,6 +9,7 @@ import {
   readFileSync,
   realpathSync,
   rmdirSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -236,6 +237,23 @@ test(
     assert.match((await daemon.as(['curl', '-sS', ...status])).stdout, /"API_FORBIDDEN"/)
   },
 )
+
+test('a second daemon does not take the folders of the first from its user', options, async () => {
+  await using daemon = await startDaemon('root', ['--capture=none'])
+  const folders = [daemon.runDir, join(daemon.folder, 'lib/state')]
+  const owners = () => folders.map((folder) => statSync(folder).uid)
+  const before = owners()
+  const program = join(import.meta.dirname, '../../bin/tidewayd.ts')
+  const settings = [`--run-dir=${folders[0]}`, `--state-dir=${folders[1]}`, '--capture=none', '--user=64098']
+  const second = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...settings], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  assert.match(
+    await text(second.stderr),
+    new RegExp(`another daemon \\(pid ${daemon.child.pid}\\) runs with `),
+  )
+  assert.deepEqual(owners(), before)
+})
 
 test('a command in namespaces ends with whoever started it', options, async () => {
   await using daemon = await startDaemon('root', ['--capture=none'])

@@ -16,6 +16,7 @@ export {
   setParentDeathSignal,
 } from './process.ts'
 export type { Capability } from './process.ts'
+export { tryLock } from './lock.ts'
 export { netnsCookie, peerCredentials, peerPidfd, socketOption } from './socket.ts'
 export { enterNamespace, mount, mountFlags, unmount, unshare } from './namespace.ts'
 export type { MountOptions, NamespaceKind } from './namespace.ts'

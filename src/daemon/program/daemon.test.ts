@@ -179,17 +179,24 @@ test('a credential that nobody renews is seen on its node and by the control pla
 
 test('a second daemon does not take the place of a first', limit, async () => {
   await using daemon = await startDaemon('user')
-  const again = await daemon.as([
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    join(import.meta.dirname, '../../../bin/tidewayd.ts'),
-    `--run-dir=${daemon.runDir}`,
-    `--state-dir=${join(daemon.folder, 'lib/state')}`,
-    '--workers=1',
-    '--log-level=error',
-  ])
-  assert.match(again.stderr, /another daemon serves at /)
-  assert.equal(again.code, 1)
+  const stateDir = join(daemon.folder, 'lib/state')
+  // With a run folder of its own it would be in nobody's way, but for the identity of the node.
+  for (const runDir of [daemon.runDir, join(daemon.folder, 'other')]) {
+    const again = await daemon.as([
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      join(import.meta.dirname, '../../../bin/tidewayd.ts'),
+      `--run-dir=${runDir}`,
+      `--state-dir=${stateDir}`,
+      '--workers=1',
+      '--log-level=error',
+    ])
+    assert.match(
+      again.stderr,
+      new RegExp(`another daemon \\(pid ${daemon.child.pid}\\) runs with ${stateDir}`),
+    )
+    assert.equal(again.code, 1)
+  }
 })
 
 test('a daemon whose socket somebody removes, or takes, says so', limit, async () => {

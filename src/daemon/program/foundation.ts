@@ -15,6 +15,7 @@ import { claimFolder, defaultRunDir, defaultStateDir } from './paths.ts'
 import { prepareAsRoot, type KernelCapture } from './root-phase.ts'
 import { becomeUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
+import { lockState } from './state-lock.ts'
 import { version } from './version.ts'
 
 /** What the serving process stands on: folders, attestor, capture, and this node's place in the trust domain. */
@@ -90,6 +91,7 @@ export async function layFoundation(
     }
     claimFolder('--run-dir', { path: runDir, mode: 0o700, uid })
     claimFolder('--state-dir', { path: stateDir, mode: 0o700, uid })
+    stack.use(lockState(stateDir))
     return {
       runDir,
       stateDir,
@@ -103,6 +105,7 @@ export async function layFoundation(
     }
   }
   const prepared = await prepareAsRoot(settings, {
+    stack,
     runDir,
     stateDir,
     joined,

@@ -12,6 +12,7 @@ import { pinDirectoryOf } from './paths.ts'
 import { everyoneMayEnter, exposeProgram } from './program-mount.ts'
 import { findServingUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
+import { lockState } from './state-lock.ts'
 
 export interface KernelCapture {
   /** Where the kernel's maps are pinned. */
@@ -76,6 +77,7 @@ async function attach(
 export async function prepareAsRoot(
   settings: DaemonSettings,
   {
+    stack,
     runDir,
     stateDir,
     joined,
@@ -83,6 +85,7 @@ export async function prepareAsRoot(
     log,
     onAttestorExit,
   }: {
+    stack: AsyncDisposableStack
     runDir: string
     stateDir: string
     /** Whether an earlier start has joined. */
@@ -93,12 +96,11 @@ export async function prepareAsRoot(
   },
 ): Promise<Prepared> {
   const user = findServingUser(settings.user)
-  // SECURITY: only the folders themselves are given away. What the serving user put into them before is not
-  // touched as root: it could be a link to something else.
-  for (const [setting, folder, mode] of [
+  const folders = [
     ['--run-dir', runDir, 0o755],
     ['--state-dir', stateDir, 0o700],
-  ] as const) {
+  ] as const
+  for (const [setting, folder, mode] of folders) {
     // The folder above may be the server's as well: passable, and root's.
     makeNamedFolder(setting, { path: folder, mode, above: 0o755 })
     if (!everyoneMayEnter(dirname(folder))) {
@@ -110,6 +112,11 @@ export async function prepareAsRoot(
         },
       )
     }
+  }
+  stack.use(lockState(stateDir))
+  // SECURITY: only the folders themselves are given away. What the serving user put into them before is not
+  // touched as root: it could be a link to something else.
+  for (const [, folder, mode] of folders) {
     chownSync(folder, user.uid, user.gid)
     chmodSync(folder, mode)
   }
