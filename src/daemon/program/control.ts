@@ -87,7 +87,7 @@ function send(response: ServerResponse, status: number, value: unknown): void {
 }
 
 /** Whether somebody answers on a Unix socket. */
-export function isAnswered(path: string): Promise<boolean> {
+function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path)
     socket.once('connect', () => {
@@ -98,9 +98,18 @@ export function isAnswered(path: string): Promise<boolean> {
   })
 }
 
-/** Removes a socket that an earlier daemon left behind. @throws Fault CAPTURE_BUSY when one still answers there */
+/** @throws Fault CAPTURE_BUSY when a daemon answers at the socket */
+export async function requireUnanswered(path: string): Promise<void> {
+  if (await isAnswered(path)) {
+    throw new Fault('CAPTURE_BUSY', `another daemon serves at ${path}`, {
+      hint: 'stop it, or give this one a folder of its own with --run-dir',
+    })
+  }
+}
+
+/** Removes a socket that an earlier daemon left behind. @throws Fault CAPTURE_BUSY as `requireUnanswered` */
 export async function claimSocket(path: string): Promise<void> {
-  if (await isAnswered(path)) throw new Fault('CAPTURE_BUSY', `another daemon serves at ${path}`)
+  await requireUnanswered(path)
   rmSync(path, { force: true })
 }
 

@@ -20,6 +20,7 @@ import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { Secret } from '#base/secret'
 import { captureStatus, cgroupMount, probeCapture, releaseCapture } from '#daemon/capture'
+import { openFakeControlPlane } from '#daemon/fake-control-plane'
 import { canEnclose } from '#daemon/run'
 import type { ScopedBinding } from '#model/scope'
 import { asRoot, closed, commandLine, eventually, isApp, scopeWith, startDaemon } from './fixture.ts'
@@ -198,6 +199,34 @@ test('a second daemon does not take the place of a first', limit, async () => {
     assert.equal(again.code, 1)
   }
 })
+
+test(
+  'another node does not start in the run folder of a daemon, nor change what is in it',
+  limit,
+  async () => {
+    await using daemon = await startDaemon('user')
+    await using server = await openFakeControlPlane()
+    const tokenFile = join(daemon.folder, 'other-token')
+    writeFileSync(tokenFile, server.token)
+    const before = readFileSync(daemon.bundle, 'utf8')
+    const again = await daemon.as([
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      join(import.meta.dirname, '../../../bin/tidewayd.ts'),
+      `--server=${server.url.href}`,
+      `--ca-hash=${server.caHash}`,
+      `--join-token-file=${tokenFile}`,
+      `--run-dir=${daemon.runDir}`,
+      `--state-dir=${join(daemon.folder, 'other')}`,
+      '--workers=1',
+      '--log-level=error',
+    ])
+    assert.match(again.stderr, /another daemon serves at /)
+    assert.equal(again.code, 1)
+    assert.equal(readFileSync(daemon.bundle, 'utf8'), before)
+    assert.equal(server.calls.join, 0, 'its token is good for the next start')
+  },
+)
 
 test('a daemon whose socket somebody removes, or takes, says so', limit, async () => {
   await using daemon = await startDaemon('user')

@@ -7,8 +7,9 @@ import { makeFolder, makeNamedFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
+import { requireUnanswered } from './control.ts'
 import { openFirstAttachment, type FirstAttachment } from './first-attachment.ts'
-import { pinDirectoryOf } from './paths.ts'
+import { pinDirectoryOf, runPaths } from './paths.ts'
 import { everyoneMayEnter, exposeProgram } from './program-mount.ts'
 import { findServingUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
@@ -114,6 +115,8 @@ export async function prepareAsRoot(
     }
   }
   stack.use(lockState(stateDir))
+  // What is in the run folder is the other's: its trust bundle has another root.
+  await requireUnanswered(runPaths(runDir).control)
   // SECURITY: only the folders themselves are given away. What the serving user put into them before is not
   // touched as root: it could be a link to something else.
   for (const [, folder, mode] of folders) {
