@@ -118,6 +118,8 @@ async function follow(
   const outbox = openOutbox(running)
   outbox.put({ case: 'hello', value: { ...introduction } })
   const leaseEnds = lease.ends()
+  let leaseSeconds: number | undefined
+  let hasScope = false
   const leftOut = openLeftOut()
   let acknowledged = -1n
   const acknowledge = (revision: bigint, problem?: Problem) => {
@@ -136,7 +138,10 @@ async function follow(
       onHeard()
       // Credentials were withdrawn when the lease ended: only a new stream brings the whole scope again.
       if (lease.ends() !== leaseEnds) throw new Fault('SERVER_UNREACHABLE', 'the offline lease had ended')
-      if (body.case === 'lease') lease.extend(body.value.offlineLeaseSeconds)
+      if (body.case === 'lease') leaseSeconds = body.value.offlineLeaseSeconds
+      if (body.case === 'update') hasScope = true
+      // SECURITY: who was not told the scope does not know what was revoked, however often the server is heard.
+      if (hasScope && leaseSeconds !== undefined) lease.extend(leaseSeconds)
       if (body.case !== 'update') continue
       const { revision } = body.value
       try {

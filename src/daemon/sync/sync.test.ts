@@ -1,112 +1,25 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
-import { openTestClock, type TestClock } from '#base/clock'
+import { test } from 'node:test'
+import type { TestClock } from '#base/clock'
 import { isFault } from '#base/errors'
 import { silentLog } from '#base/log'
-import { Secret } from '#base/secret'
-import { openFakeControlPlane, type FakeControlPlane } from '#daemon/fake-control-plane'
 import { parseSpiffeId } from '#model/identity'
-import { applyScopeUpdate, emptyScope, type ScopedBinding, type ScopeUpdate } from '#model/scope'
-import { encodeScopeUpdate } from '#model/scope-codec'
+import { follow, openSetting, update } from './fixture.ts'
 import {
   boundHosts,
   openIntermediateKeeper,
   openLease,
   openNode,
   runShipping,
-  runStream,
-  type DaemonReport,
   type Intermediate,
-  type Lease,
-  type Node,
   type NodeSettings,
 } from './index.ts'
 
-type Service = (options: { signal: AbortSignal }) => Promise<void>
-
 const spiffeId = parseSpiffeId('spiffe://example.org/app')
-const nothing = { identities: [], services: [], bindings: [], credentials: [] }
-const update = (revision: number): ScopeUpdate => ({
-  revision,
-  reset: revision === 1,
-  upsert: nothing,
-  remove: nothing,
-})
-
-async function openSetting(t: TestContext, options: { nodeHost?: string } = {}) {
-  const server = await openFakeControlPlane(options)
-  const stateDir = await mkdtemp(join(tmpdir(), 'tideway-'))
-  const stop = new AbortController()
-  const running: Promise<void>[] = []
-  t.after(async () => {
-    stop.abort()
-    await Promise.all(running)
-    await server[Symbol.asyncDispose]()
-    await rm(stateDir, { recursive: true })
-  })
-  // Real certificates are judged by real time, so the test's clock starts there.
-  const clock = openTestClock(Date.now())
-  const settings: NodeSettings = {
-    stateDir,
-    server: server.url,
-    caHash: server.caHash,
-    readJoinToken: async () => Secret.of(server.token),
-    hostname: 'host',
-    version: '0.1.0',
-    clock,
-    log: silentLog,
-    random: () => 0,
-  }
-  const run = (service: Service) => {
-    running.push(service({ signal: stop.signal }))
-  }
-  return { server, stateDir, settings, clock, run }
-}
-
-/** Follows the server and keeps what happens. */
-function follow(
-  { server, clock, run }: { server: FakeControlPlane; clock: TestClock; run: (service: Service) => void },
-  node: Node,
-  lease: Lease,
-  random = () => 0,
-) {
-  const applied: number[] = []
-  let scope = emptyScope
-  const refused = { count: 0 }
-  const board: { conditions: DaemonReport['conditions'] } = { conditions: [] }
-  let failure: Error | undefined
-  run(({ signal }) =>
-    runStream({
-      node,
-      lease,
-      introduction: { version: '0.1.0', captureLevel: 'user', captureDetail: 'a test', metadata: { a: 'b' } },
-      async onUpdate(update) {
-        if (failure) throw failure
-        applied.push(update.revision)
-        scope = applyScopeUpdate(scope, update)
-        return { ready: Promise.resolve() }
-      },
-      onRefused: () => refused.count++,
-      onConnected: () => {},
-      report: () => ({ daemonHealth: 'ok', captureHealth: 'ok', conditions: board.conditions }),
-      clock,
-      log: silentLog,
-      random,
-      signal,
-    }),
-  )
-  const acknowledged = () =>
-    server.reports.flatMap(({ body }) =>
-      body.case === 'acknowledge' ? [{ revision: Number(body.value.revision), error: body.value.error }] : [],
-    )
-  const failWith = (error: Error | undefined) => (failure = error)
-  return { applied, scope: () => scope, refused, board, acknowledged, failWith }
-}
 
 test('a node joins once; its key is for it alone and nothing secret is in its record', async (t) => {
   const { server, stateDir, settings } = await openSetting(t)
@@ -243,70 +156,6 @@ test('updates are applied in order and acknowledged, a failure with its reason',
   ])
 })
 
-const bindings = (...names: readonly string[]) => {
-  const rest = { serviceNames: [], minimumCapture: 'user', allowCredentialIssuance: false } as const
-  return names.map((name): ScopedBinding => ({ name, spiffeId, sourceName: 'aws', ...rest }))
-}
-
-test('what cannot be read, of a newer server, is withdrawn and named; the rest holds', async (t) => {
-  const setting = await openSetting(t)
-  const { server } = setting
-  const node = await openNode(setting.settings)
-  const { scope, acknowledged } = follow(setting, node, openLease(setting.clock))
-  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
-  const [newer] = bindings('newer').map((each) => ({ ...each, minimumCapture: 'enclave' as 'user' }))
-  server.send({ ...update(1), upsert: { ...nothing, bindings: bindings('kept', 'newer', 'gone') } })
-  server.send({
-    ...update(2),
-    upsert: { ...nothing, bindings: [newer!, ...bindings('more')] },
-    remove: { ...nothing, bindings: ['gone'] },
-  })
-  await server.until(() => acknowledged().length === 2)
-  assert.deepEqual([...scope().bindings.keys()], ['kept', 'more'])
-  // It stays so until the binding is another one, or gone: no later update makes it look as if it held.
-  server.send({ ...update(3), remove: { ...nothing, bindings: ['more'] } })
-  server.send({ ...update(4), upsert: { ...nothing, bindings: bindings('newer') } })
-  server.send({ ...update(5), upsert: { ...nothing, bindings: [newer!] } })
-  server.send({ ...update(6), remove: { ...nothing, bindings: ['newer'] } })
-  server.send({ ...update(7), upsert: { ...nothing, bindings: [newer!] } })
-  server.send({ ...update(8), reset: true })
-  await server.until(() => acknowledged().length === 8)
-  const error =
-    'update the daemon: it leaves out what it cannot read, ' +
-    'CredentialBinding newer (unknown capture level "enclave")'
-  const said = server.reports.flatMap(({ body }) => (body.case === 'acknowledge' ? [body.value] : []))
-  assert.deepEqual(
-    said.map((each) => each.error),
-    ['', error, error, '', error, '', error, ''],
-  )
-  assert.deepEqual(
-    said.map((each) => each.leftOut?.bindings.join()),
-    said.map((each) => (each.error ? 'newer' : undefined)),
-  )
-  assert.equal(server.calls.streams, 1)
-})
-
-test('an update that is no message ends its stream, and another one begins', async (t) => {
-  const setting = await openSetting(t)
-  const { server, clock } = setting
-  const node = await openNode(setting.settings)
-  const { applied, acknowledged } = follow(setting, node, openLease(clock))
-  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
-  // An identity of 127 bytes, of which none comes.
-  const broken = { no: 3, wireType: 2, data: Buffer.from([127]) }
-  server.sendMessage({ ...encodeScopeUpdate(update(1)), $unknown: [broken] })
-  const again = server.until(() => server.calls.streams === 2)
-  for (let i = 0; server.calls.streams < 2 && i < 1000; i++) {
-    await clock.untilArmed()
-    await clock.advance(200)
-  }
-  await again
-  assert.deepEqual([applied, acknowledged()], [[], []])
-  server.send(update(1))
-  await server.until(() => acknowledged().length === 1)
-  assert.deepEqual(acknowledged(), [{ revision: 1, error: '' }])
-})
-
 test('what is new is reported within a quarter of a second, and once; the rest every five seconds', async (t) => {
   const setting = await openSetting(t)
   const { server, clock } = setting
@@ -414,7 +263,8 @@ test('a refusal by the server ends the lease at once', async (t) => {
   let ends = 0
   run((options) => lease.run({ ...options, onEnd: () => ends++ }))
   const { refused } = follow(setting, node, lease)
-  await server.until(() => server.calls.streams === 1)
+  await server.until(() => server.calls.streams === 1 && server.reports.length > 0)
+  server.send(update(1))
   while (lease.remainingMs() === 0) await new Promise((resolve) => setImmediate(resolve))
   server.behaviour.refusing = true
   server.dropConnections()
