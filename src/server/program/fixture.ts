@@ -1,8 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request as requestHttps } from 'node:https'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TestContext } from 'node:test'
 import { createClient } from '@connectrpc/connect'
@@ -68,11 +70,11 @@ const kindOf: Readonly<Record<string, string>> = {
 export async function openTestBed(context: TestContext): Promise<TestBed> {
   const stack = new AsyncDisposableStack()
   context.after(() => stack.disposeAsync())
-  const folder = await mkdtemp(join(tmpdir(), 'tideway-server-'))
+  const folder = await mkdtemp(path.join(tmpdir(), 'tideway-server-'))
   stack.defer(() => rm(folder, { recursive: true }))
   const sts = stack.use(await openFakeSts())
-  const dataDir = join(folder, 'data')
-  const exchangeCa = join(folder, 'cloud-ca.pem')
+  const dataDir = path.join(folder, 'data')
+  const exchangeCa = path.join(folder, 'cloud-ca.pem')
   await writeFile(exchangeCa, sts.caPem)
   let access: AdminAccess | undefined
 
@@ -209,7 +211,15 @@ export async function openFakeDaemon(
     captureLevel = 'process',
     daemonGroups = [],
     persistent = false,
-  }: { workloadId: string; captureLevel?: string; daemonGroups?: readonly string[]; persistent?: boolean },
+    nodeEndpoint,
+  }: {
+    workloadId: string
+    captureLevel?: string
+    daemonGroups?: readonly string[]
+    persistent?: boolean
+    /** In place of the one that the server names. */
+    nodeEndpoint?: string
+  },
 ): Promise<FakeDaemon> {
   const joinToken = `join-token-${workloadId.replaceAll('/', '-')}`
   const created = await server.call(
@@ -234,7 +244,7 @@ export async function openFakeDaemon(
     hostname: 'host',
     version: '0.1.0',
   })
-  const baseUrl = `https://${svid.nodeEndpoint}`
+  const baseUrl = `https://${nodeEndpoint ?? svid.nodeEndpoint}`
   const sessionManager = new Http2SessionManager(baseUrl, undefined, {
     ca: certificatesToPem(svid.bundleDer.map(parseCertificate)),
     checkServerIdentity: () => undefined,
@@ -330,6 +340,36 @@ export async function openFakeDaemon(
       stop.abort()
       await following.catch(() => {})
       sessionManager.abort()
+    },
+  }
+}
+
+/** A network between a daemon and its server that can be cut without a word to either. */
+export async function openRelay(context: TestContext, endpoint: string) {
+  const pairs = new Set<readonly [Socket, Socket]>()
+  const [host, port] = endpoint.split(':') as [string, string]
+  const relay = createServer((client) => {
+    const pair = [client, connect(Number(port), host)] as const
+    pairs.add(pair)
+    for (const end of pair) {
+      end.on('error', () => {})
+      end.on('close', () => pair.forEach((other) => other.destroy()))
+    }
+    join(pair)
+  }).listen(0, '127.0.0.1')
+  const join = ([one, other]: readonly [Socket, Socket]) => one.pipe(other).pipe(one)
+  await once(relay, 'listening')
+  context.after(() => {
+    for (const pair of pairs) for (const end of pair) end.destroy()
+    relay.close()
+  })
+  return {
+    endpoint: `127.0.0.1:${(relay.address() as AddressInfo).port}`,
+    cut() {
+      for (const pair of pairs) for (const end of pair) end.unpipe().pause()
+    },
+    mend() {
+      for (const pair of pairs) join(pair)
     },
   }
 }

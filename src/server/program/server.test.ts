@@ -11,6 +11,7 @@ import {
   guideResources,
   namespacePath,
   openFakeDaemon,
+  openRelay,
   openTestBed,
   spiffeId,
   type TestServer,
@@ -238,6 +239,37 @@ test('what was said stands through a restart, until it is known whose daemon doe
   assert.match(status!.message!, /not connected since its server has gone/)
   assert.equal((await second.get('daemons', stays!.name)).status?.state, 'OK')
   assert.deepEqual(await revisions(second), before)
+})
+
+test('what depends on a daemon follows as it falls silent, answers again and is deleted', async (context) => {
+  const bed = await openTestBed(context)
+  const server = await bed.start()
+  const relay = await openRelay(context, server.ready.nodeEndpoint)
+  const options = { workloadId: daemonId, nodeEndpoint: relay.endpoint }
+  const daemon = await openFakeDaemon(server, bed.access!, options)
+  context.after(() => daemon.close())
+  await server.apply(guideResources(bed.sts, daemonId))
+  const isDaemon = (state: string) =>
+    server.until('daemons', daemon.name, ({ status }) => status?.state === state)
+  /** States of what depends on it; how late they are depends on the machine, and 16 s is what a stream has. */
+  async function follow(scope: string, binding: 'OK' | 'PENDING') {
+    const since = performance.now()
+    await server.until('workloadidentitys', 'workload', ({ status }) =>
+      status!.conditions!.some(({ reason }) => reason === scope),
+    )
+    await server.until('credentialbindings', 'binding', ({ status }) => status?.state === binding)
+    assert.ok(performance.now() - since < 5_000)
+  }
+  await isDaemon('OK')
+  await follow('Matched', 'OK')
+  relay.cut()
+  await isDaemon('DISCONNECTED')
+  await follow('NotConnected', 'PENDING')
+  relay.mend()
+  await isDaemon('OK')
+  await follow('Matched', 'OK')
+  await server.call('DELETE', `${namespacePath}/daemons/${daemon.name}`)
+  await follow('NoDaemon', 'PENDING')
 })
 
 test('a changed role drops the old credential at once', async (context) => {

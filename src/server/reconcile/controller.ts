@@ -113,6 +113,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       plan,
       daemonsAt: survey.daemonsAt,
       streams,
+      isGone: survey.isGone,
       reports: survey.reports,
       exchangeState(key) {
         const target = plan.targets.get(key)

@@ -94,11 +94,12 @@ function credentialCondition(binding: PlannedBinding, { exchangeState, discovery
   )
 }
 
-function daemonsOf(binding: PlannedBinding, { streams }: World): OnDaemon[] {
+function daemonsOf(binding: PlannedBinding, { streams, isGone }: World): OnDaemon[] {
   const places = new Set(binding.identities.map(placeOf))
   const concerned = [...places].flatMap((place) => streams.streamsAt(place))
   // One daemon may be at several of the places.
   return [...new Map(concerned.map((stream) => [stream.daemon.name, stream])).values()]
+    .filter(({ daemon }) => !isGone(daemon.name))
     .map(({ daemon, effectOf }) => ({
       name: daemon.name,
       captureLevel: daemon.captureLevel,

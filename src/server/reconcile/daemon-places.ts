@@ -7,20 +7,30 @@ import { placesOf, type Place } from './plan.ts'
 export interface DaemonPlaces {
   at(place: Place): ReadonlySet<string>
   of(name: string): readonly Place[]
+  /** It is said to be disconnected. Its stream may still be open: nothing is heard of it, or it is just back. */
+  isGone(name: string): boolean
   /**
    * There is a Daemon, or it has changed; undefined: there is none of this name. Returns the places that changed, or
-   * where it is said to be connected now and was not, or the other way round.
+   * all of its places where it is said to have come or gone.
    */
   set(name: string, daemon: Daemon | undefined): readonly Place[]
+}
+
+type Whereabouts = 'new' | 'connected' | 'gone'
+
+function whereaboutsOf(daemon: Daemon): Whereabouts {
+  if (isConnected(daemon)) return 'connected'
+  return daemon.status?.state === 'DISCONNECTED' ? 'gone' : 'new'
 }
 
 export function openDaemonPlaces(): DaemonPlaces {
   const names = openMultimap<Place, string>()
   const known = new Map<string, readonly Place[]>()
-  const connected = new Set<string>()
+  const whereabouts = new Map<string, Whereabouts>()
   return {
     at: (place) => names.get(place),
     of: (name) => known.get(name) ?? [],
+    isGone: (name) => whereabouts.get(name) === 'gone',
     set(name, daemon) {
       const before = known.get(name) ?? []
       const after = daemon
@@ -30,11 +40,14 @@ export function openDaemonPlaces(): DaemonPlaces {
       const entered = after.filter((place) => !before.includes(place))
       for (const place of left) names.delete(place, name)
       for (const place of entered) names.add(place, name)
-      if (daemon) known.set(name, after)
-      else known.delete(name)
-      const isNews = (daemon !== undefined && isConnected(daemon)) !== connected.has(name)
-      if (daemon && isConnected(daemon)) connected.add(name)
-      else connected.delete(name)
+      const isNews = (daemon && whereaboutsOf(daemon)) !== whereabouts.get(name)
+      if (daemon) {
+        known.set(name, after)
+        whereabouts.set(name, whereaboutsOf(daemon))
+      } else {
+        known.delete(name)
+        whereabouts.delete(name)
+      }
       return isNews ? [...new Set([...before, ...after])] : [...left, ...entered]
     },
   }

@@ -150,7 +150,8 @@ export function worldOf(
   const daemons = openDaemonPlaces()
   for (const daemon of objects.list('Daemon')) daemons.set(daemon.metadata.name, daemon)
   const reports = openReportBook()
-  for (const { daemon, conditions } of streams) reports.replace(daemon.name, conditions)
+  for (const { daemon, conditions } of streams)
+    if (!daemons.isGone(daemon.name)) reports.replace(daemon.name, conditions)
   return {
     at: openTestClock().now(),
     plan: planOf(
@@ -165,6 +166,7 @@ export function worldOf(
       stream: (name) => streams.find(({ daemon }) => daemon.name === name),
       streamsAt: (place) => streams.filter(({ daemon }) => placesOf(daemon).includes(place)),
     },
+    isGone: (name) => daemons.isGone(name),
     reports,
     exchangeState: exchanges,
     discovery: () => discovery,

@@ -175,6 +175,7 @@ function openBed() {
     plan: survey.plan,
     daemonsAt: survey.daemonsAt,
     streams: scopes,
+    isGone: survey.isGone,
     reports: survey.reports,
     exchangeState(key) {
       const target = survey.plan.targets.get(key)
@@ -246,7 +247,10 @@ function openBed() {
       case 'status': {
         const object = pick(objects.values())
         if (!object) break
-        const written = { ...object, status: { message: `told ${step.which}` } } as Resource
+        // Of daemons, that they are gone or back.
+        const state = (['DISCONNECTED', 'OK', 'PENDING'] as const)[step.which % 3]
+        const status = { message: `told ${step.which}`, ...(object.kind === 'Daemon' && { state }) }
+        const written = { ...object, status } as Resource
         objects.set(keyOf(object), written)
         survey.absorb([{ type: 'MODIFIED', object: written }])
         break

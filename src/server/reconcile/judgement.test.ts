@@ -146,6 +146,25 @@ test('an identity says where it may run, how weak it is, and what daemons report
   assert.match(reported.message, /NotCapturable: on daemon one: a process runs in another/)
 })
 
+test('a daemon of which nothing is heard counts as one that is not connected, and what it said is over', () => {
+  const report = { type: 'UpstreamReachable', status: 'False', reason: 'Any', message: 'bad' } as const
+  const conditions = ['service/s3', 'workloadidentity/a'].map((subject) => ({ ...report, subject }))
+  const streams = [streamOf('one', { state: 'OK' }, { conditions })]
+  const status = { state: 'DISCONNECTED' as const, message: 'nothing heard of it for 3 s' }
+  const among = (daemon: typeof node) =>
+    worldOf(objectsOf(app, aws, s3, one, daemon), { streams, exchanges: () => exchanged })
+  const [open, silent] = [among(node), among({ ...node, status })]
+  assert.equal(judgeWorkloadIdentity(app, open).state, 'OK')
+  assert.equal(judgeCredentialBinding(one, open).state, 'OK')
+  assert.equal(judgeService(s3, open).state, 'FAILED')
+  const identity = judgeWorkloadIdentity(app, silent)
+  assert.match(identity.message, /^the scope matches one, not connected[^;]*$/)
+  const binding = judgeCredentialBinding(one, silent)
+  assert.deepEqual([binding.state, binding.own?.['daemons']], ['PENDING', undefined])
+  assert.match(binding.message, /^no connected daemon is in the scope/)
+  assert.equal(judgeService(s3, silent).state, 'OK')
+})
+
 test('a Service shows its bindings and what daemons found upstream', () => {
   assert.match(judgeService(s3, worldOf(guide)).message, /selected by CredentialBinding one/)
   const report = {

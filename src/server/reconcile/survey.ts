@@ -56,6 +56,7 @@ export interface Findings {
 export interface Survey {
   readonly plan: Plan
   readonly daemonsAt: DaemonPlaces['at']
+  readonly isGone: DaemonPlaces['isGone']
   readonly reports: Reports
   /**
    * Nothing follows from the time before: a credential in use or a join token expires, or a new binding has waited for
@@ -95,6 +96,8 @@ export function openSurvey({
   let objects = new Set<ObjectKey>()
   let unhurried = new Set<ObjectKey>()
   let moved = new Set<string>()
+  /** Of these, daemons that are said to be gone and were not, or the other way round. */
+  let turned = new Set<string>()
   let targets = false
 
   const credentialOf = (key: string, at: EpochMs) => {
@@ -161,7 +164,8 @@ export function openSurvey({
 
   function noteDaemon(name: string): void {
     unhurried.add(keyNamed('Daemon', name))
-    for (const subject of reports.replace(name, streamOf(name)?.conditions ?? [])) {
+    const said = daemons.isGone(name) ? [] : (streamOf(name)?.conditions ?? [])
+    for (const subject of reports.replace(name, said)) {
       const slash = subject.indexOf('/')
       const kind = kindInLowerCase.get(subject.slice(0, slash))
       if (kind) objects.add(keyNamed(kind, subject.slice(slash + 1)))
@@ -171,6 +175,7 @@ export function openSurvey({
   return {
     plan,
     daemonsAt: (place) => daemons.at(place),
+    isGone: (name) => daemons.isGone(name),
     reports,
     nextDue: () => Math.min(expiries.next(), tokenExpiries.next(), waits.nextEnd()),
     credentialOf,
@@ -187,8 +192,11 @@ export function openSurvey({
           else tokenExpiries.delete(keyOf(object))
         }
         if (object.kind !== 'Daemon') continue
-        moved.add(object.metadata.name)
-        for (const place of daemons.set(object.metadata.name, living ? object : undefined)) notePlace(place)
+        const { name } = object.metadata
+        moved.add(name)
+        const wasGone = daemons.isGone(name)
+        for (const place of daemons.set(name, living ? object : undefined)) notePlace(place)
+        if (daemons.isGone(name) !== wasGone) turned.add(name)
       }
       for (const replanned of planner.replan()) noteWorkload(replanned)
     },
@@ -198,7 +206,7 @@ export function openSurvey({
       const where = [...taken.present].flatMap((name) => daemons.of(name))
       for (const place of new Set([...taken.places, ...where])) notePlace(place)
       for (const name of taken.present) moved.add(name)
-      for (const name of taken.daemons) noteDaemon(name)
+      for (const name of taken.daemons.union(turned)) noteDaemon(name)
       const syncing = new Set([...taken.streams].map((name) => keyNamed('Daemon', name)))
       for (const binding of taken.bindings.values()) noteEffect(binding)
       for (const key of expiries.take(at)) noteCredential(key)
@@ -215,6 +223,7 @@ export function openSurvey({
       objects = new Set()
       unhurried = new Set()
       moved = new Set()
+      turned = new Set()
       targets = false
       return found
     },

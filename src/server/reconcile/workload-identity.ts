@@ -57,7 +57,7 @@ export function judgeWorkloadIdentity(
   }
 }
 
-function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams }: World): Judgement {
+function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams, isGone }: World): Judgement {
   const names = [...daemonsAt(placeOf(plan.identities.get(scopedName(object.metadata))!))]
   if (names.length === 0) {
     const { kind, id } = scopeOf(object.spec)
@@ -67,7 +67,7 @@ function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams }: 
         : `the scope matches no daemon: none is in the group ${id}; join one with a token that lists it in daemonGroups`
     return judge('ScopeMatched', 'False', 'NoDaemon', message)
   }
-  const present = names.filter((name) => streams.stream(name) !== undefined)
+  const present = names.filter((name) => streams.stream(name) !== undefined && !isGone(name))
   const message =
     present.length === 0
       ? `the scope matches ${enumerate(names)}, not connected: see "tideway ctl get daemons", and start the daemon there`

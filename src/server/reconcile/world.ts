@@ -17,6 +17,8 @@ export interface World {
   /** Names of all daemons at a place, connected or not. */
   readonly daemonsAt: (place: Place) => ReadonlySet<string>
   readonly streams: Streams
+  /** Whether a daemon is said to be disconnected, though its stream may still be open: it counts as one that is not. */
+  readonly isGone: (daemonName: string) => boolean
   readonly reports: Reports
   readonly exchangeState: (key: string) => ExchangeState | undefined
   readonly discovery: () => Probe
