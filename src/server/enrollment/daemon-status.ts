@@ -18,6 +18,8 @@ const maxTextLength = 1024
 
 const text = (value: string) => value.slice(0, maxTextLength)
 
+const retryMs = 1_000
+
 /** Keeps the status of one connected Daemon: news at once, the rest rarely, one write at a time. */
 export interface DaemonStatus {
   connected(hello: Hello, captureLevel: CaptureLevel): void
@@ -26,7 +28,7 @@ export interface DaemonStatus {
   silent(since: { heardAt: EpochMs; forMs: number }): void
   /** It was silent, and is no more. */
   heard(): void
-  /** Resolves when the status has been written. */
+  /** Resolves when the status has been written, or could not be: who leads finds out by itself. */
   disconnected(heardAt: EpochMs): Promise<void>
 }
 
@@ -36,13 +38,16 @@ export function openDaemonStatus({
   log,
   name,
   daemons,
+  signal,
 }: {
-  resources: Resources
+  resources: Pick<Resources, 'updateStatus'>
   clock: Clock
   log: Log
   name: string
   /** How many daemons there are. */
   daemons: () => number
+  /** Aborts when its stream is over. */
+  signal: AbortSignal
 }): DaemonStatus {
   let pending: StatusOf<'Daemon'> = {}
   let writing: Promise<void> | undefined
@@ -70,9 +75,12 @@ export function openDaemonStatus({
           return { ...status, ...change }
         })
       } catch (error) {
-        pending = {}
         // Deleted meanwhile: there is nothing left to keep.
-        if (!isFault(error, 'RESOURCE_NOT_FOUND')) log.warn('daemon.status.failed', { daemon: name, error })
+        const isDeleted = isFault(error, 'RESOURCE_NOT_FOUND')
+        if (!isDeleted) log.warn('daemon.status.failed', { daemon: name, error })
+        if (isDeleted || signal.aborted) return void (pending = {})
+        pending = { ...change, ...pending }
+        await clock.sleep(retryMs, { signal, unref: true }).catch(() => {})
       }
     }
   }

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { connect } from 'node:tls'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type Client } from '@connectrpc/connect'
-import { isFault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import { parseSpiffeId } from '#model/identity'
 import {
   createCertificateRequest,
@@ -291,6 +291,28 @@ describe('a daemon’s stream', () => {
     const ended = await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
     assert.match(ended.status!.message!, /^not connected: look at its log/)
     assert.equal(ended.status!.health?.daemonHealth, 'unknown')
+  })
+
+  it('writes what a daemon said once the store takes it, be it the last word for long', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    stream.send(health())
+    await daemonWhere(server, name, (_state, _message, health) => health === 'ok')
+    const { store } = server
+    const transaction = store.transaction.bind(store)
+    const refused = Promise.withResolvers<void>()
+    store.transaction = () => {
+      store.transaction = transaction
+      refused.resolve()
+      return Promise.reject(new Fault('STORE_UNAVAILABLE', 'the store is away'))
+    }
+    stream.send(health('the attestor is gone'))
+    await refused.promise
+    // It sleeps by then.
+    await server.clock.advance(0)
+    await server.clock.advance(1_000)
+    await daemonWhere(server, name, (state) => state === 'FAILED')
+    stream.end()
   })
 
   it('leaves what is the next one of its name alone, should the server be slow to take away what was its own', async () => {

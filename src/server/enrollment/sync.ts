@@ -155,7 +155,7 @@ export async function* syncDaemon(
   const hello = await expectHello(read)
   const captureLevel = parseCaptureLevel(hello.captureLevel)
   const daemons = () => streams.count()
-  const status = openDaemonStatus({ resources, clock, log, name, daemons })
+  const status = openDaemonStatus({ resources, clock, log, name, daemons, signal })
   const pulse = openPulse({
     ping,
     daemons,
