@@ -2,7 +2,14 @@ import type { Clock, EpochMs } from '#base/clock'
 import { isFault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { CaptureLevel } from '#model/scope'
-import { formatTime, lookAtDaemon, seeItsLog, unknownHealth, type StatusOf } from '#model/resource'
+import {
+  formatTime,
+  lookAtDaemon,
+  seeItsLog,
+  unknownHealth,
+  type Daemon,
+  type StatusOf,
+} from '#model/resource'
 import type { Resources } from '#server/store'
 import type { Health, Hello } from '#wire/proto'
 import { daemonNamespace } from './daemons.ts'
@@ -28,6 +35,8 @@ export interface DaemonStatus {
   silent(since: { heardAt: EpochMs; forMs: number }): void
   /** It was silent, and is no more. */
   heard(): void
+  /** Its object has changed: where somebody else has taken it for gone, it is said again how it is. */
+  changed(daemon: Daemon): void
   /** Resolves when the status has been written, or could not be: who leads finds out by itself. */
   disconnected(heardAt: EpochMs): Promise<void>
 }
@@ -56,6 +65,7 @@ export function openDaemonStatus({
 
   /** How it is while it is there. */
   let present: StatusOf<'Daemon'> = {}
+  let isThere = false
 
   function set(change: StatusOf<'Daemon'>, heardAt = clock.now()): void {
     const lastSeenAt = formatTime(heardAt)
@@ -89,6 +99,7 @@ export function openDaemonStatus({
     connected({ version, captureDetail, metadata }, captureLevel) {
       const facts = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
       present = { state: 'OK', message: 'connected' }
+      isThere = true
       set({
         ...present,
         version: text(version),
@@ -114,13 +125,22 @@ export function openDaemonStatus({
       set(present)
     },
     silent({ heardAt, forMs }) {
+      isThere = false
       const message =
         `nothing heard of it for ${forMs / 1000} s: see whether its node is up and can be reached, and whether the daemon ` +
         `hangs; ${worksOn}`
       set({ state: 'DISCONNECTED', message, ...unknownHealth(present.health) }, heardAt)
     },
-    heard: () => set(present),
+    heard() {
+      isThere = true
+      set(present)
+    },
+    changed({ status }) {
+      // Who leads cannot tell a server that was cut off from the store from one that died.
+      if (isThere && !writing && status?.state === 'DISCONNECTED') set(present)
+    },
     async disconnected(heardAt) {
+      isThere = false
       const message = `not connected: ${lookAtDaemon}; ${worksOn}`
       set({ state: 'DISCONNECTED', message, ...unknownHealth(present.health) }, heardAt)
       await writing

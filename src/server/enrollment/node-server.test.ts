@@ -293,6 +293,23 @@ describe('a daemon’s stream', () => {
     assert.equal(ended.status!.health?.daemonHealth, 'unknown')
   })
 
+  it('says again how a daemon is that somebody else has taken for gone', async () => {
+    await using server = await openTestServer()
+    const { stream, name } = await openSynced(server)
+    stream.send(health('the attestor is gone'))
+    await daemonWhere(server, name, (state) => state === 'FAILED')
+    await server.resources.updateStatus('Daemon', defaultNamespace, name, ({ status }) => ({
+      ...status,
+      state: 'DISCONNECTED',
+      message: 'not connected since its server has gone',
+      health: { daemonHealth: 'unknown', driverHealth: 'unknown' },
+    }))
+    const { status } = await daemonWhere(server, name, (state) => state === 'FAILED')
+    assert.equal(status!.health?.daemonHealth, 'the attestor is gone')
+    stream.end()
+    await daemonWhere(server, name, (state) => state === 'DISCONNECTED')
+  })
+
   it('writes what a daemon said once the store takes it, be it the last word for long', async () => {
     await using server = await openTestServer()
     const { stream, name } = await openSynced(server)

@@ -167,6 +167,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     const { items, resourceVersion } = await resources.list('Daemon', daemonNamespace)
     const known = new Set(items.map(({ metadata }) => metadata.name))
     for (const name of new Set([...connected, ...recorded])) if (!known.has(name)) await expel(name)
+    for (const daemon of items) streams.changed(daemon)
     return resourceVersion
   }
 
@@ -182,9 +183,8 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
           for (const { type, object, previous } of events) {
             const { name, generation } = object.metadata
             if (type === 'DELETED') await expel(name)
-            if (type === 'MODIFIED' && previous?.metadata.generation !== generation) {
-              streams.cut(name, changed)
-            }
+            else if (previous?.metadata.generation === generation) streams.changed(object)
+            else if (type === 'MODIFIED') streams.cut(name, changed)
           }
         }
       } catch (error) {

@@ -202,6 +202,7 @@ export async function* syncDaemon(
   }
 
   status.connected(hello, captureLevel)
+  streams.follow(name, stream, (daemon) => status.changed(daemon))
   log.info('daemon.connected', {
     daemon: name,
     spiffeId: peer.spiffeId,
