@@ -14,7 +14,8 @@ testLeadership('sole', async (context) => {
 testLeadership('election', async (context) => {
   const store = openMemoryStore()
   context.after(() => store[Symbol.asyncDispose]())
-  return { store, leadership: await openElection({ store, clock: systemClock, log: silentLog }) }
+  const options = { expectAble: async () => {}, clock: systemClock, log: silentLog }
+  return { store, leadership: await openElection({ store, ...options }) }
 })
 
 /** A store that a test can take from a server, as if it hung. */
@@ -43,8 +44,13 @@ async function openServers(context: TestContext, count: number) {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const hanging = openHanging(shared)
-      const leadership = await openElection({ store: hanging.store, clock: systemClock, log: silentLog })
-      return { hanging, candidate: await openCandidate(leadership) }
+      const ability = { isThere: true }
+      const expectAble = async () => {
+        if (!ability.isThere) throw new Error('no room')
+      }
+      const options = { expectAble, clock: systemClock, log: silentLog }
+      const leadership = await openElection({ store: hanging.store, ...options })
+      return { hanging, ability, candidate: await openCandidate(leadership) }
     }),
   )
   context.after(async () => {
@@ -93,6 +99,21 @@ test('a leader whose store leaves it without an answer leads no more after two s
   server.hanging.wake()
   const next = await servers[0]!.candidate.leads()
   assert.ok((await next.store.transaction([], [put])).ok)
+})
+
+test('a leader that cannot do what it has to leaves the lead to one that can, and leads where none can', async (context) => {
+  const { servers, first } = await openServers(context, 2)
+  const { server, term } = await first()
+  const other = servers.find((candidate) => candidate !== server)!
+  server.ability.isThere = false
+  const next = await other.candidate.leads()
+  assert.equal(term.signal.aborted, true)
+  assert.ok((await next.store.transaction([], [put])).ok)
+  other.ability.isThere = false
+  await systemClock.sleep(3_000, context)
+  assert.deepEqual([next.signal.aborted, server.candidate.terms.length], [false, 1])
+  await other.candidate.stop()
+  assert.ok((await (await server.candidate.leads()).store.transaction([], [put])).ok)
 })
 
 test('what a server said of itself goes with it', async (context) => {

@@ -14,6 +14,8 @@ const lookEveryMs = 500
 const lifeMs = 3_000
 /** A leader that could not say for so long that it lives acts as if it had been replaced. */
 const resignAfterMs = 2_000
+/** The sign of life of a server that cannot do what one that leads has to; of others it is their id. */
+const unable = 'unable'
 
 /** Whether a server runs on `store`: it says so every second, which is waited for where one did before. */
 export async function isInUse(store: Pick<Store, 'list'>, clock: Clock): Promise<boolean> {
@@ -59,32 +61,39 @@ function fence(store: Store, term: number, onLost: () => void): Store {
 
 /**
  * Joins the servers on `store`. Each gives a sign of life every second; nobody's clock is compared with another's:
- * who sees no new sign for three seconds of its own takes the lead, by a compare-and-swap that one can win.
+ * who sees no new sign for three seconds of its own takes the lead, by a compare-and-swap that one can win. One that is
+ * not able to lead leaves that to those that are, if there are any: alone it does what it can.
  */
 export async function openElection({
   store,
+  expectAble,
   clock,
   log,
 }: {
   store: Store
+  /** Rejects while this server cannot do what one that leads has to. Asked every second. */
+  expectAble: () => Promise<void>
   clock: Clock
   log: Log
 }): Promise<Leadership> {
   const id = randomUUID()
   const ownKey = memberPrefix + id
   /** When each sign of life was first seen here. */
-  const seen = new Map<string, { modRevision: number; at: number }>()
+  const seen = new Map<string, { modRevision: number; at: number; isAble: boolean }>()
   const closed = new AbortController()
   /** When the last sign of its own life began that is known to have been written. */
   let lastBeat = clock.monotonic()
   let leader: StoreEntry | undefined
   let term: { readonly number: number; readonly lost: AbortController } | undefined
+  let isAble = true
 
   const isLive = (member: string) => {
     const sign = seen.get(member)
     return sign !== undefined && clock.monotonic() - sign.at < lifeMs
   }
   const leaderId = () => leader && Buffer.from(leader.value).toString()
+  const isAnotherAble = () =>
+    seen.entries().some(([member, sign]) => member !== id && sign.isAble && isLive(member))
 
   async function look(): Promise<void> {
     const { entries } = await store.list(runtimePrefix)
@@ -92,15 +101,17 @@ export async function openElection({
     const members = entries.filter(({ key }) => key.startsWith(memberPrefix))
     const present = new Set(members.map(({ key }) => key.slice(memberPrefix.length)))
     for (const member of seen.keys()) if (!present.has(member)) seen.delete(member)
-    for (const { key, modRevision } of members) {
+    for (const { key, modRevision, value } of members) {
       const member = key.slice(memberPrefix.length)
-      if (seen.get(member)?.modRevision !== modRevision)
-        seen.set(member, { modRevision, at: clock.monotonic() })
+      if (seen.get(member)?.modRevision === modRevision) continue
+      const isAble = Buffer.from(value).toString() !== unable
+      seen.set(member, { modRevision, at: clock.monotonic(), isAble })
     }
     if (term && leader?.modRevision !== term.number) resign()
   }
 
-  const beat = () => store.transaction([], [{ type: 'put', key: ownKey, value: Buffer.from(id) }])
+  const beat = () =>
+    store.transaction([], [{ type: 'put', key: ownKey, value: Buffer.from(isAble ? id : unable) }])
 
   function resign(): void {
     if (!term) return
@@ -117,6 +128,13 @@ export async function openElection({
     if (!outcome.ok) return
     term = { number: outcome.revision, lost: new AbortController() }
     log.info('leadership.won', { server: id, term: term.number })
+  }
+
+  /** Leaves the lead to another, at once: nobody has to wait until this server is missed. */
+  async function giveUpLead({ modRevision }: StoreEntry): Promise<void> {
+    resign()
+    await store.transaction([{ key: leaderKey, modRevision }], [{ type: 'delete', key: leaderKey }])
+    leader = undefined
   }
 
   /** Who leads buries the dead: what they said of themselves goes with them. */
@@ -146,7 +164,9 @@ export async function openElection({
         }
         await look()
         const present = leaderId()
-        if (!term && (present === undefined || present === id || !isLive(present))) await takeLead()
+        if (!isAble && isAnotherAble()) {
+          if (leader && present === id) await giveUpLead(leader)
+        } else if (!term && (present === undefined || present === id || !isLive(present))) await takeLead()
         if (term) await bury({ store: fence(store, term.number, resign), lost: term.lost })
       } catch (error) {
         log.warn('leadership.unknown', { error })
@@ -160,6 +180,19 @@ export async function openElection({
     while (!signal.aborted) {
       if (clock.monotonic() - lastBeat > resignAfterMs) resign()
       await clock.sleep(lookEveryMs, { signal, unref: true }).catch(() => {})
+    }
+  }
+
+  async function watchAbility({ signal }: { signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      // In a turn of its own: a disk that hangs must not keep this server from saying that it lives.
+      const reason = await expectAble().then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      if (isAble && reason !== undefined) log.warn('leadership.unable', { server: id, error: reason })
+      isAble = reason === undefined
+      await clock.sleep(beatEveryMs, { signal, unref: true }).catch(() => {})
     }
   }
 
@@ -184,7 +217,7 @@ export async function openElection({
 
   await beat()
   await look()
-  const living = Promise.all([live(closed), resignInTime(closed)])
+  const living = Promise.all([live(closed), resignInTime(closed), watchAbility(closed)])
   return {
     id,
     missedAfterMs: lifeMs + 2 * lookEveryMs,

@@ -17,7 +17,12 @@ const sealer = {
 /** A store, and the term of a server that led it until another one took the lead. */
 async function openDeposed(context: { after(work: () => Promise<void>): void }) {
   const store = openMemoryStore()
-  const leadership = await openElection({ store, clock: systemClock, log: silentLog })
+  const leadership = await openElection({
+    store,
+    expectAble: async () => {},
+    clock: systemClock,
+    log: silentLog,
+  })
   const stop = new AbortController()
   const began = Promise.withResolvers<Term>()
   const running = leadership.run({ signal: stop.signal, duty: async (term) => began.resolve(term) })

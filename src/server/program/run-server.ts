@@ -135,7 +135,9 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const ca = await openCertificateAuthority({ store, custody, clock, trustDomain })
 
   const leadership = stack.use(
-    settings.store === 'sqlite' ? openSoleLeadership(store) : await openElection({ store, clock, log }),
+    settings.store === 'sqlite'
+      ? openSoleLeadership(store)
+      : await openElection({ store, expectAble: () => audit.expectWritable(), clock, log }),
   )
   const duties = stack.use(
     await openControl({

@@ -93,7 +93,16 @@ function isReady(port: number): Promise<boolean> {
 
 export async function openServers(
   target: PostgresTarget,
-  { count, exchangeCa }: { count: number; exchangeCa: string },
+  {
+    count,
+    exchangeCa,
+    prepare = () => {},
+  }: {
+    count: number
+    exchangeCa: string
+    /** Is told where each is to have its data folder, before it starts. */
+    prepare?: (dataDir: string, index: number) => void
+  },
 ): Promise<Servers> {
   await using opening = new AsyncDisposableStack()
   const folder = mkdtempSync(path.join(tmpdir(), 'tideway-servers-'))
@@ -153,6 +162,7 @@ export async function openServers(
     opening.defer(() => server.kill())
     return server
   }
+  for (let index = 0; index < count; index++) prepare(path.join(folder, String(index)), index)
   const servers = Array.from({ length: count }, (_, index) => openServer(index))
   await Promise.all(servers.map((server) => server.start()))
   const owned = opening.move()
