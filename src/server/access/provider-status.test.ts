@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { openTestClock } from '#base/clock'
 import { Fault } from '#base/errors'
+import { openBell } from '#base/lifecycle'
 import { silentLog } from '#base/log'
 import { Secret } from '#base/secret'
-import type { CommonStatus, IdentityProvider } from '#model/resource'
+import type { CommonStatus, IdentityProvider, OIDCClient } from '#model/resource'
 import type { ResourceCache, Resources } from '#server/store'
 import { openProviderStatus } from './provider-status.ts'
 
@@ -90,4 +91,68 @@ test('what was found of a provider is not said of what it has become since', asy
   assert.equal(await written.promise, status)
   stop.abort()
   await running
+})
+
+/** States as they are written of these objects, by name, while `probe` and `secret` are what they are. */
+function statesOf(
+  context: TestContext,
+  objects: readonly (IdentityProvider | OIDCClient)[],
+  { probe, secret }: { probe: () => Promise<void>; secret?: string },
+) {
+  const states = new Map<string, CommonStatus>()
+  const written = openBell()
+  const stop = new AbortController()
+  const running = openProviderStatus({
+    idTokens: {
+      providers: () => objects.map((object) => ({ object, trust: {}, verifier: { probe } })),
+    } as never,
+    logins,
+    cache: {
+      list: (kind: string) => objects.filter((object) => object.kind === kind),
+      get: (_: string, __: string, name: string) => objects.find(({ metadata }) => metadata.name === name),
+      onChange: () => () => {},
+    } as unknown as ResourceCache,
+    resources: {
+      secretData: async () => (secret === undefined ? undefined : new Map([['secret', Secret.of(secret)]])),
+      async updateStatus(kind: string, __: string, name: string, next: (object: unknown) => CommonStatus) {
+        states.set(
+          name,
+          next(objects.find((object) => object.metadata.name === name && object.kind === kind)),
+        )
+        written.ring()
+      },
+    } as unknown as Resources,
+    clock: openTestClock(),
+    log: silentLog,
+  }).run(stop)
+  context.after(() => {
+    stop.abort()
+    return running
+  })
+  return async (name: string) => {
+    for (let heard = written.rings; !states.has(name); heard = written.rings)
+      await written.after(heard, context.signal)
+    return states.get(name)!
+  }
+}
+
+const named = <T extends { metadata: object }>(object: T, name: string, rest: object): T => ({
+  ...object,
+  metadata: { ...object.metadata, name, uid: name },
+  ...rest,
+})
+const client = named(provider, 'people', {
+  kind: 'OIDCClient',
+  spec: { identityProvider: 'hub', clientID: 'id' },
+}) as unknown as OIDCClient
+
+test('a provider that does not answer keeps the states of others from nobody', async (context) => {
+  const oidc = { issuer: 'https://slow.example', audiences: ['id'] }
+  const slow = named(provider, 'slow', { spec: { oidc } })
+  const silence = Promise.withResolvers<void>()
+  const state = statesOf(context, [slow, provider, client], { probe: () => silence.promise, secret: 's' })
+  assert.equal((await state('hub')).state, 'AVAILABLE')
+  assert.equal((await state('people')).state, 'AVAILABLE')
+  silence.resolve()
+  assert.equal((await state('slow')).state, 'AVAILABLE')
 })

@@ -180,16 +180,42 @@ export function openProviderStatus({
           if (own) changes.ring()
         }),
       )
-      for (let failures = 0; !signal.aborted;) {
-        const { rings } = changes
-        const settled = await Promise.all(
-          cache.list('IdentityProvider').map((object) => settle(object, judgeProvider)),
-        )
-        for (const object of cache.list('OIDCClient')) settled.push(await settle(object, judgeClient))
-        failures = settled.every(Boolean) ? 0 : failures + 1
-        const ms = failures === 0 ? recheckMs : backoffMs(failures - 1, { ...retry, random: Math.random })
-        await afterAtMost(changes, rings, { ms, clock, signal })
+      async function keep(object: IdentityProvider | OIDCClient, stop: AbortSignal): Promise<void> {
+        for (let failures = 0; !stop.aborted;) {
+          const { rings } = changes
+          const settled =
+            object.kind === 'OIDCClient' ? settle(object, judgeClient) : settle(object, judgeProvider)
+          failures = (await settled) ? 0 : failures + 1
+          const ms = failures === 0 ? recheckMs : backoffMs(failures - 1, { ...retry, random: Math.random })
+          await afterAtMost(changes, rings, { ms, clock, signal: stop })
+        }
       }
+
+      /** By object and generation: one that is slow to answer keeps no other waiting, nor what has become of it. */
+      const kept = new Map<string, AbortController>()
+      const keeping = new Set<Promise<void>>()
+      while (!signal.aborted) {
+        const { rings } = changes
+        const objects = [...cache.list('IdentityProvider'), ...cache.list('OIDCClient')]
+        const present = new Map(
+          objects.map((object) => [`${object.metadata.uid} ${object.metadata.generation}`, object]),
+        )
+        for (const [key, stop] of kept) {
+          if (present.has(key)) continue
+          stop.abort()
+          kept.delete(key)
+        }
+        for (const [key, object] of present) {
+          if (kept.has(key)) continue
+          const stop = new AbortController()
+          kept.set(key, stop)
+          const done = keep(object, stop.signal).finally(() => keeping.delete(done))
+          keeping.add(done)
+        }
+        await changes.after(rings, signal)
+      }
+      for (const stop of kept.values()) stop.abort()
+      await Promise.all(keeping)
     },
   }
 }
