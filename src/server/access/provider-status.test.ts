@@ -156,3 +156,11 @@ test('a provider that does not answer keeps the states of others from nobody', a
   silence.resolve()
   assert.equal((await state('slow')).state, 'AVAILABLE')
 })
+
+test('nobody is said to log in at a provider whose secret is not there', async (context) => {
+  const state = statesOf(context, [provider, client], { probe: async () => {} })
+  assert.equal((await state('hub')).state, 'FAILED')
+  const { state: said, message } = await state('people')
+  assert.equal(said, 'FAILED')
+  assert.match(message!, /^there is no IdentityProvider hub that is acted on/)
+})

@@ -10,6 +10,7 @@ import {
   oidcTrustOf,
   olderNamesakeOf,
   unsupportedFields,
+  type GitHubLogin,
   type IdentityProvider,
   type OIDCClient,
   type Reason,
@@ -94,6 +95,10 @@ export function openProviderStatus({
     }
   }
 
+  async function hasSecret({ clientSecretRef: { name, key } }: Pick<GitHubLogin, 'clientSecretRef'>) {
+    return (await resources.secretData(defaultNamespace, name))?.get(key) !== undefined
+  }
+
   async function judgeGitHub(
     { metadata }: IdentityProvider,
     { clientSecretRef, requiredOrgs }: NonNullable<IdentityProvider['spec']['github']>,
@@ -104,7 +109,7 @@ export function openProviderStatus({
       return { state: 'FAILED', reason: 'SecretMissing', message }
     }
     const { name, key } = clientSecretRef
-    if (!(await resources.secretData(defaultNamespace, name))?.get(key)) {
+    if (!(await hasSecret({ clientSecretRef }))) {
       const message = `nobody can log in without the client secret: Secret ${defaultNamespace}/${name} has no key ${key}; create it`
       return { state: 'FAILED', reason: 'SecretMissing', message }
     }
@@ -115,12 +120,13 @@ export function openProviderStatus({
     return { state: 'AVAILABLE', reason: 'Configured', message }
   }
 
-  function judgeClient({ metadata, spec }: OIDCClient): Verdict {
+  async function judgeClient({ metadata, spec }: OIDCClient): Promise<Verdict> {
     if (metadata.namespace !== defaultNamespace) return elsewhere
     const named = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
     const provider = named && !olderNamesake(named) ? named : undefined
     const trust = provider && oidcTrustOf(provider)
-    if (provider && githubLoginOf(provider)) {
+    const github = provider && githubLoginOf(provider)
+    if (github && (await hasSecret(github))) {
       const { issuer } = logins.placesOf(provider.metadata.name)
       return { state: 'AVAILABLE', reason: 'Valid', message: `people log in at ${issuer}` }
     }
