@@ -164,6 +164,7 @@ function fromReconciling(): readonly Said[] {
     judged(makeObject('JoinToken', 'j', { ...token, expireAt: '2020-01-01T00:00:00Z' })),
     judged(node),
     judged(node, on(ok)),
+    judged({ ...node, status: { state: 'FAILED', message: 'no attestor: look at its log' } }, on(ok)),
     judged(node, on(ok, { synchronised: false })),
     judged(node, on(ok, { error: 'no space' })),
   ].flat()

@@ -83,6 +83,7 @@ export const reasons = {
   // Daemon.
   Connected: nothing('Its stream is open.'),
   Disconnected: action('It is not connected, or nothing is heard of it.'),
+  Unhealthy: action('It says that something is wrong with it.'),
   UpdateFailed: action('It could not put its scope into effect.'),
 
   // IdentityProvider and OIDCClient.

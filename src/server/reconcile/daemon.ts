@@ -16,7 +16,9 @@ export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgem
   }
   const { error, synchronised } = stream
   return [
-    judge('Ready', 'True', 'Connected', 'its stream is open'),
+    state === 'FAILED'
+      ? judge('Ready', 'False', 'Unhealthy', status!.message!)
+      : judge('Ready', 'True', 'Connected', 'its stream is open'),
     error !== undefined
       ? judge(
           'InSync',

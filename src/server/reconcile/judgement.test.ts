@@ -210,6 +210,9 @@ test('a daemon shows whether it is there and in step', () => {
     'InSync=Unknown',
   ])
   assert.deepEqual(types(streamOf('one', { state: 'OK' }, { error: 'x' })), ['Ready=True', 'InSync=False'])
+  const failed = { ...node, status: { state: 'FAILED' as const, message: 'the attestor is gone' } }
+  const [ill] = judgeDaemon(failed, worldOf(guide, { streams: [streamOf('one')] }))
+  assert.deepEqual([ill?.status, ill?.reason, ill?.message], ['False', 'Unhealthy', 'the attestor is gone'])
   const message = 'nothing heard of it for 3 s'
   const silent = { ...node, status: { state: 'DISCONNECTED' as const, message } }
   const [ready] = judgeDaemon(silent, worldOf(guide, { streams: [streamOf('one')] }))
