@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
 import type { Condition, Daemon, Kind, ResourceOf } from '#model/resource'
-import { makeObject, objectsOf, streamOf, worldOf } from './fixture.ts'
+import { binding, identity, makeObject, objectsOf, service, source, streamOf, worldOf } from './fixture.ts'
 import { openJudging } from './judging.ts'
 import { keyOf } from './survey.ts'
 
@@ -60,4 +60,42 @@ test('a daemon that is sent much, and is in time with each, is not said to wait'
   }
   // It has not got further than it was at the last look.
   assert.equal(await bed.pass(400), 'Unknown')
+})
+
+test('what a daemon found of a Service stands while it is on its way back, and no longer', async () => {
+  const clock = openTestClock()
+  const message = 'on daemon one: it cannot be reached: see whether the host is up'
+  const condition = { type: 'UpstreamReachable', status: 'False', reason: 'Any', message } as const
+  const conditions = [{ ...condition, lastTransitionTime: '2026-01-01T00:00:00Z' }]
+  const status = { state: 'FAILED' as const, message, observedGeneration: 1, conditions }
+  let s3: ReturnType<typeof service> = { ...service('s3', ['s3.amazonaws.com']), status }
+  const daemon = makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' })
+  const others = [
+    daemon,
+    identity('a', 'app/a'),
+    source('aws'),
+    binding('one', 'app/a', 'aws', 's3'),
+  ] as const
+  let isAwaited = true
+  const judging = openJudging({
+    cache: { get: <K extends Kind>() => s3 as ResourceOf<Kind> as ResourceOf<K> },
+    writer: {
+      set(object, next) {
+        s3 = { ...s3, status: next(object) }
+      },
+      [Symbol.asyncDispose]: async () => {},
+    },
+    clock,
+    absences: { isAnyAwaited: () => isAwaited, isAwaited: () => isAwaited, isMissed: () => !isAwaited },
+  })
+  const judge = () => judging.judgeSome(worldOf(objectsOf(s3, ...others)))
+  judging.add([keyOf(s3)])
+  judge()
+  await clock.advance(1_000)
+  judge()
+  assert.equal(s3.status?.state, 'FAILED')
+  isAwaited = false
+  await clock.advance(1_000)
+  judge()
+  assert.equal(s3.status?.state, 'OK')
 })

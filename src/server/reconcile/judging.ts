@@ -1,5 +1,12 @@
 import type { Clock } from '#base/clock'
-import { lookAtDaemon, unknownHealth, type Daemon, type Kind, type ResourceOf } from '#model/resource'
+import {
+  lookAtDaemon,
+  reportedTypes,
+  unknownHealth,
+  type Daemon,
+  type Kind,
+  type ResourceOf,
+} from '#model/resource'
 import type { ResourceCache } from '#server/store'
 import { isBeingDeleted } from '#server/store'
 import { isConnected, type Absences } from './absences.ts'
@@ -9,7 +16,7 @@ import { judgeDaemon } from './daemon.ts'
 import { openDeadlines } from './deadlines.ts'
 import { nextStatus, type DesiredStatus, type Judgement } from './desired-status.ts'
 import { judgeJoinToken } from './join-token.ts'
-import { placeOf, scopedName } from './plan.ts'
+import { placeOf, scopedName, type Plan, type PlannedIdentity } from './plan.ts'
 import { judgeService } from './service.ts'
 import type { Stream } from './scopes.ts'
 import type { StatusWriter } from './status-writer.ts'
@@ -74,6 +81,7 @@ const waitingPerSecond = 50
 const waitingAgainMs = 250
 /** A daemon that has not put into effect within this time what it had been sent is late. */
 const syncingMs = 400
+const standingMs = 250
 
 // Between two of these, everything else of the server gets its turn.
 const sliceMs = 8
@@ -82,6 +90,19 @@ const missing = {
   state: 'DISCONNECTED',
   message: `not connected since its server has gone: ${lookAtDaemon}`,
 } as const
+/** The identities on whose daemons it rests what is said of an object, as it is now. */
+function identitiesBehind(object: ResourceOf<Kind>, plan: Plan): readonly PlannedIdentity[] {
+  if (object.kind !== 'WorkloadIdentity' && object.kind !== 'CredentialBinding' && object.kind !== 'Service')
+    return []
+  const { kind, metadata, status } = object
+  if (status?.observedGeneration !== metadata.generation) return []
+  const name = scopedName(metadata)
+  if (kind === 'WorkloadIdentity') return [plan.identities.get(name) ?? []].flat()
+  if (kind === 'CredentialBinding') return plan.bindings.get(metadata.uid)?.identities ?? []
+  if (!status.conditions?.some(({ type }) => type in reportedTypes)) return []
+  return [...(plan.bindingsOfService.get(name) ?? [])].flatMap(({ identities }) => identities)
+}
+
 const isWaiting = ({ type, status }: Judgement) => type === 'InSync' && status === 'Unknown'
 
 export function openJudging({
@@ -114,7 +135,10 @@ export function openJudging({
     const object = cache.get(kind, namespace, name)
     if (!object) awaited.delete(key)
     else if (object.kind === 'Daemon') setDaemon(key, object, world)
-    else if (!isBeingDeleted(object) && !isToStand(object, world)) {
+    else if (!isBeingDeleted(object) && isToStand(object, world)) {
+      // Nobody tells what becomes of it of a Service: it is looked at again.
+      if (object.kind === 'Service') postpone([key], standingMs)
+    } else if (!isBeingDeleted(object)) {
       const desired = judgeObject(object, world)
       if (desired) writer.set(object, (current) => nextStatus(current, desired, world.at))
     }
@@ -122,16 +146,9 @@ export function openJudging({
 
   /** Whether what was said of an object stands for now: a daemon that it concerns is about to come back. */
   function isToStand(object: ResourceOf<Kind>, { plan, daemonsAt }: World): boolean {
-    if (object.kind !== 'WorkloadIdentity' && object.kind !== 'CredentialBinding') return false
     if (!absences.isAnyAwaited()) return false
-    const { status, metadata } = object
-    if (status?.observedGeneration !== metadata.generation) return false
-    const identities =
-      object.kind === 'WorkloadIdentity'
-        ? [plan.identities.get(scopedName(metadata))]
-        : plan.bindings.get(metadata.uid)?.identities
-    return (identities ?? []).some(
-      (identity) => identity && daemonsAt(placeOf(identity)).values().some(absences.isAwaited),
+    return identitiesBehind(object, plan).some((identity) =>
+      daemonsAt(placeOf(identity)).values().some(absences.isAwaited),
     )
   }
 
