@@ -74,8 +74,8 @@ export interface Reconciler {
 /** States are true within a second: how long those wait in which many daemons have a part. */
 const wideMs = 200
 
-// Timers take no more than 24.8 days.
-const maxWaitMs = 24 * 3_600_000
+// Long waits are cut, so that a machine that slept or whose clock was set notices soon.
+const maxWaitMs = 60_000
 
 export function openReconciler(options: ReconcilerOptions): Reconciler {
   const { store, cache, credentials, scopes, reports, changes, trustDomain, clock, log } = options
