@@ -60,10 +60,10 @@ function readerOf<T>(items: AsyncIterator<T>, signal: AbortSignal): () => Promis
     })
 }
 
-/** What `items` gives, and undefined every so often, until they end. No timer is set for an item: many may come. */
+/** What `items` gives, and undefined `afterMs` after the last, until they end. Items set no timer: many may come. */
 async function* withTicks<T>(
   items: AsyncIterator<T>,
-  { everyMs, clock }: { everyMs: number; clock: Clock },
+  { afterMs, clock }: { afterMs: () => number; clock: Clock },
 ): AsyncGenerator<T | undefined> {
   let settled: (() => IteratorResult<T>) | undefined
   let isDue = false
@@ -88,7 +88,7 @@ async function* withTicks<T>(
       isDue = true
       wake()
     }
-    return clock.after(everyMs, tick, { unref: true })
+    return clock.after(afterMs(), tick, { unref: true })
   }
   let cancel = arm()
   try {
@@ -220,7 +220,9 @@ export async function* syncDaemon(
   const updates = scopes.follow(following, { signal })[Symbol.asyncIterator]()
   try {
     yield lease
-    for await (const update of withTicks(updates, { everyMs: leaseIntervalMs, clock })) {
+    // Not later than the SVID expires: a daemon that could not renew it is not there any more.
+    const afterMs = () => Math.max(0, Math.min(leaseIntervalMs, streams.expiresAt(name) - clock.now()))
+    for await (const update of withTicks(updates, { afterMs, clock })) {
       if (!update && clock.now() >= streams.expiresAt(name))
         throw new Fault('CERTIFICATE_INVALID', 'the SVID has expired')
       yield update ? { body: { case: 'update', value: encodeScopeUpdate(update) } } : lease
