@@ -153,6 +153,11 @@ export function verifierMethodOf({ spec }: Verifier): keyof typeof methods {
   return methodNames.find((name) => spec[name] !== undefined)!
 }
 
+/** Whether daemons may join by a token where this is the only one. What it asks for besides nobody can show yet. */
+export function allowsJoinTokens({ spec }: Verifier): boolean {
+  return Boolean(spec.joinToken && !spec.requiredMetadata && !spec.workloadIDTemplate)
+}
+
 export const verifier = defineKind({
   kind: 'Verifier',
   group: authGroup,

@@ -19,6 +19,7 @@ export {
   lookAtDaemon,
   seeItsLog,
   unknownHealth,
+  allowsJoinTokens,
   verifierMethodOf,
   type Daemon,
   type DaemonSpec,

@@ -6,7 +6,7 @@ import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { parseSpiffeId, parseWorkloadId, splitSpiffeId, type WorkloadId } from '#model/identity'
 import { parseCertificateRequest } from '#model/pki'
-import { definitionOf, formatTime, type Daemon, type JoinToken } from '#model/resource'
+import { allowsJoinTokens, definitionOf, formatTime, type Daemon, type JoinToken } from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { ResourceCache, Resources, Store } from '#server/store'
 import type { JoinRequest, RecoverRequest, SvidResponseSchema } from '#wire/proto'
@@ -60,9 +60,7 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
    */
   async function verifiedGroups(namespace: string): Promise<readonly string[]> {
     const { items } = await resources.list('Verifier', namespace)
-    const allowing = items.filter(
-      ({ spec }) => spec.joinToken && !spec.requiredMetadata && !spec.workloadIDTemplate,
-    )
+    const allowing = items.filter(allowsJoinTokens)
     if (items.length > 0 && allowing.length === 0) {
       throw refuse('there are Verifiers, and none of them allows join tokens')
     }

@@ -115,6 +115,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       streams,
       isGone: survey.isGone,
       reports: survey.reports,
+      obstacleTo: survey.obstacleTo,
       exchangeState(key) {
         const target = plan.targets.get(key)
         if (!target) return undefined

@@ -168,6 +168,7 @@ export function worldOf(
     },
     isGone: (name) => daemons.isGone(name),
     reports,
+    obstacleTo: () => undefined,
     exchangeState: exchanges,
     discovery: () => discovery,
     endpoint: () => endpoint,

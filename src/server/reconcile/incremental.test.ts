@@ -177,6 +177,7 @@ function openBed() {
     streams: scopes,
     isGone: survey.isGone,
     reports: survey.reports,
+    obstacleTo: survey.obstacleTo,
     exchangeState(key) {
       const target = survey.plan.targets.get(key)
       const credential = valid(key)

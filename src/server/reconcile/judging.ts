@@ -54,7 +54,7 @@ export function judgeObject(object: ResourceOf<Kind>, world: World): DesiredStat
     case 'Verifier':
       return judgeVerifier(object)
     case 'JoinToken':
-      return judgeJoinToken(object, world.at)
+      return judgeJoinToken(object, world.at, world.obstacleTo(object))
     default:
       return undefined
   }

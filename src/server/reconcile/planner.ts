@@ -46,6 +46,8 @@ export interface Planner {
   replan(): readonly Replanned[]
   /** The identities and bindings that have a workload ID, in force or not. */
   objectsOf(workloadId: string): Iterable<WorkloadIdentity | CredentialBinding>
+  /** A daemon or identity that has a workload ID. */
+  holderOf(workloadId: string): Daemon | WorkloadIdentity | undefined
 }
 
 const plannedKinds = [
@@ -228,6 +230,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
       index(before, 'delete')
       invalidate(before)
     },
+    holderOf: (workloadId) => [...daemonsOf.get(workloadId), ...identitiesOf.get(workloadId)][0],
     objectsOf: (workloadId) => [...identitiesOf.get(workloadId), ...bindingsOf.get(workloadId)],
     replan() {
       const replanned: Replanned[] = []

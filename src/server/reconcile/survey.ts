@@ -1,6 +1,13 @@
 import type { EpochMs } from '#base/clock'
 import type { SpiffeId, TrustDomain } from '#model/identity'
-import { defaultNamespace, kinds, namespaceOf, type Kind, type ResourceOf } from '#model/resource'
+import {
+  defaultNamespace,
+  kinds,
+  namespaceOf,
+  type JoinToken,
+  type Kind,
+  type ResourceOf,
+} from '#model/resource'
 import type { Credential } from '#model/credential'
 import type { ScopedBinding } from '#model/scope'
 import type { ExchangeTarget } from '#server/exchange'
@@ -9,6 +16,7 @@ import type { Taken } from './changes.ts'
 import { openDaemonPlaces, type DaemonPlaces } from './daemon-places.ts'
 import { openDeadlines } from './deadlines.ts'
 import { expiryOf } from './join-token.ts'
+import { openJoining } from './joining.ts'
 import { openMultimap } from './multimap.ts'
 import { placeOf, type Place, type Plan, type PlannedIdentity } from './plan.ts'
 import { openPlanner, type Replanned } from './planner.ts'
@@ -58,6 +66,8 @@ export interface Survey {
   readonly daemonsAt: DaemonPlaces['at']
   readonly isGone: DaemonPlaces['isGone']
   readonly reports: Reports
+  /** Why no daemon can join with a token, if so, and what to do about it. */
+  readonly obstacleTo: (token: JoinToken) => string | undefined
   /**
    * Nothing follows from the time before: a credential in use or a join token expires, or a new binding has waited for
    * its credential for long enough.
@@ -88,6 +98,7 @@ export function openSurvey({
   const expiries = openDeadlines<string>()
   const unread = new Set<string>()
   const tokenExpiries = openDeadlines<ObjectKey>()
+  const joining = openJoining((workloadId) => planner.holderOf(workloadId))
   const waits = openWaits((workloadId, identities) => {
     notePlaces(identities)
     noteObjects(workloadId)
@@ -116,6 +127,7 @@ export function openSurvey({
   function noteWorkload(replanned: Replanned): void {
     const { workloadId, before, after } = replanned
     noteObjects(workloadId)
+    for (const token of joining.naming(workloadId)) objects.add(keyOf(token))
     const isForLater = waits.note(replanned)
     for (const { identities, bindings } of [before, after]) {
       if (!isForLater) notePlaces(identities)
@@ -177,6 +189,7 @@ export function openSurvey({
     daemonsAt: (place) => daemons.at(place),
     isGone: (name) => daemons.isGone(name),
     reports,
+    obstacleTo: (token) => joining.obstacleTo(token),
     nextDue: () => Math.min(expiries.next(), tokenExpiries.next(), waits.nextEnd()),
     credentialOf,
     absorb(events) {
@@ -187,6 +200,7 @@ export function openSurvey({
         const living = type !== 'DELETED' && !isBeingDeleted(object)
         if (living) planner.set(object)
         else planner.delete(object)
+        for (const token of joining.note(object, living)) objects.add(keyOf(token))
         if (object.kind === 'JoinToken') {
           if (living) tokenExpiries.set(keyOf(object), expiryOf(object))
           else tokenExpiries.delete(keyOf(object))

@@ -1,4 +1,5 @@
 import type { EpochMs } from '#base/clock'
+import type { JoinToken } from '#model/resource'
 import type { ExchangeState, Probe } from '#server/exchange'
 import type { Place, Plan } from './plan.ts'
 import type { Reports } from './reports.ts'
@@ -20,6 +21,8 @@ export interface World {
   /** Whether a daemon is said to be disconnected, though its stream may still be open: it counts as one that is not. */
   readonly isGone: (daemonName: string) => boolean
   readonly reports: Reports
+  /** Why no daemon can join with a token, if so. */
+  readonly obstacleTo: (token: JoinToken) => string | undefined
   readonly exchangeState: (key: string) => ExchangeState | undefined
   readonly discovery: () => Probe
   readonly endpoint: (origin: string) => Probe
