@@ -1,13 +1,13 @@
-import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { openTestClock } from '#base/clock'
 import { silentLog } from '#base/log'
+import type { Kind, ResourceOf } from '#model/resource'
 import type { Credentials, Exchanges, Probes } from '#server/exchange'
 import { openMemoryStore, openResourceCache, openResources } from '#server/store'
 import { openChanges } from './changes.ts'
 import { openReconciler } from './controller.ts'
-import { makeObject, trustDomain } from './fixture.ts'
+import { identity, makeObject, service, trustDomain } from './fixture.ts'
 import { openScopes } from './scopes.ts'
 import { noReports } from './stream-reports.ts'
 
@@ -16,13 +16,16 @@ const sealer = {
   unseal: (_: string, bytes: Uint8Array) => bytes,
 }
 
-test('what expires does so within a minute where the clock was set, or the machine slept', async () => {
+/** A server that leads, alone, once told to. */
+async function openBed(context: TestContext) {
+  const stack = new AsyncDisposableStack()
+  context.after(() => stack.disposeAsync())
   const timers = openTestClock()
-  let offset = 0
-  const clock = { ...timers, now: () => timers.now() + offset }
-  await using store = openMemoryStore()
+  const wall = { offset: 0 }
+  const clock = { ...timers, now: () => timers.now() + wall.offset }
+  const store = stack.use(openMemoryStore())
   const resources = openResources(store, { clock, random: randomBytes, sealer })
-  await using cache = await openResourceCache(resources)
+  const cache = stack.use(await openResourceCache(resources))
   const changes = openChanges()
   const reconciler = openReconciler({
     store,
@@ -37,31 +40,61 @@ test('what expires does so within a minute where the clock was set, or the machi
     log: silentLog,
   })
   const stop = new AbortController()
-  const exchanges = { require: () => {}, state: () => undefined } as unknown as Exchanges
-  const probes = { watch: () => {}, discovery: () => ({ state: 'ok' }) } as unknown as Probes
-  const running = [
-    reconciler.run(stop),
-    reconciler.lead({ signal: stop.signal, exchanges, probes, resources }),
-  ]
-  const expireAt = new Date(clock.now() + 3_600_000).toISOString()
-  const token = makeObject('JoinToken', 'join', { token: 'a-token-of-enough-letters', expireAt })
-  const { apiVersion, kind, spec } = token
-  await resources.create<'JoinToken'>({
-    apiVersion,
-    kind,
-    spec,
-    metadata: { name: 'join', namespace: 'riptides-system' },
-  })
-  const becomes = async (state: string) => {
-    for await (const events of resources.watch('JoinToken', { fromRevision: '0', signal: stop.signal }))
-      if (events.some(({ object }) => object.status?.state === state)) return
+  const { signal } = stop
+  return {
+    timers,
+    wall,
+    resources,
+    async create<K extends Kind>({ apiVersion, kind, spec, metadata }: ResourceOf<K> & { spec: object }) {
+      const { namespace, name } = metadata
+      await resources.create({ apiVersion, kind, spec, metadata: { namespace, name } } as never)
+    },
+    lead() {
+      const exchanges = { require: () => {}, state: () => undefined } as unknown as Exchanges
+      const probes = { watch: () => {}, discovery: () => ({ state: 'ok' }) } as unknown as Probes
+      const running = [reconciler.run(stop), reconciler.lead({ signal, exchanges, probes, resources })]
+      stack.defer(async () => {
+        stop.abort()
+        await Promise.all(running)
+      })
+    },
+    async becomes(kind: 'Daemon' | 'JoinToken' | 'Service' | 'WorkloadIdentity', said: RegExp) {
+      for await (const events of resources.watch(kind, { fromRevision: '0', signal }))
+        if (events.some(({ object: { status } }) => said.test(`${status?.state}: ${status?.message}`))) return
+    },
   }
-  await becomes('AVAILABLE')
-  await timers.untilArmed()
-  offset = 7_200_000
-  await timers.advance(60_000)
-  await becomes('EXPIRED')
-  stop.abort()
-  await Promise.all(running)
-  assert.equal(cache.get('JoinToken', 'riptides-system', 'join')?.status?.state, 'EXPIRED')
+}
+
+test('what expires does so within a minute where the clock was set, or the machine slept', async (context) => {
+  const bed = await openBed(context)
+  const expireAt = new Date(bed.timers.now() + 3_600_000).toISOString()
+  await bed.create(makeObject('JoinToken', 'join', { token: 'a-token-of-enough-letters', expireAt }))
+  bed.lead()
+  await bed.becomes('JoinToken', /^AVAILABLE/)
+  await bed.timers.untilArmed()
+  bed.wall.offset = 7_200_000
+  await bed.timers.advance(60_000)
+  await bed.becomes('JoinToken', /^EXPIRED/)
+})
+
+test('a daemon that does not come back is missed in the look in which what depends on it is judged', async (context) => {
+  const bed = await openBed(context)
+  const node = makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' })
+  await bed.create(node)
+  await bed.create(identity('app', 'app/a'))
+  await bed.create(service('s3', ['s3.amazonaws.com']))
+  const status = { state: 'OK', message: 'connected', observedGeneration: 1 } as const
+  for (const [kind, name] of [
+    ['Daemon', 'one'],
+    ['WorkloadIdentity', 'app'],
+  ] as const)
+    await bed.resources.updateStatus(kind, 'riptides-system', name, status)
+  bed.lead()
+  // By then all have been looked at.
+  await bed.becomes('Service', /^OK/)
+  await bed.timers.advance(4_000)
+  // And not a moment more than it is waited for.
+  await bed.timers.advance(1_000)
+  await bed.becomes('WorkloadIdentity', /^PENDING: the scope matches one, not connected/)
+  await bed.becomes('Daemon', /^DISCONNECTED/)
 })

@@ -94,7 +94,11 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   const absences = openAbsences({
     daemonNamed: (name) => cache.get('Daemon', defaultNamespace, name),
     presenceOf: (name) => presenceOf(streams.stream(name)),
-    onSettled: (name) => changes.presence(name, []),
+    onSettled(name) {
+      // In the look that says of others that it is not there, and not with what daemons say of themselves.
+      if (absences.isMissed(name)) leading?.judging.add([`Daemon ${defaultNamespace}/${name}`])
+      changes.presence(name, [])
+    },
     afterMs: missedAfterMs,
     clock,
   })
