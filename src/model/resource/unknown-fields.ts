@@ -9,13 +9,19 @@ interface Schema {
   readonly items?: Schema
 }
 
-/** An object of any kind without the fields that its schema does not have, and the paths of these. */
-export function withoutUnknownFields(input: unknown): { value: unknown; unknown: readonly string[] } {
+function schemaOf(input: unknown): Schema | undefined {
   const { apiVersion, kind } = (input ?? {}) as { apiVersion?: unknown; kind?: unknown }
-  const definition = kindNamed(apiVersion, kind)
-  if (!definition) return { value: input, unknown: [] }
+  return kindNamed(apiVersion, kind)?.schema
+}
+
+/** An object of any kind without the fields that its schema does not have, and the paths of these. */
+export function withoutUnknownFields(
+  input: unknown,
+  schema = schemaOf(input),
+): { value: unknown; unknown: readonly string[] } {
+  if (!schema) return { value: input, unknown: [] }
   const unknown: string[] = []
-  return { value: prune(input, definition.schema, '', unknown), unknown }
+  return { value: prune(input, schema, '', unknown), unknown }
 }
 
 function prune(value: unknown, schema: Schema, path: string, unknown: string[]): unknown {

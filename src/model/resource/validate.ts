@@ -197,7 +197,7 @@ export function parseResource(input: unknown): Parsed {
 const fieldSchemas = new WeakMap<TSchema, Map<string, TSchema>>()
 
 /** As much of a kind's schema as is about one field. */
-function fieldSchemaOf({ schema }: KindDefinition<Kind>, name: string): TSchema {
+function fieldSchemaOf({ schema }: Pick<KindDefinition, 'schema'>, name: string): TSchema {
   const ofKind = fieldSchemas.get(schema) ?? new Map<string, TSchema>()
   fieldSchemas.set(schema, ofKind)
   const { properties } = schema as unknown as { properties: Readonly<Record<string, TSchema>> }
@@ -212,7 +212,7 @@ function fieldSchemaOf({ schema }: KindDefinition<Kind>, name: string): TSchema 
  * caller to drop.
  */
 export function fieldErrors(
-  definition: KindDefinition<Kind>,
+  definition: Pick<KindDefinition, 'schema'>,
   name: string,
   value: unknown,
 ): readonly FieldError[] {

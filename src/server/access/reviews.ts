@@ -1,6 +1,4 @@
-import { Type, type Static, type TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { invalidResource } from '#model/resource'
+import type { Static, TSchema } from 'typebox'
 import {
   isAllowed,
   rulesFor,
@@ -9,64 +7,58 @@ import {
   type PolicyRule,
   type User,
 } from '#model/access'
+import {
+  fieldErrors,
+  invalidResource,
+  notSupported,
+  withoutNulls,
+  withoutUnknownFields,
+} from '#model/resource'
+import type { Question, selfSubjectAccessReview } from './questions.ts'
 
-const text = Type.Optional(Type.String({ maxLength: 2048 }))
-const texts = Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 1000 }))
-
-const asked = {
-  resourceAttributes: Type.Optional(
-    Type.Object({
-      namespace: text,
-      verb: text,
-      group: text,
-      version: text,
-      resource: text,
-      subresource: text,
-      name: text,
-    }),
-  ),
-  nonResourceAttributes: Type.Optional(Type.Object({ path: text, verb: text })),
-}
-
-const accessReview = Type.Object({ spec: Type.Object({ ...asked, user: text, uid: text, groups: texts }) })
-const rulesReview = Type.Object({ spec: Type.Object({ namespace: text }) })
-const tokenReview = Type.Object({
-  spec: Type.Object({ token: Type.String({ maxLength: 65_536 }), audiences: texts }),
-})
-const tokenRequest = Type.Object({
-  spec: Type.Optional(
-    Type.Object({
-      audiences: texts,
-      expirationSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 32 })),
-      boundObjectRef: Type.Optional(Type.Unknown()),
-    }),
-  ),
-})
-
-function reader<S extends TSchema>(kind: string, schema: S): (body: unknown) => Static<S> {
-  const validator = Compile(schema)
-  return (body) => {
-    if (validator.Check(body)) return body
-    throw invalid(kind, 'spec', 'Invalid value: not of the form that is expected')
-  }
-}
-
-const invalid = (kind: string, field: string, message: string) =>
+export const invalid = (kind: string, field: string, message: string) =>
   invalidResource(kind, [{ reason: 'FieldValueInvalid', field, message }])
 
-export const readAccessReview = reader('SubjectAccessReview', accessReview)
-export const readRulesReview = reader('SelfSubjectRulesReview', rulesReview)
-export const readTokenReview = reader('TokenReview', tokenReview)
-export const readTokenRequest = reader('TokenRequest', tokenRequest)
-export { invalid }
+interface Asked<S extends TSchema> extends Question {
+  readonly schema: S
+}
 
-type AccessSpec = Static<typeof accessReview>['spec']
+/**
+ * What a question asks. Null is as absent, as clients in Go write it, and fields that the question does not have are
+ * passed over unless `strict`: those who ask may be newer than we are.
+ * @throws Fault RESOURCE_INVALID
+ */
+export function specOf<S extends TSchema>(
+  question: Asked<S>,
+  body: unknown,
+  { strict }: { strict: boolean },
+): Static<S> extends { spec?: infer Spec } ? NonNullable<Spec> : never {
+  const { kind, apiVersion, schema } = question
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw invalid(kind, '', 'Invalid value: an object is expected')
+  const given = withoutNulls(body)
+  const known = strict ? given : withoutUnknownFields(given, schema).value
+  const { spec = {}, ...marks } = known as Readonly<Record<string, unknown>>
+  const errors = [
+    ...Object.entries({ apiVersion, kind })
+      .filter(([name, wanted]) => marks[name] !== undefined && marks[name] !== wanted)
+      .map(([name, wanted]) => notSupported(name, marks[name], [wanted])),
+    ...fieldErrors(question, 'spec', spec),
+  ]
+  if (errors.length > 0) throw invalidResource(kind, errors)
+  return spec as ReturnType<typeof specOf<S>>
+}
+
+type AccessSpec = Static<typeof selfSubjectAccessReview.schema>['spec']
 
 /** What a review asks about. @throws Fault RESOURCE_INVALID unless it is about exactly one thing */
-export function requestOf({ resourceAttributes, nonResourceAttributes }: AccessSpec): AccessRequest {
+export function requestOf(
+  { kind }: Pick<Question, 'kind'>,
+  { resourceAttributes, nonResourceAttributes }: AccessSpec,
+): AccessRequest {
   if ((resourceAttributes === undefined) === (nonResourceAttributes === undefined)) {
     throw invalid(
-      'SubjectAccessReview',
+      kind,
       'spec.resourceAttributes',
       'Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified',
     )

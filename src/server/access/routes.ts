@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { TSchema } from 'typebox'
 import type { Clock } from '#base/clock'
 import { Fault, isFault } from '#base/errors'
 import type { AccessPolicy, User } from '#model/access'
@@ -8,23 +9,38 @@ import type { Resources } from '#server/store'
 import type { Access, Principal } from './ports.ts'
 import { auditedActor } from './principal.ts'
 import {
-  accessStatus,
-  invalid,
-  readAccessReview,
-  readRulesReview,
-  readTokenRequest,
-  readTokenReview,
-  requestOf,
-  rulesStatus,
-} from './reviews.ts'
+  localSubjectAccessReview,
+  selfSubjectAccessReview,
+  selfSubjectReview,
+  selfSubjectRulesReview,
+  subjectAccessReview,
+  tokenRequest,
+  tokenReview,
+  type Question,
+} from './questions.ts'
+import { accessStatus, invalid, requestOf, rulesStatus, specOf } from './reviews.ts'
 import { apiAudience, tokenLifetime, type ServiceAccountTokens } from './service-account-tokens.ts'
-
-const authorization = 'authorization.k8s.io/v1'
-const authentication = 'authentication.k8s.io/v1'
 
 type PrincipalRequest = FastifyRequest & { readonly principal?: Principal | undefined }
 
+interface Written {
+  Querystring: { readonly fieldValidation?: unknown }
+}
+interface WrittenIn extends Written {
+  Params: { readonly namespace: string; readonly name: string }
+}
+
+const pathOf = ({ apiVersion, scope, plural }: Question) =>
+  `/apis/${apiVersion}/${scope === 'Namespaced' ? 'namespaces/:namespace/' : ''}${plural}`
+
 const askerOf = (request: FastifyRequest): Principal => (request as PrincipalRequest).principal!
+
+function specFrom<S extends TSchema>(
+  { body, query }: FastifyRequest<Written>,
+  question: Question & { readonly schema: S },
+) {
+  return specOf(question, body, { strict: query.fieldValidation === 'Strict' })
+}
 
 /** Questions about rights (`kubectl auth can-i`, `auth whoami`) and tokens of service accounts. */
 export function accessRoutes({
@@ -42,7 +58,7 @@ export function accessRoutes({
   audit: Pick<AuditTrail, 'change'>
   clock: Clock
 }): FastifyPluginAsync {
-  function answer(reply: FastifyReply, apiVersion: string, kind: string, rest: object) {
+  function answer(reply: FastifyReply, { apiVersion, kind }: Question, rest: object) {
     return reply.code(201).send({ apiVersion, kind, metadata: { creationTimestamp: null }, ...rest })
   }
 
@@ -62,90 +78,77 @@ export function accessRoutes({
   }
 
   /** Somebody else, as a review names him. */
-  function subjectOf({
-    user = '',
-    uid,
-    groups = [],
-  }: {
-    user?: string
-    uid?: string
-    groups?: string[]
-  }): User {
-    if (user === '' && groups.length === 0) {
-      throw invalid(
-        'SubjectAccessReview',
-        'spec.user',
-        'Required value: at least one of user or group must be specified',
-      )
-    }
+  function subjectOf(
+    { kind }: Question,
+    { user = '', uid, groups = [] }: { user?: string; uid?: string; groups?: string[] },
+  ): User {
+    if (user === '' && groups.length === 0)
+      throw invalid(kind, 'spec.user', 'Required value: at least one of user or group must be specified')
     return { name: user, groups, ...(uid !== undefined && { uid }) }
   }
 
   return async (app) => {
-    const path = `/apis/${authorization}`
-
-    app.post(`${path}/selfsubjectaccessreviews`, (request, reply) => {
-      const { spec } = readAccessReview(request.body)
-      const status = accessStatus(policy, askerOf(request), requestOf(spec))
-      return answer(reply, authorization, 'SelfSubjectAccessReview', { spec, status })
+    app.post<Written>(pathOf(selfSubjectAccessReview), (request, reply) => {
+      const spec = specFrom(request, selfSubjectAccessReview)
+      const status = accessStatus(policy, askerOf(request), requestOf(selfSubjectAccessReview, spec))
+      return answer(reply, selfSubjectAccessReview, { spec, status })
     })
 
-    app.post(`${path}/subjectaccessreviews`, (request, reply) => {
-      const { spec } = readAccessReview(request.body)
-      const status = accessStatus(policy, subjectOf(spec), requestOf(spec))
-      return answer(reply, authorization, 'SubjectAccessReview', { spec, status })
+    app.post<Written>(pathOf(subjectAccessReview), (request, reply) => {
+      const spec = specFrom(request, subjectAccessReview)
+      const subject = subjectOf(subjectAccessReview, spec)
+      const status = accessStatus(policy, subject, requestOf(subjectAccessReview, spec))
+      return answer(reply, subjectAccessReview, { spec, status })
     })
 
-    app.post<{ Params: { namespace: string } }>(
-      `${path}/namespaces/:namespace/localsubjectaccessreviews`,
-      (request, reply) => {
-        const { spec } = readAccessReview(request.body)
-        // SECURITY: who may ask about one namespace learns nothing about others, nor about paths.
-        if (spec.resourceAttributes?.namespace !== request.params.namespace) {
-          throw invalid(
-            'LocalSubjectAccessReview',
-            'spec.resourceAttributes.namespace',
-            'Invalid value: must match metadata.namespace',
-          )
-        }
-        const status = accessStatus(policy, subjectOf(spec), requestOf(spec))
-        return answer(reply, authorization, 'LocalSubjectAccessReview', { spec, status })
-      },
-    )
+    app.post<WrittenIn>(pathOf(localSubjectAccessReview), (request, reply) => {
+      const spec = specFrom(request, localSubjectAccessReview)
+      // SECURITY: who may ask about one namespace learns nothing about others, nor about paths.
+      if (spec.resourceAttributes?.namespace !== request.params.namespace) {
+        throw invalid(
+          localSubjectAccessReview.kind,
+          'spec.resourceAttributes.namespace',
+          'Invalid value: must match metadata.namespace',
+        )
+      }
+      const subject = subjectOf(localSubjectAccessReview, spec)
+      const status = accessStatus(policy, subject, requestOf(localSubjectAccessReview, spec))
+      return answer(reply, localSubjectAccessReview, { spec, status })
+    })
 
-    app.post(`${path}/selfsubjectrulesreviews`, (request, reply) => {
-      const { spec } = readRulesReview(request.body)
-      if (!spec.namespace)
-        throw invalid('SelfSubjectRulesReview', 'spec.namespace', 'Required value: no namespace on request')
+    app.post<Written>(pathOf(selfSubjectRulesReview), (request, reply) => {
+      const spec = specFrom(request, selfSubjectRulesReview)
+      const { kind } = selfSubjectRulesReview
+      if (!spec.namespace) throw invalid(kind, 'spec.namespace', 'Required value: no namespace on request')
       const status = rulesStatus(policy, askerOf(request), spec.namespace)
-      return answer(reply, authorization, 'SelfSubjectRulesReview', { spec, status })
+      return answer(reply, selfSubjectRulesReview, { spec, status })
     })
 
-    app.post(`/apis/${authentication}/selfsubjectreviews`, (request, reply) => {
+    app.post(pathOf(selfSubjectReview), (request, reply) => {
       const { name: username, uid, groups } = askerOf(request)
       const userInfo = { username, ...(uid !== undefined && { uid }), groups }
-      return answer(reply, authentication, 'SelfSubjectReview', { status: { userInfo } })
+      return answer(reply, selfSubjectReview, { status: { userInfo } })
     })
 
-    app.post(`/apis/${authentication}/tokenreviews`, async (request, reply) => {
-      const { token, audiences } = readTokenReview(request.body).spec
+    app.post<Written>(pathOf(tokenReview), async (request, reply) => {
+      const { token, audiences } = specFrom(request, tokenReview)
       const known = await reviewToken(token, audiences)
       if (!known) {
         const status = { authenticated: false, error: 'the token is not accepted' }
-        return answer(reply, authentication, 'TokenReview', { spec: {}, status })
+        return answer(reply, tokenReview, { spec: {}, status })
       }
       const { name: username, uid, groups } = known.principal
       const user = { username, ...(uid !== undefined && { uid }), groups }
       const status = { authenticated: true, user, audiences: known.audiences }
       // SECURITY: the token is not given back: answers are kept in more places than requests.
-      return answer(reply, authentication, 'TokenReview', { spec: {}, status })
+      return answer(reply, tokenReview, { spec: {}, status })
     })
 
-    app.post<{ Params: { namespace: string; name: string } }>(
+    app.post<WrittenIn>(
       '/api/v1/namespaces/:namespace/serviceaccounts/:name/token',
       async (request, reply) => {
         const { namespace, name } = request.params
-        const { spec = {} } = readTokenRequest(request.body)
+        const spec = specFrom(request, tokenRequest)
         const account = await resources.get('ServiceAccount', namespace, name)
         if (!account || account.metadata.deletionTimestamp !== undefined) {
           const message = `serviceaccounts ${JSON.stringify(name)} not found`
@@ -155,14 +158,14 @@ export function accessRoutes({
         const { audiences = [], expirationSeconds: wanted = defaultSeconds, boundObjectRef } = spec
         if (boundObjectRef) {
           throw invalid(
-            'TokenRequest',
+            tokenRequest.kind,
             'spec.boundObjectRef',
             'Invalid value: tokens can be bound to their account only',
           )
         }
         if (wanted < minSeconds) {
           const message = `Invalid value: ${wanted}: may not specify a duration less than 10 minutes`
-          throw invalid('TokenRequest', 'spec.expirationSeconds', message)
+          throw invalid(tokenRequest.kind, 'spec.expirationSeconds', message)
         }
         const granted = {
           audiences: audiences.length > 0 ? audiences : [apiAudience],
@@ -182,8 +185,8 @@ export function accessRoutes({
           void reply.header('warning', `299 - "${text}"`)
         }
         return reply.code(201).send({
-          apiVersion: authentication,
-          kind: 'TokenRequest',
+          apiVersion: tokenRequest.apiVersion,
+          kind: tokenRequest.kind,
           metadata: { name, namespace, creationTimestamp: formatTime(clock.now()) },
           spec: granted,
           status: { token, expirationTimestamp: formatSeconds(expiresAt) },

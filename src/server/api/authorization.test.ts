@@ -311,6 +311,48 @@ describe('questions about rights', () => {
     })
   })
 
+  test('are read as clients write them: null is as absent, and what is wrong is named', async () => {
+    await using hall = await openHall()
+    const at = { authentication: 'authentication.k8s.io/v1', authorization: 'authorization.k8s.io/v1' }
+    const ask = async (group: keyof typeof at, plural: string, body: object, query = '') => {
+      const answer = await hall.ask('POST', `/apis/${at[group]}/${plural}${query}`, { body })
+      const { message = '', spec } = JSON.parse(answer.body) as { message?: string; spec?: object }
+      return { status: answer.status, message, spec }
+    }
+    const may = { resourceAttributes: null, nonResourceAttributes: { path: '/audit', verb: 'get' } }
+    const who = { user: 'ada', uid: null, groups: null, extra: { scopes: ['x'] } }
+    assert.equal(
+      (await ask('authorization', 'subjectaccessreviews', { spec: { ...may, ...who } })).status,
+      201,
+    )
+    assert.equal(
+      (await ask('authentication', 'tokenreviews', { spec: { token: 'x', audiences: null } })).status,
+      201,
+    )
+
+    const mine = 'selfsubjectaccessreviews'
+    const misspelt = { spec: { ...may, usr: 'ada' } }
+    const passed = await ask('authorization', mine, misspelt)
+    assert.deepEqual(passed.spec, { nonResourceAttributes: may.nonResourceAttributes })
+    const strict = await ask('authorization', mine, misspelt, '?fieldValidation=Strict')
+    assert.deepEqual(
+      [strict.status, strict.message],
+      [422, 'SelfSubjectAccessReview is invalid: spec.usr: unknown field'],
+    )
+    const other = await ask('authorization', mine, { kind: 'SubjectAccessReview', spec: may })
+    assert.deepEqual(
+      [other.status, other.message],
+      [
+        422,
+        'SelfSubjectAccessReview is invalid: kind: Unsupported value: "SubjectAccessReview": ' +
+          'supported values: "SelfSubjectAccessReview"',
+      ],
+    )
+    const long = await ask('authentication', 'tokenreviews', { spec: { token: 'secret-'.repeat(10_000) } })
+    assert.equal(long.status, 422)
+    assert.doesNotMatch(long.message, /secret-/)
+  })
+
   test('whose a token is, for this API or an audience that is asked about, and nothing of one that is not accepted', async () => {
     await using hall = await openHall()
     const { authorization } = await hall.account('robot', [onServices('get')])

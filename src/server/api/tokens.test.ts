@@ -49,6 +49,10 @@ describe('tokens of service accounts', () => {
     assert.deepEqual(account, { namespace: home, serviceaccount: { name: 'robot', uid: metadata.uid } })
     assert.equal(await bearer(server, token), robot)
 
+    // As clients in Go write what they leave out.
+    const unset = await request(server, { audiences: null, expirationSeconds: null, boundObjectRef: null })
+    assert.deepEqual(unset.json.spec, json.spec)
+
     const long = await request(server, { expirationSeconds: 10 ** 9 })
     assert.equal(long.json.spec.expirationSeconds, 30 * 86_400)
     assert.match(String(long.headers['warning']), /shortened to 2592000 seconds/)
