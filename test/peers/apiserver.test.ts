@@ -12,7 +12,7 @@ import { updates } from './apiserver/cases/updates.ts'
 import { versions } from './apiserver/cases/versions.ts'
 import { answersTo } from './apiserver/exchange.ts'
 import { differences } from './apiserver/normal.ts'
-import { documentsOf, operationsOf } from './apiserver/openapi.ts'
+import { documentsOf, operationsOf, questionsOf } from './apiserver/openapi.ts'
 import { reasonFor } from './apiserver/on-purpose.ts'
 import { makeNamespace, openKubernetes, openTideway, type Server } from './apiserver/servers.ts'
 import { buildKubernetes } from './programs.ts'
@@ -54,6 +54,7 @@ test('openapi', async (t) => {
       // Theirs are deleted one by one.
       found.delete('delete /api/v1/namespaces')
       for (const [place, operation] of found) assert.deepEqual(operation, expected.get(place), place)
+      assert.deepEqual(await questionsOf(ours, url), await questionsOf(theirs, their!.get(name)!))
     })
   }
 })

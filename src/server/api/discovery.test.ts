@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { askedKinds, servedKinds } from './discovery.ts'
+import { questions } from '#server/access'
+import { servedKinds } from './discovery.ts'
 import { openTestServer } from './test-server.ts'
 
 test('Kubernetes clients find every kind, with its names, scope and verbs', async () => {
@@ -31,7 +32,7 @@ test('Kubernetes clients find every kind, with its names, scope and verbs', asyn
   assert.deepEqual(found.sort(), kept.sort())
   assert.deepEqual(
     asked.sort(),
-    askedKinds.map(({ group, version, plural }) => `${group}/${version} ${plural}`).toSorted(),
+    questions.map(({ group, version, plural }) => `${group}/${version} ${plural}`).toSorted(),
   )
   assert.equal((await server.ask('GET', '/apis/nothing.io')).status, 404)
   assert.equal((await server.ask('GET', '/apis/nothing.io/v1')).status, 404)
@@ -54,7 +55,7 @@ test('newer clients get all kinds in one answer, in the version that they know',
     }
     assert.deepEqual(
       names.sort(),
-      [...servedKinds.map(({ plural }) => plural), ...askedKinds.map(({ plural }) => plural)].sort(),
+      [...servedKinds.map(({ plural }) => plural), ...questions.map(({ plural }) => plural)].sort(),
     )
   }
 })

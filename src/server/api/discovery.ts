@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { kinds, type KindDefinition } from '#model/resource'
+import { questions, tokenRequest, type Question } from '#server/access'
 import { documentOf, sendDocument, type Document } from './document.ts'
 import { eventsView, type ServedKind } from './events-view.ts'
 import { negotiate } from './negotiation.ts'
@@ -14,6 +15,7 @@ const emulated = { major: '1', minor: '32' }
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 const readingVerbs = ['get', 'list', 'watch']
 const statusVerbs = ['get', 'patch', 'update']
+const askingVerbs = ['create']
 
 /** Whether the objects of a kind have a status, with a path of its own. */
 export function hasStatus({ schema }: Pick<KindDefinition, 'schema'>): boolean {
@@ -32,6 +34,9 @@ export function groupsOf<T extends Pick<KindDefinition, 'group' | 'version'>>(
 /** All that there are objects of, in each of its forms. */
 export const servedKinds: readonly ServedKind[] = [...kinds, eventsView]
 
+/** Those, and what is answered and not kept. */
+export const describedKinds: readonly (ServedKind | Question)[] = [...servedKinds, ...questions]
+
 /** What clients learn of a kind. */
 interface Discovered extends Pick<
   KindDefinition,
@@ -47,11 +52,12 @@ interface Discovered extends Pick<
   }[]
 }
 
-const tokens = {
-  name: 'token',
-  of: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },
-  verbs: ['create'],
-} as const
+/** What may be asked of the objects of a kind, by the path below theirs. */
+export function questionsOf({
+  kind,
+}: Pick<KindDefinition, 'kind'>): readonly (readonly [string, Question])[] {
+  return kind === 'ServiceAccount' ? [['token', tokenRequest]] : []
+}
 
 const keptKinds = servedKinds.map((definition): Discovered => ({
   ...definition,
@@ -61,32 +67,17 @@ const keptKinds = servedKinds.map((definition): Discovered => ({
   verbs: definition.present ? readingVerbs : verbs,
   subresources: [
     ...(hasStatus(definition) ? [{ name: 'status', of: definition, verbs: statusVerbs }] : []),
-    ...(definition.kind === 'ServiceAccount' ? [tokens] : []),
+    ...questionsOf(definition).map(([name, of]) => ({ name, of, verbs: askingVerbs })),
   ],
 }))
 
-const asked = (group: string, kind: string, scope: Discovered['scope'] = 'Cluster'): Discovered => ({
-  group,
-  version: 'v1',
-  kind,
-  plural: `${kind.toLowerCase()}s`,
-  singular: kind.toLowerCase(),
-  scope,
+const askedKinds = questions.map((question): Discovered => ({
+  ...question,
   shortNames: [],
   categories: [],
-  verbs: ['create'],
+  verbs: askingVerbs,
   subresources: [],
-})
-
-/** Questions about rights, which are answered and not kept (`#server/access`). */
-export const askedKinds = [
-  asked('authentication.k8s.io', 'SelfSubjectReview'),
-  asked('authentication.k8s.io', 'TokenReview'),
-  asked('authorization.k8s.io', 'LocalSubjectAccessReview', 'Namespaced'),
-  asked('authorization.k8s.io', 'SelfSubjectAccessReview'),
-  asked('authorization.k8s.io', 'SelfSubjectRulesReview'),
-  asked('authorization.k8s.io', 'SubjectAccessReview'),
-] as const
+}))
 
 type Group = ReturnType<typeof groupsOf<Discovered>>[number]
 

@@ -1,9 +1,12 @@
+import type { Question } from '#server/access'
+import { questionsOf } from './discovery.ts'
 import type { ServedKind } from './events-view.ts'
 import { deleteOptionsName, metaSchemas, patchName } from './openapi-meta.ts'
 import { camelGroup, operationsOf, type Operation, type Parameter } from './openapi-paths.ts'
 import {
   groupVersionKind,
   kindSchemas,
+  objectSchema,
   openapiV2,
   openapiV3,
   publishedSchema,
@@ -21,14 +24,21 @@ const patchTypes = [
 ]
 const bodyTypes = ({ body }: Operation) => (body === patchName ? patchTypes : [json])
 
-function schemasOf(kinds: readonly ServedKind[], dialect: Dialect): Readonly<Record<string, Schema>> {
+type Described = ServedKind | Question
+
+function schemasOf(kinds: readonly Described[], dialect: Dialect): Readonly<Record<string, Schema>> {
   const common = Object.entries(metaSchemas).map(([name, schema]) => [name, publishedSchema(schema, dialect)])
-  const own = kinds.flatMap((definition) => Object.entries(kindSchemas(definition, dialect)))
+  const own = kinds
+    .flatMap((definition) => [
+      'isAsked' in definition ? objectSchema(definition, dialect) : kindSchemas(definition, dialect),
+      ...questionsOf(definition).map(([, question]) => objectSchema(question, dialect)),
+    ])
+    .flatMap(Object.entries<Schema>)
   return Object.fromEntries([...common, ...own]) as Record<string, Schema>
 }
 
 /** Such as `core_v1`: generators make a class of what has the same. */
-function tagOf({ group, version }: ServedKind): string {
+function tagOf({ group, version }: Described): string {
   const name = camelGroup(group)
   return `${name.charAt(0).toLowerCase()}${name.slice(1)}_${version}`
 }
@@ -37,7 +47,7 @@ function tagOf({ group, version }: ServedKind): string {
 const needsBody = ({ body }: Operation) => body !== undefined && body !== deleteOptionsName
 
 /** The operations of some kinds by path and method, each in the words that `render` has for it. */
-function pathsOf(kinds: readonly ServedKind[], render: (operation: Operation) => object): object {
+function pathsOf(kinds: readonly Described[], render: (operation: Operation) => object): object {
   const paths: Record<string, Record<string, object>> = {}
   for (const definition of kinds) {
     for (const operation of operationsOf(definition)) {
@@ -48,7 +58,7 @@ function pathsOf(kinds: readonly ServedKind[], render: (operation: Operation) =>
           description: operation.description,
           tags: [tagOf(definition)],
           'x-kubernetes-action': operation.action,
-          'x-kubernetes-group-version-kind': groupVersionKind(definition),
+          'x-kubernetes-group-version-kind': groupVersionKind(operation.about),
           ...render(operation),
         },
       }
@@ -64,7 +74,7 @@ const info = (version: string) => ({
 })
 
 /** OpenAPI 2.0 of all kinds. */
-export function openapiV2Document(kinds: readonly ServedKind[], version: string): object {
+export function openapiV2Document(kinds: readonly Described[], version: string): object {
   const parameter = ({ name, in: place, type, description }: Parameter) => ({
     name,
     in: place,
@@ -105,7 +115,7 @@ export function openapiV2Document(kinds: readonly ServedKind[], version: string)
 }
 
 /** OpenAPI 3.0 of the kinds of one group. */
-export function openapiV3Document(kinds: readonly ServedKind[], version: string): object {
+export function openapiV3Document(kinds: readonly Described[], version: string): object {
   const parameter = ({ name, in: place, type, description }: Parameter) => ({
     name,
     in: place,

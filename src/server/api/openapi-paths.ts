@@ -1,7 +1,8 @@
-import { hasStatus } from './discovery.ts'
+import type { Question } from '#server/access'
+import { hasStatus, questionsOf } from './discovery.ts'
 import type { ServedKind } from './events-view.ts'
 import { deleteOptionsName, patchName, statusName } from './openapi-meta.ts'
-import { schemaName } from './openapi-schema.ts'
+import { schemaName, type Named } from './openapi-schema.ts'
 
 export type Method = 'get' | 'put' | 'post' | 'delete' | 'patch'
 
@@ -20,6 +21,8 @@ export interface Operation {
   readonly description: string
   /** Kubernetes' word for it. */
   readonly action: string
+  /** The kind of what is sent or answered. */
+  readonly about: Named
   readonly parameters: readonly Parameter[]
   /** Names of the schemas of what is sent and of the answer. */
   readonly body?: string
@@ -85,8 +88,8 @@ export function camelGroup(group: string): string {
 
 const capitalized = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)
 
-/** What can be done with the objects of a kind. */
-export function operationsOf(definition: ServedKind): readonly Operation[] {
+/** What can be done with the objects of a kind, or the asking of a question. */
+export function operationsOf(definition: ServedKind | Question): readonly Operation[] {
   const { group, version, plural, kind, scope } = definition
   const base = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
   const namespaced = scope === 'Namespaced'
@@ -110,10 +113,21 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
     id: `${verb}${api}${subject}`,
     description,
     action: verb,
+    about: definition,
     answer: object,
     status: 200,
     ...rest,
   })
+
+  const creation = (kind: string, path: string, rest: Pick<Operation, 'parameters'> & Partial<Operation>) =>
+    operation('create', 'post', path, `Create a ${kind}.`, {
+      action: 'post',
+      body: object,
+      status: 201,
+      ...rest,
+    })
+  const creating = creation(kind, collection, { parameters: [...place, ...writing] })
+  if ('isAsked' in definition) return [creating]
 
   const list = { answer: `${object}List`, action: 'list' }
   const everywhere = operation('list', 'get', all, `List or watch ${kind} objects of all namespaces.`, {
@@ -134,12 +148,7 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
   if (definition.present) return reading
   return [
     ...reading,
-    operation('create', 'post', collection, `Create a ${kind}.`, {
-      action: 'post',
-      body: object,
-      status: 201,
-      parameters: [...place, ...writing],
-    }),
+    creating,
     operation('delete', 'delete', collection, `Delete the ${kind} objects that are selected.`, {
       id: `delete${api}Collection${subject}`,
       action: 'deletecollection',
@@ -181,5 +190,14 @@ export function operationsOf(definition: ServedKind): readonly Operation[] {
           }),
         ]
       : []),
+    ...questionsOf(definition).map(([name, question]) =>
+      creation(question.kind, `${collection}/{name}/${name}`, {
+        id: `create${api}${subject}${capitalized(name)}`,
+        about: question,
+        body: schemaName(question),
+        answer: schemaName(question),
+        parameters: [...named, ...writing],
+      }),
+    ),
   ]
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { groupsOf, servedKinds } from './discovery.ts'
+import { groupsOf, describedKinds } from './discovery.ts'
 import { documentOf, sendDocument } from './document.ts'
 import { negotiate } from './negotiation.ts'
 import { openapiV2Document, openapiV3Document } from './openapi-documents.ts'
@@ -12,7 +12,7 @@ const protobufAsked = 'application/com.github.proto-openapi.spec.v2@v1.0+protobu
 
 /** The OpenAPI documents, from which `kubectl explain` and checks before an apply live. */
 export function openapiRoutes(app: FastifyInstance, { version }: { version: string }): void {
-  const v2 = openapiV2Document(servedKinds, version)
+  const v2 = openapiV2Document(describedKinds, version)
   const encoded = documentOf(protobuf, encodeOpenapiV2(v2))
   const forms = new Map([
     [json, documentOf(json, v2)],
@@ -23,7 +23,7 @@ export function openapiRoutes(app: FastifyInstance, { version }: { version: stri
     sendDocument(request, reply, negotiate(request.headers.accept, forms)),
   )
 
-  const groups = groupsOf(servedKinds).map((group) => ({
+  const groups = groupsOf(describedKinds).map((group) => ({
     path: group.name === '' ? `api/${group.version}` : `apis/${group.name}/${group.version}`,
     forms: new Map([[json, documentOf(json, openapiV3Document(group.kinds, version))]]),
   }))

@@ -77,7 +77,7 @@ export function publishedSchema(schema: Schema, dialect: Dialect): Schema {
   return anyOf ? dialect.union(node, anyOf.map(publish)) : node
 }
 
-type Named = Pick<KindDefinition, 'group' | 'version' | 'kind'>
+export type Named = Pick<KindDefinition, 'group' | 'version' | 'kind'>
 
 /** Such as `io.riptides.core.v1alpha1.Service`; of what Kubernetes has itself as there. */
 export function schemaName({ group, version, kind }: Named): string {
@@ -89,19 +89,16 @@ export function schemaName({ group, version, kind }: Named): string {
 
 export const groupVersionKind = ({ group, version, kind }: Named) => ({ group, version, kind })
 
-/** The schemas of a kind and of its lists, by name. */
-export function kindSchemas(definition: KindDefinition, dialect: Dialect): Readonly<Record<string, Schema>> {
+type Described = Pick<KindDefinition, 'group' | 'version' | 'kind' | 'schema' | 'selectableFields'>
+
+/** The schema of the objects of a kind, by name. */
+export function objectSchema(definition: Described, dialect: Dialect): Readonly<Record<string, Schema>> {
   const { kind, version, group, selectableFields = [] } = definition
   const { properties, ...object } = publishedSchema(definition.schema as Schema, dialect)
-  const identified = (kind: string) => ({
-    'x-kubernetes-group-version-kind': [{ group, version, kind }],
-  })
-  const name = schemaName(definition)
-  const { apiVersion, kind: kindSchema } = properties!
   return {
-    [name]: {
+    [schemaName(definition)]: {
       ...object,
-      ...identified(kind),
+      'x-kubernetes-group-version-kind': [{ group, version, kind }],
       ...(selectableFields.length > 0 && {
         'x-kubernetes-selectable-fields': selectableFields.map((path) => ({ fieldPath: path })),
       }),
@@ -110,10 +107,21 @@ export function kindSchemas(definition: KindDefinition, dialect: Dialect): Reado
         metadata: dialect.reference(objectMetaName, 'Standard metadata of an object.'),
       },
     },
+  }
+}
+
+/** The schemas of a kind and of its lists, by name. */
+export function kindSchemas(definition: KindDefinition, dialect: Dialect): Readonly<Record<string, Schema>> {
+  const { kind, version, group } = definition
+  const name = schemaName(definition)
+  const objects = objectSchema(definition, dialect)
+  const { apiVersion, kind: kindSchema } = objects[name]!.properties!
+  return {
+    ...objects,
     [`${name}List`]: {
       type: 'object',
       description: `A list of ${kind} objects.`,
-      ...identified(`${kind}List`),
+      'x-kubernetes-group-version-kind': [{ group, version, kind: `${kind}List` }],
       required: ['items'],
       properties: {
         apiVersion: apiVersion!,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { servedKinds } from './discovery.ts'
+import { questions, tokenRequest } from '#server/access'
+import { describedKinds, servedKinds } from './discovery.ts'
 import { openapiV2Document } from './openapi-documents.ts'
 import { encodeOpenapiV2 } from './openapi-protobuf.ts'
 import type { Schema } from './openapi-schema.ts'
@@ -66,8 +67,9 @@ test('every kind has a schema with its group, version and kind, and no reference
       assert.ok(components.schemas[name!], name!)
     }
   }
-  const expected = servedKinds.flatMap(({ kind, group }) => [`${kind}.${group}`, `${kind}List.${group}`])
-  assert.deepEqual(identified.sort(), expected.sort())
+  const kept = servedKinds.flatMap(({ kind, group }) => [`${kind}.${group}`, `${kind}List.${group}`])
+  const asked = [...questions, tokenRequest].map(({ kind, group }) => `${kind}.${group}`)
+  assert.deepEqual(identified.sort(), [...kept, ...asked].sort())
 })
 
 test('operations have names of their own', async () => {
@@ -99,6 +101,13 @@ test('operations are named, grouped and shaped as generators of clients know it 
   const ours = 'coreRiptidesIo_v1alpha1'
   const expected = {
     createCoreV1NamespacedSecret: ['core_v1', true, `namespace,${writing}`],
+    createAuthorizationV1SelfSubjectAccessReview: ['authorization_v1', true, writing],
+    createAuthorizationV1NamespacedLocalSubjectAccessReview: [
+      'authorization_v1',
+      true,
+      `namespace,${writing}`,
+    ],
+    createCoreV1NamespacedServiceAccountToken: ['core_v1', true, `namespace,name,${writing}`],
     readRbacAuthorizationV1ClusterRole: ['rbacAuthorization_v1', false, 'name'],
     listCoreRiptidesIoV1alpha1ServiceForAllNamespaces: [ours, false, watching],
     deleteCoreRiptidesIoV1alpha1NamespacedService: [ours, false, `namespace,name,${deleting}`],
@@ -138,7 +147,7 @@ test('OpenAPI v2 comes as JSON, and as the protobuf that older kubectl insists o
 })
 
 test('the protobuf holds the definitions of the JSON, by name and in order', () => {
-  const document = openapiV2Document(servedKinds, '1') as { definitions: Record<string, Schema> }
+  const document = openapiV2Document(describedKinds, '1') as { definitions: Record<string, Schema> }
   const names: string[] = []
   /** Reads the fields of a message that are messages or texts themselves. */
   function fields(bytes: Uint8Array): [field: number, content: Uint8Array][] {

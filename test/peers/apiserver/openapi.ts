@@ -34,6 +34,18 @@ type Path = Partial<Record<(typeof methods)[number], Described>> & { readonly pa
 
 interface Paths<T> {
   readonly paths: Readonly<Record<string, T>>
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
+}
+
+interface Schema {
+  readonly type?: string
+  readonly required?: readonly string[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly items?: Schema
+  readonly additionalProperties?: Schema | boolean
+  readonly $ref?: string
+  readonly allOf?: readonly Schema[]
+  readonly 'x-kubernetes-group-version-kind'?: readonly { readonly kind: string }[]
 }
 
 async function read<T>(server: Server, path: string): Promise<Paths<T>> {
@@ -58,6 +70,34 @@ export async function operationsOf(server: Server, url: string): Promise<Map<str
     }
   }
   return found
+}
+
+/** The fields of what is asked and not kept, by kind: their types, and which of them there must be. */
+export async function questionsOf(server: Server, url: string): Promise<Map<string, readonly string[]>> {
+  const { schemas } = (await read(server, url)).components
+  const resolved = (schema: Schema): Schema => {
+    const [inner = schema] = schema.allOf ?? []
+    return inner.$ref === undefined ? schema : schemas[inner.$ref.split('/').at(-1)!]!
+  }
+  function fields(schema: Schema, path: string): string[] {
+    const { type, properties = {}, required = [], items, additionalProperties } = resolved(schema)
+    return [
+      `${path}: ${type}`,
+      ...Object.entries(properties)
+        .filter(([name]) => path !== '' || name !== 'metadata')
+        .flatMap(([name, inner]) => fields(inner, `${path}.${name}${required.includes(name) ? '!' : ''}`)),
+      ...(items ? fields(items, `${path}[]`) : []),
+      ...(typeof additionalProperties === 'object' ? fields(additionalProperties, `${path}{}`) : []),
+    ]
+  }
+  return new Map(
+    Object.values(schemas).flatMap((schema) => {
+      const [named] = schema['x-kubernetes-group-version-kind'] ?? []
+      return /Review$|^TokenRequest$/.test(named?.kind ?? '')
+        ? [[named!.kind, fields(schema, '').toSorted()] as const]
+        : []
+    }),
+  )
 }
 
 function operationFrom(described: Described, common: readonly Named[]): Operation {
