@@ -86,8 +86,8 @@ export function bodyParsers(app: FastifyInstance): void {
   })
 }
 
-// Kinds that Kubernetes has itself are known to its clients, which patch them strategically.
-const isBuiltIn = ({ group }: KindDefinition<Kind>) => group === '' || group.endsWith('.k8s.io')
+/** Kinds that Kubernetes has itself are known to its clients, which patch them strategically. */
+export const isBuiltIn = ({ group }: KindDefinition<Kind>) => group === '' || group.endsWith('.k8s.io')
 
 /** The patch that a request is, by its content type. @throws RequestRefusal 415, Fault RESOURCE_INVALID */
 export function patchFrom(request: ResourceRequest, definition: KindDefinition<Kind>): PatchRequest {

@@ -203,3 +203,21 @@ test('a URL that is none, and a namespace that is forgotten in one, are answered
   assert.equal((await server.ask('GET', `/apis/${core}/namespaces//services`)).status, 404)
   assert.equal((await server.ask('POST', `${secretPath}/status`, { body: {} })).status, 405)
 })
+
+test('a kind that Kubernetes has itself is told by the path where the body does not say it', async () => {
+  await using server = await openTestServer()
+  const of = (kind: string) => `/api/v1/namespaces/riptides-system/${kind}`
+  const metadata = { name: 'unmarked' }
+  for (const marks of [{}, { kind: '', apiVersion: '' }, { kind: null, apiVersion: null }]) {
+    const body = { ...marks, metadata }
+    const made = await server.ask('POST', of('serviceaccounts'), { body })
+    assert.equal(made.status, 201, made.body)
+    assert.deepEqual([json(made).apiVersion, json(made).kind], ['v1', 'ServiceAccount'])
+    assert.equal((await server.ask('PUT', `${of('serviceaccounts')}/unmarked`, { body })).status, 200)
+    assert.equal((await server.ask('DELETE', `${of('serviceaccounts')}/unmarked`)).status, 200)
+  }
+  const other = { kind: 'Secret', metadata }
+  assert.equal((await server.ask('POST', of('serviceaccounts'), { body: other })).status, 400)
+  const { kind: _, ...kindless } = service()
+  assert.equal((await server.ask('POST', services, { body: kindless })).status, 400)
+})

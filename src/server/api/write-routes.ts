@@ -23,7 +23,7 @@ import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
 import { listOptionsFrom } from './list-options.ts'
 import { listPart } from './list.ts'
-import { expectNoPatch, patchFrom } from './bodies.ts'
+import { expectNoPatch, isBuiltIn, patchFrom } from './bodies.ts'
 import {
   collectionPaths,
   objectPaths,
@@ -41,7 +41,8 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   const body = request.body as Partial<ResourceDraft> | null
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest('an object is expected')
-  if (kindNamed(body.apiVersion, body.kind) !== definition) {
+  const { apiVersion, kind } = markedAs(definition, body)
+  if (kindNamed(apiVersion, kind) !== definition) {
     throw badRequest(`the body must be a ${definition.kind} of ${definition.apiVersion}`)
   }
   const given: unknown = body.metadata ?? {}
@@ -58,12 +59,20 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   }
   return {
     ...body,
+    apiVersion,
+    kind,
     metadata: {
       ...metadata,
       ...(name !== undefined && { name }),
       ...(namespace !== undefined && { namespace }),
     },
   } as ResourceDraft
+}
+
+/** Of its own kinds Kubernetes takes the path's word where the body says nothing, and clients in Python rely on it. */
+function markedAs(definition: KindDefinition<Kind>, { apiVersion, kind }: Partial<ResourceDraft>) {
+  if (!isBuiltIn(definition)) return { apiVersion, kind }
+  return { apiVersion: apiVersion || definition.apiVersion, kind: kind || definition.kind }
 }
 
 /** What a write did: which fields an update changed, and of what is never given back only that it did. */

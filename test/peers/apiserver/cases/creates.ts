@@ -222,6 +222,16 @@ export const creates = table('creates', [
     { path: in1('creates', 'secrets') },
   ),
   create(
+    'a ServiceAccount by the word of the path',
+    { metadata: { name: 'unmarked' } },
+    { path: in1('creates', 'serviceaccounts') },
+  ),
+  create(
+    'a ServiceAccount of another kind',
+    { kind: 'Secret', metadata: { name: 'mismarked' } },
+    { path: in1('creates', 'serviceaccounts') },
+  ),
+  create(
     'a Secret with a wrong key',
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's2' }, stringData: { 'a b': 'x' } },
     { path: in1('creates', 'secrets') },
