@@ -76,11 +76,28 @@ describe('logging in at GitHub on another device', () => {
     >[])
       assert.ok((await poll(bed, device_code, change)).error)
     assert.ok((await poll(bed, device_code)).id_token)
+    await bed.server.clock.advance(2000)
     assert.deepEqual(await poll(bed, device_code), { error: 'authorization_pending' })
     const late = await begin(bed)
     await approve(bed, late.user_code)
     await bed.server.clock.advance(601_000)
     assert.deepEqual(await poll(bed, late.device_code), { error: 'expired_token' })
+  })
+
+  test('a program that asks too fast is told to slow down, and is given its token all the same', async () => {
+    await using bed = await openBed()
+    const { device_code, user_code } = await begin(bed)
+    const waits = async (ms: number) => {
+      await bed.server.clock.advance(ms)
+      return (await poll(bed, device_code)).error
+    }
+    assert.equal(await waits(0), 'authorization_pending')
+    assert.equal(await waits(2000), 'authorization_pending')
+    assert.equal(await waits(1000), 'slow_down')
+    assert.equal(await waits(2000), 'slow_down')
+    assert.equal(await waits(12_000), 'authorization_pending')
+    await approve(bed, user_code)
+    assert.ok((await poll(bed, device_code)).id_token)
   })
 
   test('a code is approved once, and what was approved ends when the provider changes', async () => {

@@ -5,6 +5,7 @@ import { hashUserCode, newUserCode, readUserCode, type DeviceLogins } from './de
 import { devicePage } from './device-page.ts'
 import type { Identity } from './github.ts'
 import { clientOf, versionOf, type Brokered, type Redeemed } from './ports.ts'
+import { openPollingPace } from './polling-pace.ts'
 import type { SignedClaims } from './signed-claims.ts'
 
 export const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'
@@ -21,6 +22,8 @@ export function openDeviceFlow({
   devices: DeviceLogins
   clock: Clock
 }) {
+  const pace = openPollingPace({ clock, seconds: pollSeconds })
+
   /** Begins a login for a program that has no browser (RFC 8628 section 3.1). */
   async function begin(provider: Brokered, form: Fields, reply: FastifyReply) {
     const { issuer, object } = provider
@@ -66,7 +69,7 @@ export function openDeviceFlow({
     if (!clientOf(provider, clientID) || clientID !== form['client_id'] || version !== versionOf(object))
       return { error: 'invalid_grant' }
     const approval = await devices.take(user)
-    if (!approval) return { error: 'authorization_pending' }
+    if (!approval) return { error: pace.isTooFast(user) ? 'slow_down' : 'authorization_pending' }
     if (approval.version !== version) return { error: 'invalid_grant' }
     return { granted: { identity: approval.identity, clientID, version } }
   }
