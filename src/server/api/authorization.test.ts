@@ -362,6 +362,8 @@ describe('questions about rights', () => {
       const answer = await hall.ask('POST', path, { body: { spec } })
       assert.equal(answer.status, 201, answer.body)
       assert.ok(!answer.body.includes(token))
+      // Python's client takes no answer without it.
+      assert.deepEqual((JSON.parse(answer.body) as { spec: object }).spec, { token: '' })
       return (
         JSON.parse(answer.body) as { status: { authenticated: boolean; audiences?: string[]; user?: object } }
       ).status
