@@ -3,6 +3,7 @@ import { test } from 'node:test'
 
 import { questions } from '#server/access'
 import { servedKinds } from './discovery.ts'
+import { core } from './test-objects.ts'
 import { openTestServer } from './test-server.ts'
 
 test('Kubernetes clients find every kind, with its names, scope and verbs', async () => {
@@ -36,6 +37,16 @@ test('Kubernetes clients find every kind, with its names, scope and verbs', asyn
   )
   assert.equal((await server.ask('GET', '/apis/nothing.io')).status, 404)
   assert.equal((await server.ask('GET', '/apis/nothing.io/v1')).status, 404)
+})
+
+test('what there is may be asked for with a slash at the end, as clients made from Kubernetes do', async () => {
+  await using server = await openTestServer()
+  for (const path of ['/version', '/api', '/api/v1', '/apis', '/apis/core.riptides.io', `/apis/${core}`]) {
+    const [plain, slashed] = [await server.ask('GET', path), await server.ask('GET', `${path}/`)]
+    assert.deepEqual([slashed.status, slashed.body], [200, plain.body], path)
+  }
+  // Whoever forgets the name of an object is not given them all.
+  assert.equal((await server.ask('GET', '/api/v1/namespaces/')).status, 404)
 })
 
 test('newer clients get all kinds in one answer, in the version that they know', async () => {

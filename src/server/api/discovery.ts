@@ -169,12 +169,15 @@ export function discoveryRoutes(app: FastifyInstance, { version }: { version: st
   const named = groups.filter(({ name }) => name !== '')
   const core = groups.filter(({ name }) => name === '')
 
+  // Kubernetes' own OpenAPI has these paths with a slash, and clients that are made from it, as that in Python is.
+  const bothWays = (path: string) => [path, `${path}/`]
   function serve(path: string, forms: ReadonlyMap<string, Document>): void {
-    app.get(path, (request, reply) => sendDocument(request, reply, negotiate(request.headers.accept, forms)))
+    for (const url of bothWays(path))
+      app.get(url, (request, reply) => sendDocument(request, reply, negotiate(request.headers.accept, forms)))
   }
   const json = (content: object) => new Map([['application/json', documentOf('application/json', content)]])
 
-  app.get('/version', () => ({
+  const release = {
     ...emulated,
     gitVersion: `v${emulated.major}.${emulated.minor}.0+tideway-${version}`,
     gitCommit: '',
@@ -183,7 +186,8 @@ export function discoveryRoutes(app: FastifyInstance, { version }: { version: st
     goVersion: '',
     compiler: `node ${process.version}`,
     platform: `${process.platform}/${process.arch}`,
-  }))
+  }
+  for (const url of bothWays('/version')) app.get(url, () => release)
   serve(
     '/api',
     formsOf(

@@ -219,9 +219,6 @@ const places: Reasons = {
     'two dots',
     'an encoded slash',
     'an empty namespace',
-    'discovery with a slash',
-    'discovery of a version with a slash',
-    'version with a slash',
   ],
   'every refusal is a Status': ['a malformed encoding'],
   'kinds have several spellings': ['capitals in the kind', 'the singular'],
@@ -250,7 +247,9 @@ const places: Reasons = {
   'we have other kinds, in another order': [
     'discovery of core',
     'discovery of groups',
+    'discovery with a slash',
     'discovery of one version',
+    'discovery of a version with a slash',
     'discovery of roles',
     'discovery of v1',
     'aggregated discovery of groups',
@@ -258,6 +257,7 @@ const places: Reasons = {
     'aggregated discovery of old',
     'discovery as protobuf',
     'version',
+    'version with a slash',
   ],
 }
 
