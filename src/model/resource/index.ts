@@ -84,7 +84,7 @@ export {
 export { reasons, reportedTypes, type Needs, type Reason } from './reasons.ts'
 export type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts'
 export { parseSeconds } from './schema.ts'
-export type { Secret } from './secret.ts'
+export { inOneLine, type Secret } from './secret.ts'
 export type { ServiceAccount } from './service-account.ts'
 export {
   assumableByAnyLocalUser,

@@ -36,9 +36,17 @@ export type Secret = Omit<Static<typeof schema>, 'metadata' | 'apiVersion'> & {
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
+/** What programs put into long texts in base64, `base64` of GNU every 76 letters; Kubernetes reads over it. */
+const lineBreaks = /[\r\n]+/g
+
+/** Values of a Secret, each in one line. */
+export function inOneLine(data: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, text.replaceAll(lineBreaks, '')]))
+}
+
 function check({ data = {}, stringData = {} }: Secret): FieldError[] {
   return [
-    ...Object.entries(data).flatMap(([key, value]) =>
+    ...Object.entries(inOneLine(data)).flatMap(([key, value]) =>
       base64.test(value) ? [] : [malformed(at('data', key), 'must be base64')],
     ),
     ...['data', 'stringData'].flatMap((field) =>

@@ -3,6 +3,7 @@ import { Fault } from '#base/errors'
 import { Secret } from '#base/secret'
 import {
   definitionOf,
+  inOneLine,
   type Draft,
   type IdentityProvider,
   type Kind,
@@ -116,7 +117,7 @@ export function conceal(
     const concealed = withNamesApplied(rest)
     if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
     const known = openData(sealer, uid, before)
-    const next = { ...(data ?? known), ...inBase64(stringData) }
+    const next = { ...(data ? inOneLine(data) : known), ...inBase64(stringData) }
     if (before.sealedData !== undefined && sameData(known, next)) return { draft: concealed, hidden: before }
     const sealed = sealer.seal(sealName(uid), Buffer.from(JSON.stringify(next)))
     return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }

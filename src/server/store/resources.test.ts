@@ -241,6 +241,25 @@ test('the values of a Secret are sealed under its uid, kept when left out, and g
   assert.equal(await resources.secretData(namespace, 'none'), undefined)
 })
 
+test('a value in base64 may be broken into lines, and is the same as in one', async () => {
+  const resources = open()
+  const secret = (data: Record<string, string>) =>
+    ({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, data, immutable: true }) as const
+  const line = Buffer.from('a certificate, say').toString('base64')
+  const lines = `${line.slice(0, 9)}\r\n${line.slice(9)}\n`
+  const { metadata } = await resources.create<'Secret'>(secret({ a: lines }))
+  const values = (await resources.secretData(namespace, 's'))!
+  assert.equal(values.get('a')!.revealText(), 'a certificate, say')
+  const same = await resources.update<'Secret'>(secret({ a: line }))
+  assert.equal(same.metadata.resourceVersion, metadata.resourceVersion)
+  for (const [fieldManager, a] of [
+    ['one', line],
+    ['two', lines],
+  ] as const)
+    await resources.apply<'Secret'>(secret({ a }), { fieldManager, force: false })
+  await assert.rejects(resources.update<'Secret'>(secret({ a: `${lines}!` })), /must be base64/)
+})
+
 test('an immutable Secret keeps its values and stays immutable, and no Secret changes its type', async () => {
   const resources = open()
   const secret = (content: object) =>

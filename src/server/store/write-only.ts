@@ -2,6 +2,7 @@ import { Secret } from '#base/secret'
 import {
   definitionOf,
   fieldErrors,
+  inOneLine,
   invalidResource,
   subjectOf,
   type Resource,
@@ -26,19 +27,19 @@ export function withHashedToken(config: ResourceDraft): ResourceDraft {
 }
 
 /**
- * A Secret whose values as text have joined those in base64.
+ * A Secret whose values as text have joined those in base64, as they are kept.
  * @throws Fault RESOURCE_INVALID when either are no map of texts, which could not be told any more
  */
 export function withPlainData(draft: ResourceDraft): ResourceDraft {
-  if (draft.kind !== 'Secret' || draft.stringData === undefined) return draft
-  const { data = {}, stringData, ...rest } = draft
+  if (draft.kind !== 'Secret' || (draft.data ?? draft.stringData) === undefined) return draft
+  const { data = {}, stringData = {}, ...rest } = draft
   const definition = definitionOf('Secret')
   const errors = [
     ...fieldErrors(definition, 'data', data),
     ...fieldErrors(definition, 'stringData', stringData),
   ]
   if (errors.length > 0) throw invalidResource(subjectOf(definition, draft.metadata.name), errors)
-  return { ...rest, data: { ...data, ...inBase64(stringData) } }
+  return { ...rest, data: { ...inOneLine(data), ...inBase64(stringData) } }
 }
 
 type Patched = Partial<Resource> & { metadata: Resource['metadata'] }

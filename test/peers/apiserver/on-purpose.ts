@@ -81,7 +81,7 @@ const creates: Reasons = {
     'a namespace by its path',
     'delete a namespace',
   ],
-  'Secrets are write only': ['a Secret', 'a Secret with an unknown field and a warning'],
+  'Secrets are write only': ['a Secret', 'a Secret in lines', 'a Secret with an unknown field and a warning'],
   'what a writer leaves out stays out': ['a Role without rules', 'a RoleBinding', 'an Event'],
   'events and roles have the columns of tideway ctl': [
     'the Event of events.k8s.io',

@@ -227,6 +227,11 @@ export const creates = table('creates', [
     { path: in1('creates', 'serviceaccounts') },
   ),
   create(
+    'a Secret in lines',
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'lines' }, data: { a: 'YQ=\r\n=\n' } },
+    { path: `${in1('creates', 'secrets')}?dryRun=All` },
+  ),
+  create(
     'a ServiceAccount of another kind',
     { kind: 'Secret', metadata: { name: 'mismarked' } },
     { path: in1('creates', 'serviceaccounts') },
