@@ -4,7 +4,7 @@ import { badRequest } from './status.ts'
 export type LabelSelector = (labels: Readonly<Record<string, string>>) => boolean
 
 const requirement =
-  /\s*(?:!\s*(?<absent>[\w./-]+)|(?<key>[\w./-]+)\s*(?:(?<set>in|notin)\s*\((?<values>[^()]*)\)|(?<operator>==?|!=|>|<)\s*(?<value>[\w.-]*))?)\s*(?<end>,|$)/y
+  /\s*(?:!\s*(?<absent>[\w./-]+)|(?<key>[\w./-]+)(?:\s(?<set>in|notin)\s*\((?<values>[^()]*)\)|\s*(?<operator>==?|!=|>|<)\s*(?<value>[\w.-]*))?)\s*(?<end>,|$)/y
 const name = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/
 const prefix = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 

@@ -62,6 +62,8 @@ for (const selector of [
   `app=${'x'.repeat(64)}`,
   'app=é',
   '!app=web',
+  'appin (web)',
+  'appnotin (web)',
 ]) {
   test(`the label selector ${JSON.stringify(selector.slice(0, 20))} is refused`, () => {
     assert.throws(() => parseLabelSelector(selector), RequestRefusal)
