@@ -218,6 +218,11 @@ test('a kind that Kubernetes has itself is told by the path where the body does 
   }
   const other = { kind: 'Secret', metadata }
   assert.equal((await server.ask('POST', of('serviceaccounts'), { body: other })).status, 400)
+  const applied = await server.ask('PATCH', `${of('serviceaccounts')}/unmarked?fieldManager=x`, {
+    contentType: 'application/apply-patch+yaml',
+    body: { metadata },
+  })
+  assert.equal(applied.status, 400)
   const { kind: _, ...kindless } = service()
   assert.equal((await server.ask('POST', services, { body: kindless })).status, 400)
 })

@@ -41,7 +41,7 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   const body = request.body as Partial<ResourceDraft> | null
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest('an object is expected')
-  const { apiVersion, kind } = markedAs(definition, body)
+  const { apiVersion, kind } = markedAs(definition, request, body)
   if (kindNamed(apiVersion, kind) !== definition) {
     throw badRequest(`the body must be a ${definition.kind} of ${definition.apiVersion}`)
   }
@@ -69,9 +69,16 @@ function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): 
   } as ResourceDraft
 }
 
-/** Of its own kinds Kubernetes takes the path's word where the body says nothing, and clients in Python rely on it. */
-function markedAs(definition: KindDefinition<Kind>, { apiVersion, kind }: Partial<ResourceDraft>) {
-  if (!isBuiltIn(definition)) return { apiVersion, kind }
+/**
+ * Of its own kinds Kubernetes takes the path's word where the body says nothing, and clients in Python rely on it. A
+ * configuration to apply says it always.
+ */
+function markedAs(
+  definition: KindDefinition<Kind>,
+  { method }: ResourceRequest,
+  { apiVersion, kind }: Partial<ResourceDraft>,
+) {
+  if (method === 'PATCH' || !isBuiltIn(definition)) return { apiVersion, kind }
   return { apiVersion: apiVersion || definition.apiVersion, kind: kind || definition.kind }
 }
 
