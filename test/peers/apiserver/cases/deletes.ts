@@ -48,6 +48,7 @@ export const deletes = table('deletes', [
   remove('options of another kind', '/a', { apiVersion: 'v1', kind: 'Status' }),
   remove('options that are malformed', '/a', '{'),
   remove('options that are a list', '/a', '[]'),
+  remove('no options, and their type', '/none', ''),
   make('y'),
   remove('options with an unknown field', '/y', options({ none: 1 })),
   remove('options of a wrong type', '/a', options({ preconditions: 'x' })),
