@@ -52,6 +52,16 @@ test('kubectl gets a table with the columns of ctl get, some of them for -o wide
   assert.equal((await read(server, `${services}?includeObject=Half`, tableType)).code, 400)
 })
 
+test('a kind that has no status has none to read, and so nobody reads it by the right to statuses', async () => {
+  await using server = await openTestServer()
+  await server.client.create(service())
+  await server.client.create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'robot' } })
+  const account = '/api/v1/namespaces/riptides-system/serviceaccounts/robot'
+  assert.equal((await server.ask('GET', account)).status, 200)
+  assert.equal((await server.ask('GET', `${account}/status`)).status, 404)
+  assert.equal((await server.ask('GET', `${services}/aws/status`)).status, 200)
+})
+
 test('every kind makes a table of as many cells as columns', async () => {
   await using server = await openTestServer()
   for (const draft of drafts) await server.client.create(draft)

@@ -5,6 +5,7 @@ import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { Resource } from '#model/resource'
 import type { Resources } from '#server/store'
+import { hasStatus } from './discovery.ts'
 import type { ServedKind } from './events-view.ts'
 import { listPart } from './list.ts'
 import { encodedAtOnce, listBody } from './list-body.ts'
@@ -89,8 +90,16 @@ export function readRoutes(
     return representation(request, definition).object(expectFound(params, object))
   }
 
+  const getStatus = async (request: ResourceRequest) => {
+    const definition = kindOf(request.params)
+    // SECURITY: a right to statuses alone is none to objects that have no status.
+    if (!hasStatus(definition)) throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
+    return get(request)
+  }
+
   for (const path of collectionPaths) app.get(path, list as never)
-  for (const path of [...objectPaths, ...statusPaths]) app.get(path, get as never)
+  for (const path of objectPaths) app.get(path, get as never)
+  for (const path of statusPaths) app.get(path, getStatus as never)
 }
 
 /**

@@ -208,6 +208,7 @@ const places: Reasons = {
     'an unknown subresource',
     'below a subresource',
     'a kind with a status that it has not',
+    'the status of a role',
     'a kind of the cluster in a namespace',
     'one of the cluster in a namespace',
     'an unknown subresource of a namespace',

@@ -126,6 +126,7 @@ export const places = table('places', [
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'places-roles' },
     },
   }),
+  ask('the status of a role', 'GET', `/apis/${rbac}/clusterroles/places-roles/status`),
 
   review('may I get services', 'SelfSubjectAccessReview', {
     resourceAttributes: { namespace: 'places', verb: 'get', group: 'core.riptides.io', resource: 'services' },
