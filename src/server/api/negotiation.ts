@@ -7,8 +7,8 @@ interface MediaRange {
   readonly quality: number
 }
 
-// What Kubernetes' clients say besides what they want: it does not choose between forms.
-const indifferent = new Set(['q', 'charset', 'pretty', 'stream', 'profile'])
+// What Kubernetes' clients say besides what they want, nothing between two semicolons included: it does not choose.
+const indifferent = new Set(['', 'q', 'charset', 'pretty', 'stream', 'profile'])
 
 function parseRange(text: string): MediaRange {
   const [type = '', ...parameters] = text.split(';').map((part) => part.trim())
