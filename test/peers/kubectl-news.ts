@@ -173,6 +173,20 @@ export function testNews(name: string, install: () => Promise<string>): void {
     assert.match(await read('delete', '-k', kustomization([service('a', { app: 'a' })])), /"k-a" deleted/)
   })
 
+  check('asks what is in a file, and finds what is misspelt there', async ({ run, read, file }) => {
+    const question = (resourceAttributes: object) =>
+      file({
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes },
+      })
+    const asked = question({ verb: 'get', group: 'core.riptides.io', resource: 'services' })
+    assert.match(await read('create', '-f', asked, '-o', 'yaml'), /^ +allowed: true$/m)
+    const misspelt = await run('create', '-f', question({ verb: 'get', resorce: 'services' }))
+    assert.match(misspelt.stderr, /unknown field "resorce"/)
+    assert.match(await read('explain', 'selfsubjectaccessreviews.spec'), /^ +resourceAttributes\t/m)
+  })
+
   check('knows who somebody is and what he may', async ({ run, read }) => {
     assert.match(await read('auth', 'whoami'), /^Username +system:admin$/m)
     await read('create', 'serviceaccount', 'reader')

@@ -100,7 +100,10 @@ export const builtInRoles: Readonly<Record<string, { description: string; rules:
   },
   'system:discovery': {
     description: 'Reads which kinds there are.',
-    rules: [{ nonResourceURLs: discovery, verbs: ['get', 'head'] }],
+    rules: [
+      { nonResourceURLs: discovery, verbs: ['get', 'head'] },
+      on('apiextensions.k8s.io', ['customresourcedefinitions'], ['list']),
+    ],
   },
 }
 

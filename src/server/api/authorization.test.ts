@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { builtInRoles } from '#model/access'
 import type { AuditRecord, ChangeRecord } from '#model/audit'
 import { core, rbac, service } from './test-objects.ts'
 import { openHall, type Rule } from './test-accounts.ts'
@@ -309,6 +310,17 @@ describe('questions about rights', () => {
     assert.deepEqual((JSON.parse(me.body) as { status: object }).status, {
       userInfo: { username: 'system:admin', groups: ['system:masters', 'system:authenticated'] },
     })
+  })
+
+  test('are asked by kubectl of anyone, which looks for custom kinds first', async () => {
+    await using hall = await openHall()
+    const rules = structuredClone(builtInRoles['system:discovery']!.rules) as Rule[]
+    const { ask } = await hall.account('asker', rules, { everywhere: true })
+    const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+    const { status, body } = await ask('GET', definitions)
+    assert.deepEqual([status, JSON.parse(body).items], [200, []])
+    assert.equal((await hall.ask('GET', `${definitions}?watch=1`)).status, 404)
+    assert.equal((await ask('GET', `${definitions}/x`)).status, 403)
   })
 
   test('are read as clients write them: null is as absent, and what is wrong is named', async () => {

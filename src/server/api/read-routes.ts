@@ -12,6 +12,7 @@ import { encodedAtOnce, listBody } from './list-body.ts'
 import { listOptionsFrom } from './list-options.ts'
 import {
   collectionPaths,
+  flag,
   kindOf,
   objectPaths,
   statusPaths,
@@ -97,6 +98,12 @@ export function readRoutes(
     return get(request)
   }
 
+  const listDefinitions = async (request: ResourceRequest) => {
+    if (flag(request.query, 'watch')) throw new Fault('KIND_UNKNOWN', 'custom resources are none to watch')
+    return noDefinitions
+  }
+
+  app.get(definitionsPath, listDefinitions as never)
   for (const path of collectionPaths) app.get(path, list as never)
   for (const path of objectPaths) app.get(path, get as never)
   for (const path of statusPaths) app.get(path, getStatus as never)
@@ -112,6 +119,18 @@ function isClusterInfo({ params, query }: ResourceRequest): boolean {
 }
 
 const noClusterServices = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] }
+
+/**
+ * Before it sends what can only be created, as a question is, kubectl looks whether its kind is a custom one, and goes
+ * no further where it cannot.
+ */
+const definitionsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+const noDefinitions = {
+  kind: 'CustomResourceDefinitionList',
+  apiVersion: 'apiextensions.k8s.io/v1',
+  metadata: {},
+  items: [],
+}
 
 function expectFound(params: Params, object: Resource | undefined): Resource {
   if (object) return object
