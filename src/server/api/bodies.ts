@@ -92,8 +92,17 @@ export function bodyParsers(app: FastifyInstance): void {
 /** Kinds that Kubernetes has itself are known to its clients, which patch them strategically. */
 export const isBuiltIn = ({ group }: KindDefinition<Kind>) => group === '' || group.endsWith('.k8s.io')
 
-/** The patch that a request is, by its content type. @throws RequestRefusal 415, Fault RESOURCE_INVALID */
-export function patchFrom(request: ResourceRequest, definition: KindDefinition<Kind>): PatchRequest {
+/** Before anybody reads the body. @throws RequestRefusal 415 with the types of patches that the kind takes */
+export function expectPatch(
+  request: Pick<ResourceRequest, 'headers'>,
+  definition: KindDefinition<Kind>,
+): void {
+  const accepted = [json, merge, apply, ...(isBuiltIn(definition) ? [strategic] : [])]
+  if (!accepted.includes(typeOf(request))) throw unknownFormat(accepted)
+}
+
+/** The patch that a request is, by its content type. @throws RequestRefusal 400, 422 */
+export function patchFrom(request: ResourceRequest): PatchRequest {
   const { body, query } = request
   const type = typeOf(request)
   const force = flag(query, 'force')
@@ -108,10 +117,6 @@ export function patchFrom(request: ResourceRequest, definition: KindDefinition<K
     throw invalidOptions('PatchOptions', [error])
   }
   if (type === json) return { type: 'json', operations: body }
-  if (type !== merge && !(type === strategic && isBuiltIn(definition))) {
-    const accepted = [json, merge, apply, ...(isBuiltIn(definition) ? [strategic] : [])]
-    throw unknownFormat(accepted)
-  }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest('an object is expected')
   return { type: type === strategic ? 'strategic' : 'merge', document: body }

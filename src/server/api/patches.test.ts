@@ -57,6 +57,11 @@ test('strategic merge patches are for the kinds that Kubernetes has itself', asy
   await server.client.create(service())
   const refused = await patch(server, 'strategic', path, {})
   assert.equal(refused.status, 415)
+  // Which patches there are is said whatever was sent.
+  for (const contentType of ['application/json', 'text/plain', 'application/apply-patch+json']) {
+    const other = await server.ask('PATCH', path, { contentType, body: '{}' })
+    assert.deepEqual([other.status, json(other).message], [415, json(refused).message], contentType)
+  }
   assert.equal(
     json(refused).message,
     'the body of the request was in an unknown format - accepted media types include: ' +

@@ -23,7 +23,7 @@ import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
 import { listOptionsFrom } from './list-options.ts'
 import { listPart } from './list.ts'
-import { expectNoPatch, isBuiltIn, patchFrom } from './bodies.ts'
+import { expectNoPatch, expectPatch, isBuiltIn, patchFrom } from './bodies.ts'
 import {
   collectionPaths,
   objectPaths,
@@ -184,7 +184,7 @@ export function writeRoutes(
     const form = formOf(request, definition)
     const { namespace = '', name } = request.params
     const options = optionsOf(request, reply, definition)
-    const wanted = patchFrom(request, definition)
+    const wanted = patchFrom(request)
     const verb = verbOf(request, wanted.type === 'apply' ? 'apply' : 'patch')
     const written = await audited(
       request,
@@ -271,6 +271,8 @@ export function writeRoutes(
     await onRequest(request)
     expectNoPatch(request as ResourceRequest)
   }
+  const onPatch = async (request: object) =>
+    expectPatch(request as ResourceRequest, writtenKindOf((request as ResourceRequest).params))
   const notAllowed = () => {
     throw methodNotAllowed()
   }
@@ -281,13 +283,13 @@ export function writeRoutes(
   }
   for (const path of objectPaths) {
     app.put(path, { onRequest: onObject }, update as never)
-    app.patch(path, { onRequest }, patch as never)
+    app.patch(path, { onRequest: onPatch }, patch as never)
     app.delete(path, { onRequest }, remove as never)
     app.post(path, { onRequest }, notAllowed)
   }
   for (const path of statusPaths) {
     app.put(path, { onRequest: onObject }, update as never)
-    app.patch(path, { onRequest }, patch as never)
+    app.patch(path, { onRequest: onPatch }, patch as never)
     app.route({ method: ['POST', 'DELETE'], url: path, onRequest, handler: notAllowed })
   }
 }
