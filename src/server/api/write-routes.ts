@@ -3,27 +3,16 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Fault, isFault } from '#base/errors'
 import { forbiddenMessage } from '#model/access'
 import { changedPaths, type ChangeRecord } from '#model/audit'
-import {
-  invalidResource,
-  kindNamed,
-  markErrors,
-  namespaceOf,
-  subjectOf,
-  withoutEmpty,
-  type Draft,
-  type Kind,
-  type KindDefinition,
-  type Resource,
-  type ResourceDraft,
-} from '#model/resource'
+import { namespaceOf, type Draft, type Kind, type KindDefinition, type Resource } from '#model/resource'
 import { auditedActor, type Access } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { Resources, Review, WriteOptions } from '#server/store'
 import { accessRequestOf } from './authorization.ts'
 import { hasStatus } from './discovery.ts'
+import { configFrom, draftFrom } from './drafts.ts'
 import { listOptionsFrom } from './list-options.ts'
 import { listPart } from './list.ts'
-import { expectNoPatch, expectPatch, isBuiltIn, patchFrom } from './bodies.ts'
+import { expectNoPatch, expectPatch, patchFrom } from './bodies.ts'
 import {
   collectionPaths,
   objectPaths,
@@ -31,56 +20,9 @@ import {
   writtenKindOf,
   type ResourceRequest,
 } from './resource-request.ts'
-import { badRequest, methodNotAllowed, statusOf } from './status.ts'
+import { methodNotAllowed, statusOf } from './status.ts'
 import { representationFor } from './table.ts'
 import { deleteOptionsFrom, writeOptionsFrom } from './write-options.ts'
-
-/** Reads a body as an object of the path's kind, name and namespace; what it leaves out is filled in. */
-function draftFrom(request: ResourceRequest, definition: KindDefinition<Kind>): ResourceDraft {
-  const { namespace, name } = request.params
-  const body = request.body as Partial<ResourceDraft> | null
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw badRequest('an object is expected')
-  const { apiVersion, kind } = markedAs(definition, request, body)
-  if (kindNamed(apiVersion, kind) !== definition) {
-    throw badRequest(`the body must be a ${definition.kind} of ${definition.apiVersion}`)
-  }
-  const given: unknown = body.metadata ?? {}
-  if (typeof given !== 'object') throw badRequest('metadata must be an object')
-  const metadata = withoutEmpty(given as ResourceDraft['metadata'])
-  const errors = markErrors(metadata)
-  if (errors.length > 0) throw invalidResource(subjectOf(definition, name), errors)
-  if (metadata.namespace !== undefined && namespace !== undefined && metadata.namespace !== namespace) {
-    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
-  }
-  if (name !== undefined && metadata.name !== undefined && metadata.name !== name) {
-    const message = `the name of the object (${metadata.name}) does not match the name on the URL (${name})`
-    throw badRequest(message.slice(0, 1000))
-  }
-  return {
-    ...body,
-    apiVersion,
-    kind,
-    metadata: {
-      ...metadata,
-      ...(name !== undefined && { name }),
-      ...(namespace !== undefined && { namespace }),
-    },
-  } as ResourceDraft
-}
-
-/**
- * Of its own kinds Kubernetes takes the path's word where the body says nothing, and clients in Python rely on it. A
- * configuration to apply says it always.
- */
-function markedAs(
-  definition: KindDefinition<Kind>,
-  { method }: ResourceRequest,
-  { apiVersion, kind }: Partial<ResourceDraft>,
-) {
-  if (method === 'PATCH' || !isBuiltIn(definition)) return { apiVersion, kind }
-  return { apiVersion: apiVersion || definition.apiVersion, kind: kind || definition.kind }
-}
 
 /** What a write did: which fields an update changed, and of what is never given back only that it did. */
 function done(review: Review | undefined): Pick<ChangeRecord, 'changed' | 'message'> & { verb?: string } {
@@ -303,10 +245,3 @@ const hasWriteOnly = (kind: Kind) => kind === 'Secret' || kind === 'JoinToken'
 const isStatusPath = ({ routeOptions }: ResourceRequest) => routeOptions.url!.endsWith('/status')
 
 const verbOf = (request: ResourceRequest, verb: string) => (isStatusPath(request) ? `${verb}-status` : verb)
-
-/** The configuration of a server-side apply. It says who owns nothing, for that is what applying decides. */
-function configFrom(request: ResourceRequest, definition: KindDefinition<Kind>): Draft<Resource> {
-  const config = draftFrom(request, definition)
-  if (config.metadata.managedFields === undefined) return config
-  throw badRequest('metadata.managedFields must be nil')
-}
