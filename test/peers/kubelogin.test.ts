@@ -40,7 +40,9 @@ before(async () => {
     audiences: ['tideway'],
     usernameClaim: 'email',
     groupsClaim: 'groups',
+    caBundle: provider.caPem,
   }
+  writeFileSync(caFile(), provider.caPem!)
   await create(core, 'identityproviders', {
     kind: 'IdentityProvider',
     metadata: { name: 'corp' },
@@ -60,12 +62,16 @@ before(async () => {
 })
 after(() => stack.disposeAsync())
 
+/** Of the provider's authority. */
+const caFile = () => path.join(plane.folder, 'provider-ca.pem')
+
 /** A kubeconfig whose user logs in by kubelogin, in its way `grant`. */
 function kubeconfigOf(person: string, grant: string): string {
   const args = [
     'get-token',
     `--oidc-issuer-url=${provider.issuer}`,
     '--oidc-client-id=tideway',
+    `--certificate-authority=${caFile()}`,
     ...['email', 'groups', 'offline_access'].map((scope) => `--oidc-extra-scope=${scope}`),
     '--oidc-auth-request-extra-params=prompt=consent',
     `--grant-type=${grant}`,

@@ -164,3 +164,18 @@ test('nobody is said to log in at a provider whose secret is not there', async (
   assert.equal(said, 'FAILED')
   assert.match(message!, /^there is no IdentityProvider hub that is acted on/)
 })
+
+test('a provider whose certificate is signed by a CA of its own is said to need that CA', async (context) => {
+  const oidc = { issuer: 'https://inside.example', audiences: ['id'] }
+  const cause = Object.assign(
+    new Error('self-signed certificate; try running Node.js with --use-system-ca'),
+    {
+      code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+    },
+  )
+  const probe = () => Promise.reject(new TypeError('fetch failed', { cause }))
+  const state = statesOf(context, [named(provider, 'inside', { spec: { oidc } })], { probe })
+  const { state: said, message } = await state('inside')
+  assert.equal(said, 'FAILED')
+  assert.match(message!, /signed by nobody whom this server trusts: give the CA as spec\.oidc\.caBundle/)
+})

@@ -1,5 +1,5 @@
 import { backoffMs, type Clock } from '#base/clock'
-import { isFault } from '#base/errors'
+import { isFault, isUntrusted } from '#base/errors'
 import { afterAtMost, openBell } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import {
@@ -87,7 +87,10 @@ export function openProviderStatus({
       const message = `ID tokens of ${issuer} are accepted; user names begin with ${JSON.stringify(usernamePrefix)}`
       return { state: 'AVAILABLE', reason: 'Discovered', message }
     } catch (error) {
-      const why = rootOf(error).message
+      const root = rootOf(error)
+      const why = isUntrusted(root)
+        ? 'its certificate is signed by nobody whom this server trusts: give the CA as spec.oidc.caBundle'
+        : root.message
       const message =
         `the documents of ${issuer} cannot be used (${why}): check spec, and whether this server can reach it; ` +
         'its users can log in only for as long as its keys are remembered, ten minutes'
