@@ -111,7 +111,7 @@ async function run(kubeconfig: string, person: string, ...args: readonly string[
   const reading = (async () => {
     for await (const line of createInterface(child.stderr)) {
       said.push(line)
-      const [url] = /http:\/\/(?:localhost|127\.0\.0\.1):\S+/.exec(line) ?? []
+      const [url] = /https?:\/\/(?:localhost|127\.0\.0\.1):\S+/.exec(line) ?? []
       if (line.includes('Please visit') && url !== undefined) pages.push(provider.browse(url, person))
     }
   })()
