@@ -132,7 +132,8 @@ async function runOn(
       await delay(Math.max(0, due - systemClock.monotonic()), undefined, { signal }).catch(() => {})
       books.read()
       tally.vitals = takeVitals(world)
-      if (systemClock.monotonic() - begun > seconds * 250) {
+      // By half the time the young part of the server's memory has the size that it keeps, as it gets with any load.
+      if (systemClock.monotonic() - begun > seconds * 500) {
         early ??= tally.vitals
         trends.take(systemClock.monotonic(), tally.vitals)
       }
