@@ -11,12 +11,11 @@ import { Secret } from '#base/secret'
 import { openProcessReader, type ProcessAttestor } from '#daemon/attestation'
 import { notJoined, openNode, type Node } from '#daemon/sync'
 import { findStore, installRoot } from '#daemon/trust'
-import { requireUnanswered } from './control.ts'
-import { claimFolder, defaultRunDir, defaultStateDir, runPaths } from './paths.ts'
+import { claimFolder, defaultRunDir, defaultStateDir } from './paths.ts'
 import { prepareAsRoot, type KernelCapture } from './root-phase.ts'
 import { becomeUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
-import { lockState } from './state-lock.ts'
+import { takeFolders } from './state-lock.ts'
 import { version } from './version.ts'
 
 /** What the serving process stands on: folders, attestor, capture, and this node's place in the trust domain. */
@@ -92,9 +91,7 @@ export async function layFoundation(
     }
     claimFolder('--run-dir', { path: runDir, mode: 0o700, uid })
     claimFolder('--state-dir', { path: stateDir, mode: 0o700, uid })
-    stack.use(lockState(stateDir))
-    // What is in the run folder is the other's: its trust bundle has another root.
-    await requireUnanswered(runPaths(runDir).control)
+    await takeFolders(stack, { runDir, stateDir })
     return {
       runDir,
       stateDir,

@@ -7,13 +7,12 @@ import { makeFolder, makeNamedFolder } from '#base/files'
 import type { Log } from '#base/log'
 import { startAttestor, type ProcessAttestor } from '#daemon/attestation'
 import { attachCapture, cgroupMount, probeCapture } from '#daemon/capture'
-import { requireUnanswered } from './control.ts'
 import { openFirstAttachment, type FirstAttachment } from './first-attachment.ts'
-import { pinDirectoryOf, runPaths } from './paths.ts'
+import { pinDirectoryOf } from './paths.ts'
 import { everyoneMayEnter, exposeProgram } from './program-mount.ts'
 import { findServingUser, type ServingUser } from './serving-user.ts'
 import type { DaemonSettings } from './settings.ts'
-import { lockState } from './state-lock.ts'
+import { takeFolders } from './state-lock.ts'
 
 export interface KernelCapture {
   /** Where the kernel's maps are pinned. */
@@ -114,9 +113,7 @@ export async function prepareAsRoot(
       )
     }
   }
-  stack.use(lockState(stateDir))
-  // What is in the run folder is the other's: its trust bundle has another root.
-  await requireUnanswered(runPaths(runDir).control)
+  await takeFolders(stack, { runDir, stateDir })
   // SECURITY: only the folders themselves are given away. What the serving user put into them before is not
   // touched as root: it could be a link to something else.
   for (const [, folder, mode] of folders) {

@@ -2,6 +2,8 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { Fault } from '#base/errors'
 import { tryLock } from '#base/syscall'
 import { kernelFileId } from '#daemon/capture'
+import { requireUnanswered } from './control.ts'
+import { runPaths } from './paths.ts'
 
 const lockLine = /^\d+: FLOCK +ADVISORY +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /gm
 
@@ -30,4 +32,17 @@ export function lockState(folder: string): Disposable {
   throw new Fault('CAPTURE_BUSY', `${who} runs with ${folder}`, {
     hint: 'stop it, or give this one folders of its own with --state-dir and --run-dir',
   })
+}
+
+/**
+ * Takes both folders for this process, before anything in them is touched. What is in a run folder where another
+ * daemon answers is that one's: its trust bundle has another root.
+ * @throws Fault CAPTURE_BUSY
+ */
+export async function takeFolders(
+  stack: AsyncDisposableStack,
+  { runDir, stateDir }: { runDir: string; stateDir: string },
+): Promise<void> {
+  stack.use(lockState(stateDir))
+  await requireUnanswered(runPaths(runDir).control)
 }

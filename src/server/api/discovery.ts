@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { Fault } from '#base/errors'
 import { kinds, type KindDefinition } from '#model/resource'
 import { questions, tokenRequest, type Question } from '#server/access'
 import { documentOf, sendDocument, type Document } from './document.ts'
@@ -20,6 +21,11 @@ const askingVerbs = ['create']
 /** Whether the objects of a kind have a status, with a path of its own. */
 export function hasStatus({ schema }: Pick<KindDefinition, 'schema'>): boolean {
   return 'status' in (schema as { properties: object }).properties
+}
+
+/** For the path of a status. @throws Fault KIND_UNKNOWN where there is none */
+export function expectStatus(definition: Pick<KindDefinition, 'kind' | 'schema'>): void {
+  if (!hasStatus(definition)) throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
 }
 
 /** The groups of some kinds with those, the nameless group first. Every group has one version. */

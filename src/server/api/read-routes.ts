@@ -5,7 +5,7 @@ import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import type { Resource } from '#model/resource'
 import type { Resources } from '#server/store'
-import { hasStatus } from './discovery.ts'
+import { expectStatus } from './discovery.ts'
 import type { ServedKind } from './events-view.ts'
 import { listPart } from './list.ts'
 import { encodedAtOnce, listBody } from './list-body.ts'
@@ -94,7 +94,7 @@ export function readRoutes(
   const getStatus = async (request: ResourceRequest) => {
     const definition = kindOf(request.params)
     // SECURITY: a right to statuses alone is none to objects that have no status.
-    if (!hasStatus(definition)) throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
+    expectStatus(definition)
     return get(request)
   }
 

@@ -8,7 +8,7 @@ import { auditedActor, type Access } from '#server/access'
 import type { AuditTrail } from '#server/audit'
 import type { Resources, Review, WriteOptions } from '#server/store'
 import { accessRequestOf } from './authorization.ts'
-import { hasStatus } from './discovery.ts'
+import { expectStatus } from './discovery.ts'
 import { configFrom, draftFrom } from './drafts.ts'
 import { listOptionsFrom } from './list-options.ts'
 import { listPart } from './list.ts'
@@ -95,8 +95,8 @@ export function writeRoutes(
   function optionsOf(request: ResourceRequest, reply: FastifyReply, definition: KindDefinition<Kind>) {
     const options = writeOptionsFrom(request, reply)
     if (!isStatusPath(request)) return options
-    if (hasStatus(definition)) return { ...options, subresource: 'status' as const }
-    throw new Fault('KIND_UNKNOWN', `${definition.kind} has no status`)
+    expectStatus(definition)
+    return { ...options, subresource: 'status' as const }
   }
 
   const create = async (request: ResourceRequest, reply: FastifyReply) => {

@@ -8,7 +8,7 @@ import {
   type Verifier,
   type WorkloadIdentity,
 } from '#model/resource'
-import { openMultimap } from './multimap.ts'
+import { openShortlists } from './multimap.ts'
 
 /** Whether daemons can join with the tokens that there are, as `server/enrollment` decides it. */
 export interface Joining {
@@ -28,7 +28,7 @@ export function openJoining(
   holderOf: (workloadId: string) => Daemon | WorkloadIdentity | undefined,
 ): Joining {
   const tokens = new Map<string, JoinToken>()
-  const naming = openMultimap<string, JoinToken>()
+  const naming = openShortlists<string, JoinToken>()
   const verifiers = new Map<string, Verifier>()
   const nameOf = (object: ResourceOf<Kind>) => `${namespaceOf(object)}/${object.metadata.name}`
 

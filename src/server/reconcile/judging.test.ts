@@ -1,43 +1,49 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
-import type { Condition, Daemon, Kind, ResourceOf } from '#model/resource'
+import type { Condition, Daemon, Kind, ResourceOf, Service } from '#model/resource'
 import { binding, identity, makeObject, objectsOf, service, source, streamOf, worldOf } from './fixture.ts'
 import { openJudging } from './judging.ts'
 import { keyOf } from './survey.ts'
 
-/** One daemon, whose state is judged whenever that is due. */
-function openBed() {
+const nobodyAway = { isAnyAwaited: () => false, isAwaited: () => false, isMissed: () => false }
+
+/** Judging of one object, which has the state then that it is given. */
+function judgingOf<O extends Daemon | Service>(first: O, absences = nobodyAway) {
   const clock = openTestClock()
-  let daemon: Daemon = makeObject('Daemon', 'one', {
-    workloadID: 'riptides/daemon/one',
-    claimerType: 'JoinToken',
-  })
-  let stream = streamOf('one')
+  let object = first
   const judging = openJudging({
-    cache: { get: <K extends Kind>() => daemon as ResourceOf<Kind> as ResourceOf<K> },
+    cache: { get: <K extends Kind>() => object as ResourceOf<Kind> as ResourceOf<K> },
     writer: {
-      set(object, next) {
-        daemon = { ...daemon, status: next(object) }
+      set(judged, next) {
+        object = { ...object, status: next(judged) }
       },
       [Symbol.asyncDispose]: async () => {},
     },
     clock,
-    absences: { isAnyAwaited: () => false, isAwaited: () => false, isMissed: () => false },
+    absences,
   })
-  const judge = () => judging.judgeSome(worldOf(objectsOf(daemon), { streams: [stream] }))
-  judging.add([keyOf(daemon)])
+  judging.add([keyOf(first)])
+  return { clock, judging, object: () => object }
+}
+
+/** One daemon, whose state is judged whenever that is due. */
+function openBed() {
+  const first = makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' })
+  const { clock, judging, object: daemon } = judgingOf(first)
+  let stream = streamOf('one')
+  const judge = () => judging.judgeSome(worldOf(objectsOf(daemon()), { streams: [stream] }))
   judge()
   return {
     /** The daemon is sent up to one revision, and has another in effect. */
     tell(sent: number, acknowledged: number) {
       stream = { ...stream, sent, acknowledged, synchronised: sent === acknowledged }
-      judging.follow([keyOf(daemon)])
+      judging.follow([keyOf(daemon())])
     },
     async pass(ms: number): Promise<Condition['status'] | undefined> {
       await clock.advance(ms)
       judge()
-      return daemon.status?.conditions?.find(({ type }) => type === 'InSync')?.status
+      return daemon().status?.conditions?.find(({ type }) => type === 'InSync')?.status
     },
   }
 }
@@ -63,12 +69,11 @@ test('a daemon that is sent much, and is in time with each, is not said to wait'
 })
 
 test('what a daemon found of a Service stands while it is on its way back, and no longer', async () => {
-  const clock = openTestClock()
   const message = 'on daemon one: it cannot be reached: see whether the host is up'
   const condition = { type: 'UpstreamReachable', status: 'False', reason: 'Any', message } as const
   const conditions = [{ ...condition, lastTransitionTime: '2026-01-01T00:00:00Z' }]
   const status = { state: 'FAILED' as const, message, observedGeneration: 1, conditions }
-  let s3: ReturnType<typeof service> = { ...service('s3', ['s3.amazonaws.com']), status }
+  const first: Service = { ...service('s3', ['s3.amazonaws.com']), status }
   const daemon = makeObject('Daemon', 'one', { workloadID: 'riptides/daemon/one', claimerType: 'JoinToken' })
   const others = [
     daemon,
@@ -77,25 +82,15 @@ test('what a daemon found of a Service stands while it is on its way back, and n
     binding('one', 'app/a', 'aws', 's3'),
   ] as const
   let isAwaited = true
-  const judging = openJudging({
-    cache: { get: <K extends Kind>() => s3 as ResourceOf<Kind> as ResourceOf<K> },
-    writer: {
-      set(object, next) {
-        s3 = { ...s3, status: next(object) }
-      },
-      [Symbol.asyncDispose]: async () => {},
-    },
-    clock,
-    absences: { isAnyAwaited: () => isAwaited, isAwaited: () => isAwaited, isMissed: () => !isAwaited },
-  })
-  const judge = () => judging.judgeSome(worldOf(objectsOf(s3, ...others)))
-  judging.add([keyOf(s3)])
+  const absences = { isAnyAwaited: () => isAwaited, isAwaited: () => isAwaited, isMissed: () => !isAwaited }
+  const { clock, judging, object: s3 } = judgingOf(first, absences)
+  const judge = () => judging.judgeSome(worldOf(objectsOf(s3(), ...others)))
   judge()
   await clock.advance(1_000)
   judge()
-  assert.equal(s3.status?.state, 'FAILED')
+  assert.equal(s3().status?.state, 'FAILED')
   isAwaited = false
   await clock.advance(1_000)
   judge()
-  assert.equal(s3.status?.state, 'OK')
+  assert.equal(s3().status?.state, 'OK')
 })

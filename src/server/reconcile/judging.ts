@@ -81,6 +81,7 @@ const waitingPerSecond = 50
 const waitingAgainMs = 250
 /** A daemon that has not put into effect within this time what it had been sent is late. */
 const syncingMs = 400
+/** How often it is looked whether what stands of a Service, until a daemon is back, still has to. */
 const standingMs = 250
 
 // Between two of these, everything else of the server gets its turn.
@@ -90,6 +91,7 @@ const missing = {
   state: 'DISCONNECTED',
   message: `not connected since its server has gone: ${lookAtDaemon}`,
 } as const
+
 /** The identities on whose daemons it rests what is said of an object, as it is now. */
 function identitiesBehind(object: ResourceOf<Kind>, plan: Plan): readonly PlannedIdentity[] {
   if (object.kind !== 'WorkloadIdentity' && object.kind !== 'CredentialBinding' && object.kind !== 'Service')

@@ -117,7 +117,7 @@ export function conceal(
     const concealed = withNamesApplied(rest)
     if (data === undefined && stringData === undefined) return { draft: concealed, hidden: before }
     const known = openData(sealer, uid, before)
-    const next = { ...(data ? inOneLine(data) : known), ...inBase64(stringData) }
+    const next = { ...(data ? {} : known), ...plainData({ data, stringData }) }
     if (before.sealedData !== undefined && sameData(known, next)) return { draft: concealed, hidden: before }
     const sealed = sealer.seal(sealName(uid), Buffer.from(JSON.stringify(next)))
     return { draft: concealed, hidden: { sealedData: Buffer.from(sealed).toString('base64') } }
@@ -128,10 +128,16 @@ export function conceal(
   return { draft, hidden: before }
 }
 
-/** Values of a Secret that are given as text, as `data` has them. */
-export function inBase64(stringData: Readonly<Record<string, string>> = {}): Record<string, string> {
+/** The values that a Secret is given, in base64 and as text, as they are kept. */
+export function plainData({
+  data = {},
+  stringData = {},
+}: {
+  data?: Readonly<Record<string, string>> | undefined
+  stringData?: Readonly<Record<string, string>> | undefined
+}): Record<string, string> {
   const texts = Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString('base64')])
-  return Object.fromEntries(texts) as Record<string, string>
+  return { ...inOneLine(data), ...(Object.fromEntries(texts) as Record<string, string>) }
 }
 
 /** The server never acts as a confidential client, so that it has no use for the secret of one. */

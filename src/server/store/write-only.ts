@@ -2,13 +2,12 @@ import { Secret } from '#base/secret'
 import {
   definitionOf,
   fieldErrors,
-  inOneLine,
   invalidResource,
   subjectOf,
   type Resource,
   type ResourceDraft,
 } from '#model/resource'
-import { hashToken, inBase64, openData, type Hidden, type Sealer } from './resource-record.ts'
+import { hashToken, openData, plainData, type Hidden, type Sealer } from './resource-record.ts'
 
 /**
  * The object with what it hides in its place: the values of a Secret; of a join token its hash, for nothing else is
@@ -39,7 +38,7 @@ export function withPlainData(draft: ResourceDraft): ResourceDraft {
     ...fieldErrors(definition, 'stringData', stringData),
   ]
   if (errors.length > 0) throw invalidResource(subjectOf(definition, draft.metadata.name), errors)
-  return { ...rest, data: { ...inOneLine(data), ...inBase64(stringData) } }
+  return { ...rest, data: plainData({ data, stringData }) }
 }
 
 type Patched = Partial<Resource> & { metadata: Resource['metadata'] }
