@@ -1,32 +1,18 @@
 import { createHash, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto'
-import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
-import {
-  AuthorityKeyIdentifier,
-  BasicConstraints,
-  Certificate,
-  ExtendedKeyUsage,
-  Extension,
-  id_ce_authorityKeyIdentifier,
-  id_ce_basicConstraints,
-  id_ce_extKeyUsage,
-  id_ce_keyUsage,
-  id_ce_nameConstraints,
-  id_ce_subjectAltName,
-  id_ce_subjectKeyIdentifier,
-  id_kp_clientAuth,
-  id_kp_serverAuth,
-  KeyUsage,
-  KeyUsageFlags,
-  type Name,
-  SubjectAlternativeName,
-  SubjectKeyIdentifier,
-  SubjectPublicKeyInfo,
-  Validity,
-} from '@peculiar/asn1-x509'
 import type { EpochMs } from '#base/clock'
-import { element, encode, tag } from './der.ts'
+import { context, element, sequenceOf, tag, type Element } from './der.ts'
+import {
+  authorityKeyIdentifier,
+  basicConstraints,
+  extendedKeyUsage,
+  keyUsage,
+  nameConstraints,
+  subjectAltName,
+  subjectKeyIdentifier,
+  type Purpose,
+} from './extensions.ts'
 import { encodeNameConstraints, type NameConstraints } from './name-constraints.ts'
-import { distinguishedName, generalName, type SubjectName } from './names.ts'
+import { distinguishedName, type SubjectName } from './names.ts'
 import { signatureAlgorithm, signWith } from './signature.ts'
 
 /** Who signs: a CA certificate and the private key that belongs to it. */
@@ -44,7 +30,7 @@ export interface CertificateProfile {
   /** Absent: the subject is empty and the subjectAltName critical. */
   readonly commonName?: string
   readonly names?: readonly SubjectName[]
-  readonly extendedUsages?: readonly ('serverAuth' | 'clientAuth')[]
+  readonly extendedUsages?: readonly Purpose[]
   /** Makes it a CA certificate. */
   readonly authority?: {
     /** How many CA certificates may stand between it and a leaf. */
@@ -53,61 +39,44 @@ export interface CertificateProfile {
   }
 }
 
-const purposes = { serverAuth: id_kp_serverAuth, clientAuth: id_kp_clientAuth }
-
 const second = 1000
-/** X.509 times have whole seconds. */
-function wholeSeconds(at: EpochMs): Date {
-  return new Date(Math.floor(at / second) * second)
+
+/** Validity in whole seconds (RFC 5280 section 4.1.2.5): years of two digits up to 2049. */
+function time(at: EpochMs): Buffer {
+  const date = new Date(Math.floor(at / second) * second)
+  const text = date.toISOString().replace(/[-:T]|\.000/g, '')
+  if (date.getUTCFullYear() >= 2050) return element(tag.generalizedTime, Buffer.from(text))
+  return element(tag.utcTime, Buffer.from(text.slice(2)))
 }
 
 /** A positive INTEGER of minimal length: the first octet is within 0x40-0x7f. @throws TypeError */
-function serialNumber(random: Uint8Array): ArrayBuffer {
+function serialNumber(random: Uint8Array): Buffer {
   if (random.length < 8 || random.length > 20) throw new TypeError('a serial number has 8 to 20 octets')
   const bytes = Uint8Array.from(random)
   bytes[0] = (bytes[0]! & 0x7f) | 0x40
-  return bytes.buffer
+  return element(tag.integer, bytes)
 }
 
-export function extension(id: string, critical: boolean, value: unknown): Extension {
-  return new Extension({ extnID: id, critical, extnValue: new OctetString(AsnConvert.serialize(value)) })
+/** RFC 5280 section 4.2.1.2 method 1 of a SubjectPublicKeyInfo; SHA-1 serves as a label here, not as a protection. */
+function keyIdentifier(publicKey: Uint8Array): Buffer {
+  const [, bits] = sequenceOf(publicKey) as [Element, Element]
+  return createHash('sha1').update(bits.content.subarray(1)).digest()
 }
 
-/** RFC 5280 section 4.2.1.2 method 1; SHA-1 serves as a label here, not as a protection. */
-function keyIdentifier(info: SubjectPublicKeyInfo): Buffer {
-  return createHash('sha1').update(new Uint8Array(info.subjectPublicKey)).digest()
-}
-
-export function authorityKeyIdentifier(identifier: Uint8Array): Extension {
-  const value = new AuthorityKeyIdentifier({ keyIdentifier: new SubjectKeyIdentifier(identifier) })
-  return extension(id_ce_authorityKeyIdentifier, false, value)
-}
-
-function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint8Array): Extension[] {
+function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint8Array): Buffer[] {
   const { authority, names = [], extendedUsages = [], commonName } = profile
-  const usage = authority ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign : KeyUsageFlags.digitalSignature
-  const basic = new BasicConstraints({
-    cA: authority !== undefined,
-    ...(authority?.pathLength !== undefined && { pathLenConstraint: authority.pathLength }),
-  })
-  const list = [
-    extension(id_ce_basicConstraints, true, basic),
-    extension(id_ce_keyUsage, true, new KeyUsage(usage)),
-    extension(id_ce_subjectKeyIdentifier, false, new SubjectKeyIdentifier(own)),
+  const { constraints } = authority ?? {}
+  return [
+    basicConstraints(authority),
+    keyUsage(authority ? 'keyCertSign and cRLSign' : 'digitalSignature'),
+    subjectKeyIdentifier(own),
     authorityKeyIdentifier(issuer),
+    ...(extendedUsages.length > 0 ? [extendedKeyUsage(extendedUsages)] : []),
+    ...(names.length > 0
+      ? [subjectAltName(commonName === undefined ? 'critical' : 'informative', names)]
+      : []),
+    ...(constraints ? [nameConstraints(encodeNameConstraints(constraints))] : []),
   ]
-  if (extendedUsages.length > 0) {
-    const usages = new ExtendedKeyUsage(extendedUsages.map((usage) => purposes[usage]))
-    list.push(extension(id_ce_extKeyUsage, false, usages))
-  }
-  if (names.length > 0) {
-    const value = new SubjectAlternativeName(names.map(generalName))
-    list.push(extension(id_ce_subjectAltName, commonName === undefined, value))
-  }
-  if (authority?.constraints) {
-    list.push(extension(id_ce_nameConstraints, true, encodeNameConstraints(authority.constraints)))
-  }
-  return list
 }
 
 /** What is signed of a certificate, each part in DER unless it is no part of it. */
@@ -123,25 +92,24 @@ export interface CertificateParts {
   readonly extensions: readonly Uint8Array[]
 }
 
-const version3 = element(tag.version, element(tag.integer, Uint8Array.of(2)))
+const version3 = element(context(0, 'constructed'), element(tag.integer, Uint8Array.of(2)))
 const noUnusedBits = Uint8Array.of(0)
 
 /**
- * The certificate of these parts (RFC 5280 section 4.1), as DER. The tree is put together here, each part comes from
- * the ASN.1 library: that would encode all of it a second time once it is signed.
+ * The certificate of these parts (RFC 5280 section 4.1), as DER.
  */
 export function signCertificate(key: KeyObject, parts: CertificateParts): Buffer {
   const { serial, algorithm, issuer, notBefore, notAfter, subject, publicKey, extensions } = parts
   const tbs = element(
     tag.sequence,
     version3,
-    element(tag.integer, new Uint8Array(serialNumber(serial))),
+    serialNumber(serial),
     algorithm,
     issuer,
-    encode(new Validity({ notBefore: wholeSeconds(notBefore), notAfter: wholeSeconds(notAfter) })),
+    element(tag.sequence, time(notBefore), time(notAfter)),
     subject,
     publicKey,
-    element(tag.extensions, element(tag.sequence, ...extensions)),
+    element(context(3, 'constructed'), element(tag.sequence, ...extensions)),
   )
   return element(tag.sequence, tbs, algorithm, element(tag.bitString, noUnusedBits, signWith(key, tbs)))
 }
@@ -149,27 +117,28 @@ export function signCertificate(key: KeyObject, parts: CertificateParts): Buffer
 function assemble(
   profile: CertificateProfile,
   publicKey: KeyObject,
-  issuer: { key: KeyObject; name: Name; keyIdentifier?: Uint8Array },
+  issuer: { key: KeyObject; name: Uint8Array; keyIdentifier?: Uint8Array },
 ): X509Certificate {
   const spki = publicKey.export({ type: 'spki', format: 'der' })
-  const own = keyIdentifier(AsnConvert.parse(spki, SubjectPublicKeyInfo))
+  const own = keyIdentifier(spki)
   const certificate = signCertificate(issuer.key, {
     serial: profile.serial,
-    algorithm: encode(signatureAlgorithm(issuer.key)),
-    issuer: encode(issuer.name),
+    algorithm: signatureAlgorithm(issuer.key),
+    issuer: issuer.name,
     notBefore: profile.notBefore,
     notAfter: profile.notAfter,
-    subject: encode(distinguishedName(profile.commonName)),
+    subject: distinguishedName(profile.commonName),
     publicKey: spki,
-    extensions: extensionsOf(profile, own, issuer.keyIdentifier ?? own).map(encode),
+    extensions: extensionsOf(profile, own, issuer.keyIdentifier ?? own),
   })
   return new X509Certificate(certificate)
 }
 
-/** Issuer fields of a CA certificate: its subject and its key identifier. */
-export function issuerOf(certificate: X509Certificate): { name: Name; keyIdentifier: Buffer } {
-  const { subject, subjectPublicKeyInfo } = AsnConvert.parse(certificate.raw, Certificate).tbsCertificate
-  return { name: subject, keyIdentifier: keyIdentifier(subjectPublicKeyInfo) }
+/** Issuer fields of a CA certificate: its subject as DER, and its key identifier. */
+export function issuerOf(certificate: X509Certificate): { name: Uint8Array; keyIdentifier: Buffer } {
+  const [signed] = sequenceOf(certificate.raw) as [Element]
+  const [, , , , , subject, publicKey] = sequenceOf(signed.raw)
+  return { name: subject!.raw, keyIdentifier: keyIdentifier(publicKey!.raw) }
 }
 
 /**

@@ -1,47 +1,12 @@
 import { type KeyObject, type X509Certificate } from 'node:crypto'
-import {
-  ExtendedKeyUsage,
-  id_ce_extKeyUsage,
-  id_ce_keyUsage,
-  id_ce_subjectAltName,
-  id_kp_serverAuth,
-  KeyUsage,
-  KeyUsageFlags,
-  SubjectAlternativeName,
-} from '@peculiar/asn1-x509'
 import type { EpochMs } from '#base/clock'
-import { authorityKeyIdentifier, extension, issuerOf, signCertificate } from './certificate.ts'
-import { element, encode, tag } from './der.ts'
-import { generalName, hostName } from './names.ts'
+import { issuerOf, signCertificate } from './certificate.ts'
+import { authorityKeyIdentifier, extendedKeyUsage, keyUsage, subjectAltName } from './extensions.ts'
+import { distinguishedName, hostName } from './names.ts'
 import { signatureAlgorithm } from './signature.ts'
 
-const emptyName = element(tag.sequence)
-const usages = [
-  encode(extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.digitalSignature))),
-  encode(extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([id_kp_serverAuth]))),
-]
-
-interface IssuerParts {
-  readonly algorithm: Uint8Array
-  readonly name: Uint8Array
-  readonly extensions: readonly Uint8Array[]
-}
-
-/** What all leaves of one issuer share, encoded once: half of the time goes into encoding otherwise. */
-const partsByIssuer = new WeakMap<X509Certificate, IssuerParts>()
-
-function issuerParts(certificate: X509Certificate, key: KeyObject): IssuerParts {
-  const known = partsByIssuer.get(certificate)
-  if (known) return known
-  const { name, keyIdentifier } = issuerOf(certificate)
-  const parts = {
-    algorithm: encode(signatureAlgorithm(key)),
-    name: encode(name),
-    extensions: [...usages, encode(authorityKeyIdentifier(keyIdentifier))],
-  }
-  partsByIssuer.set(certificate, parts)
-  return parts
-}
+/** What all leaves share. */
+const usages = [keyUsage('digitalSignature'), extendedKeyUsage(['serverAuth'])]
 
 /**
  * Mints the TLS server certificate for one host (a DNS name or an IP address), as DER.
@@ -62,16 +27,19 @@ export function mintLeaf(request: {
   const { host, publicKey, authority, notBefore, notAfter, serial } = request
   const [issuer] = authority.chain
   if (!issuer) throw new TypeError('the authority has no certificate')
-  const { algorithm, name, extensions } = issuerParts(issuer, authority.key)
-  const subjectName = new SubjectAlternativeName([generalName(hostName(host))])
+  const { name, keyIdentifier } = issuerOf(issuer)
   return signCertificate(authority.key, {
     serial,
-    algorithm,
+    algorithm: signatureAlgorithm(authority.key),
     issuer: name,
     notBefore,
     notAfter,
-    subject: emptyName,
+    subject: distinguishedName(),
     publicKey: publicKey.export({ type: 'spki', format: 'der' }),
-    extensions: [...extensions, encode(extension(id_ce_subjectAltName, true, subjectName))],
+    extensions: [
+      ...usages,
+      authorityKeyIdentifier(keyIdentifier),
+      subjectAltName('critical', [hostName(host)]),
+    ],
   })
 }

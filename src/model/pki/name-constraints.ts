@@ -1,10 +1,5 @@
-import {
-  GeneralName,
-  GeneralSubtree,
-  GeneralSubtrees,
-  NameConstraints as EncodedConstraints,
-} from '@peculiar/asn1-x509'
-import { generalName, hostName, isIpAddress, type SubjectName } from './names.ts'
+import { context, element, tag } from './der.ts'
+import { addressOctets, ascii, generalNameOf, hostName, isIpAddress, type SubjectName } from './names.ts'
 
 /** A subtree base; IP addresses carry a prefix length, a DNS name with a leading dot means names below it only. */
 export type Subtree = SubjectName | { readonly type: 'email'; readonly value: string }
@@ -64,21 +59,28 @@ export function hostConstraints(hosts: readonly string[]): NameConstraints {
   }
 }
 
-function subtrees(list: readonly Subtree[]): GeneralSubtrees {
-  return new GeneralSubtrees(
-    list.map(
-      (subtree) =>
-        new GeneralSubtree({
-          base:
-            subtree.type === 'email' ? new GeneralName({ rfc822Name: subtree.value }) : generalName(subtree),
-        }),
-    ),
+/** An address and its mask, of the same length (RFC 5280 section 4.2.1.10). */
+function addressRange(range: string): Buffer {
+  const [address = '', prefixLength] = range.split('/')
+  const octets = addressOctets(address)
+  const mask = octets.map(
+    (_, index) => (0xff00 >> Math.min(8, Math.max(0, Number(prefixLength) - 8 * index))) & 0xff,
+  )
+  return Buffer.concat([octets, mask])
+}
+
+/** GeneralSubtrees, the content of it. */
+function subtrees(list: readonly Subtree[]): Buffer[] {
+  return list.map(({ type, value }) =>
+    element(tag.sequence, generalNameOf(type, type === 'ip' ? addressRange(value) : ascii(value))),
   )
 }
 
-export function encodeNameConstraints({ permitted, excluded }: NameConstraints): EncodedConstraints {
-  return new EncodedConstraints({
-    ...(permitted.length > 0 && { permittedSubtrees: subtrees(permitted) }),
-    ...(excluded.length > 0 && { excludedSubtrees: subtrees(excluded) }),
-  })
+/** As DER. */
+export function encodeNameConstraints({ permitted, excluded }: NameConstraints): Buffer {
+  return element(
+    tag.sequence,
+    ...(permitted.length > 0 ? [element(context(0, 'constructed'), ...subtrees(permitted))] : []),
+    ...(excluded.length > 0 ? [element(context(1, 'constructed'), ...subtrees(excluded))] : []),
+  )
 }

@@ -1,10 +1,5 @@
-import {
-  AttributeTypeAndValue,
-  AttributeValue,
-  GeneralName,
-  Name,
-  RelativeDistinguishedName,
-} from '@peculiar/asn1-x509'
+import { isIPv4 } from 'node:net'
+import { context, element, tag } from './der.ts'
 
 /** One entry of a subjectAltName extension (RFC 5280 section 4.2.1.6). */
 export type SubjectName =
@@ -12,7 +7,8 @@ export type SubjectName =
   | { readonly type: 'ip'; readonly value: string }
   | { readonly type: 'uri'; readonly value: string }
 
-const commonNameOid = '2.5.4.3'
+/** id-at-commonName: 2.5.4.3. */
+const commonName = Buffer.from('0603550403', 'hex')
 const maxDnsNameLength = 253
 
 /** Whether `host` is an IPv4 or IPv6 address in its usual text form, without brackets, zone or prefix length. */
@@ -45,17 +41,37 @@ export function hostName(host: string): SubjectName {
   throw new TypeError(`${JSON.stringify(host)} is neither a DNS name nor an IP address`)
 }
 
-export function generalName({ type, value }: SubjectName): GeneralName {
-  if (type === 'dns') return new GeneralName({ dNSName: value })
-  if (type === 'ip') return new GeneralName({ iPAddress: value })
-  return new GeneralName({ uniformResourceIdentifier: value })
+/** Octets of an address in the form that `hostName` gives it: 4 or 16. */
+export function addressOctets(address: string): Buffer {
+  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
+  const [head = [], tail] = address.split('::').map((part) => (part === '' ? [] : part.split(':')))
+  const zeros = Array.from({ length: 8 - head.length - (tail?.length ?? 0) }, () => '0')
+  const groups = tail ? [...head, ...zeros, ...tail] : head
+  return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex')
 }
 
-/** A distinguished name of one common name; without one the empty name. */
-export function distinguishedName(commonName?: string): Name {
-  if (commonName === undefined) return new Name()
-  const value = new AttributeValue({ utf8String: commonName })
-  return new Name([
-    new RelativeDistinguishedName([new AttributeTypeAndValue({ type: commonNameOid, value })]),
-  ])
+const nameTags = { email: 1, dns: 2, uri: 6, ip: 7 }
+
+/** A GeneralName of these octets (RFC 5280 section 4.2.1.6), as DER. */
+export function generalNameOf(type: keyof typeof nameTags, octets: Uint8Array): Buffer {
+  return element(context(nameTags[type], 'primitive'), octets)
+}
+
+/** An IA5String. @throws TypeError when `text` has characters beyond ASCII */
+export function ascii(text: string): Buffer {
+  const octets = Buffer.from(text, 'utf8')
+  if (octets.length !== text.length) throw new TypeError(`${JSON.stringify(text)} is not ASCII`)
+  return octets
+}
+
+/** One name of a subject (RFC 5280 section 4.2.1.6), as DER. @throws TypeError when it is not ASCII */
+export function generalName({ type, value }: SubjectName): Buffer {
+  return generalNameOf(type, type === 'ip' ? addressOctets(hostName(value).value) : ascii(value))
+}
+
+/** A distinguished name of one common name (RFC 5280 section 4.1.2.4), as DER; without one the empty name. */
+export function distinguishedName(name?: string): Buffer {
+  if (name === undefined) return element(tag.sequence)
+  const attribute = element(tag.sequence, commonName, element(tag.utf8String, Buffer.from(name, 'utf8')))
+  return element(tag.sequence, element(tag.set, attribute))
 }

@@ -1,31 +1,61 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { CertificationRequest, CertificationRequestInfo } from '@peculiar/asn1-csr'
-import { AsnConvert } from '@peculiar/asn1-schema'
-import { SubjectPublicKeyInfo } from '@peculiar/asn1-x509'
 import { Fault } from '#base/errors'
+import { context, element, sequenceOf, tag, type Element } from './der.ts'
 import { distinguishedName } from './names.ts'
 import { signatureAlgorithm, signWith, verifyWith } from './signature.ts'
 
 const maxRequestBytes = 8192
 
+const version1 = element(tag.integer, Uint8Array.of(0))
+const noUnusedBits = Uint8Array.of(0)
+const noAttributes = element(context(0, 'constructed'))
+
 /**
- * A PKCS#10 request for the public half of `key` (RFC 2986), as DER. It names nobody: whoever issues decides
+ * A PKCS#10 request for the public half of `key` (RFC 2986 section 4), as DER. It names nobody: whoever issues decides
  * the names. @throws Fault CERTIFICATE_INVALID when the key is of a kind we do not sign with
  */
 export function createCertificateRequest(key: KeyObject): Buffer {
-  const info = new CertificationRequestInfo({
-    subject: distinguishedName(),
-    subjectPKInfo: AsnConvert.parse(
-      createPublicKey(key).export({ type: 'spki', format: 'der' }),
-      SubjectPublicKeyInfo,
-    ),
-  })
-  const request = new CertificationRequest({
-    certificationRequestInfo: info,
-    signatureAlgorithm: signatureAlgorithm(key),
-    signature: Uint8Array.from(signWith(key, new Uint8Array(AsnConvert.serialize(info)))).buffer,
-  })
-  return Buffer.from(AsnConvert.serialize(request))
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' })
+  const info = element(tag.sequence, version1, distinguishedName(), publicKey, noAttributes)
+  const signature = element(tag.bitString, noUnusedBits, signWith(key, info))
+  return element(tag.sequence, info, signatureAlgorithm(key), signature)
+}
+
+interface RequestParts {
+  /** What is signed. */
+  readonly info: Uint8Array
+  readonly publicKey: KeyObject
+  readonly algorithm: Uint8Array
+  readonly signature: Uint8Array
+}
+
+const shapes = {
+  request: [tag.sequence, tag.sequence, tag.bitString],
+  info: [tag.integer, tag.sequence, tag.sequence, context(0, 'constructed')],
+}
+
+/** @throws RangeError when the elements are others than a request has, in number or kind */
+function expectShape(elements: readonly Element[], shape: readonly number[]): void {
+  const fits = elements.length === shape.length && elements.every(({ tag }, index) => tag === shape[index])
+  if (!fits) throw new RangeError('not the parts of a request')
+}
+
+/** @throws RangeError when it is no request in DER; of OpenSSL's when the key cannot be read */
+function takeApart(der: Uint8Array): RequestParts {
+  const request = sequenceOf(der)
+  expectShape(request, shapes.request)
+  const [info, algorithm, signature] = request as [Element, Element, Element]
+  const parts = sequenceOf(info.raw)
+  expectShape(parts, shapes.info)
+  const [version, , publicKey] = parts as [Element, Element, Element]
+  if (!version1.equals(version.raw) || signature.content[0] !== 0)
+    throw new RangeError('not a request of version 1')
+  return {
+    info: info.raw,
+    publicKey: createPublicKey({ key: Buffer.from(publicKey.raw), format: 'der', type: 'spki' }),
+    algorithm: algorithm.raw,
+    signature: signature.content.subarray(1),
+  }
 }
 
 /**
@@ -36,24 +66,14 @@ export function parseCertificateRequest(der: Uint8Array): { publicKey: KeyObject
   if (der.length > maxRequestBytes) {
     throw new Fault('CERTIFICATE_INVALID', `certificate request is longer than ${maxRequestBytes} bytes`)
   }
-  let request: CertificationRequest
-  let publicKey: KeyObject
+  let request: RequestParts
   try {
-    request = AsnConvert.parse(der, CertificationRequest)
-    publicKey = createPublicKey({
-      key: Buffer.from(AsnConvert.serialize(request.certificationRequestInfo.subjectPKInfo)),
-      format: 'der',
-      type: 'spki',
-    })
+    request = takeApart(der)
   } catch (error) {
     throw new Fault('CERTIFICATE_INVALID', 'certificate request cannot be read', { cause: error })
   }
-  // SECURITY: the decoder is lenient (BER); only the one DER form of a request is taken.
-  if (!Buffer.from(AsnConvert.serialize(request)).equals(der)) {
-    throw new Fault('CERTIFICATE_INVALID', 'certificate request is not in DER')
-  }
-  const { certificationRequestInfoRaw: raw, signatureAlgorithm: algorithm, signature } = request
-  if (!raw || !verifyWith(publicKey, algorithm.algorithm, new Uint8Array(raw), new Uint8Array(signature))) {
+  const { publicKey, algorithm, info, signature } = request
+  if (!verifyWith(publicKey, algorithm, info, signature)) {
     throw new Fault('CERTIFICATE_INVALID', 'signature of the certificate request is wrong')
   }
   return { publicKey }

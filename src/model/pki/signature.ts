@@ -1,28 +1,27 @@
 import { sign, verify, type KeyObject } from 'node:crypto'
-import { AlgorithmIdentifier } from '@peculiar/asn1-x509'
 import { Fault } from '#base/errors'
 
 interface SignatureAlgorithm {
-  readonly oid: string
+  /** AlgorithmIdentifier in DER. RFC 4055 section 5: RSA ones carry NULL parameters, ECDSA ones (RFC 5758) none. */
+  readonly identifier: Buffer
   readonly hash: 'sha256' | 'sha384'
-  /** RFC 4055 section 5: RSA identifiers carry NULL parameters, ECDSA ones (RFC 5758) none. */
-  readonly parameters: ArrayBuffer | undefined
   readonly fits: (key: KeyObject) => boolean
 }
 
-const asn1Null = new Uint8Array([5, 0]).buffer
 const minimumRsaBits = 2048
 
 const onCurve = (name: string) => (key: KeyObject) =>
   key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === name
 
 const algorithms: readonly SignatureAlgorithm[] = [
-  { oid: '1.2.840.10045.4.3.2', hash: 'sha256', parameters: undefined, fits: onCurve('prime256v1') },
-  { oid: '1.2.840.10045.4.3.3', hash: 'sha384', parameters: undefined, fits: onCurve('secp384r1') },
+  // ecdsa-with-SHA256: 1.2.840.10045.4.3.2
+  { identifier: Buffer.from('300a06082a8648ce3d040302', 'hex'), hash: 'sha256', fits: onCurve('prime256v1') },
+  // ecdsa-with-SHA384: 1.2.840.10045.4.3.3
+  { identifier: Buffer.from('300a06082a8648ce3d040303', 'hex'), hash: 'sha384', fits: onCurve('secp384r1') },
   {
-    oid: '1.2.840.113549.1.1.11',
+    // sha256WithRSAEncryption: 1.2.840.113549.1.1.11
+    identifier: Buffer.from('300d06092a864886f70d01010b0500', 'hex'),
     hash: 'sha256',
-    parameters: asn1Null,
     fits: (key) =>
       key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= minimumRsaBits,
   },
@@ -37,18 +36,22 @@ function algorithmFor(key: KeyObject): SignatureAlgorithm {
   return algorithm
 }
 
-/** @throws Fault CERTIFICATE_INVALID when the key is of another kind or too short */
-export function signatureAlgorithm(key: KeyObject): AlgorithmIdentifier {
-  const { oid, parameters } = algorithmFor(key)
-  return new AlgorithmIdentifier({ algorithm: oid, ...(parameters && { parameters }) })
+/** AlgorithmIdentifier in DER. @throws Fault CERTIFICATE_INVALID when the key is of another kind or too short */
+export function signatureAlgorithm(key: KeyObject): Uint8Array {
+  return algorithmFor(key).identifier
 }
 
 export function signWith(key: KeyObject, data: Uint8Array): Buffer {
   return sign(algorithmFor(key).hash, data, key)
 }
 
-/** Whether `signature` under algorithm `oid` is right; an algorithm that does not fit the key is not. */
-export function verifyWith(key: KeyObject, oid: string, data: Uint8Array, signature: Uint8Array): boolean {
+/** Whether `signature` by the algorithm of `identifier` is right; an algorithm that does not fit the key is not. */
+export function verifyWith(
+  key: KeyObject,
+  identifier: Uint8Array,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const algorithm = algorithmFor(key)
-  return algorithm.oid === oid && verify(algorithm.hash, data, key, signature)
+  return algorithm.identifier.equals(identifier) && verify(algorithm.hash, data, key, signature)
 }
