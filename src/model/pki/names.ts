@@ -1,4 +1,3 @@
-import { isIPv4 } from 'node:net'
 import { context, element, tag } from './der.ts'
 
 /** One entry of a subjectAltName extension (RFC 5280 section 4.2.1.6). */
@@ -43,7 +42,7 @@ export function hostName(host: string): SubjectName {
 
 /** Octets of an address in the form that `hostName` gives it: 4 or 16. */
 export function addressOctets(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
+  if (!address.includes(':')) return Buffer.from(address.split('.').map(Number))
   const [head = [], tail] = address.split('::').map((part) => (part === '' ? [] : part.split(':')))
   const zeros = Array.from({ length: 8 - head.length - (tail?.length ?? 0) }, () => '0')
   const groups = tail ? [...head, ...zeros, ...tail] : head

@@ -5,12 +5,17 @@ import { test } from 'node:test'
 import { openTestClock } from '#base/clock'
 import { openHandshakes } from './handshakes.ts'
 
-/** A listener with room for two handshakes, and clients of it. */
-async function openPlace() {
+/** A listener with room for two handshakes, and clients of it; of all time this share is idle. */
+async function openPlace({ idle = 1 } = {}) {
   await using stack = new AsyncDisposableStack()
   const clock = openTestClock()
   const begun: Socket[] = []
-  const handshakes = openHandshakes({ begin: (socket) => void begun.push(socket), clock, atOnce: 2 })
+  const handshakes = openHandshakes({
+    begin: (socket) => void begun.push(socket),
+    clock,
+    atOnce: 2,
+    idleMs: () => clock.monotonic() * idle,
+  })
   const listener = createServer({ pauseOnConnect: true }, (socket) => handshakes.enter(socket))
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
@@ -69,17 +74,31 @@ test('whoever stalls keeps others waiting for a quarter of a second', async () =
   assert.equal(place.begun.length, 3)
 })
 
+test('whoever waits for this server does not stall', async () => {
+  for (const [idle, endsAfterMs] of [
+    [0.5, 500],
+    [0, 1000],
+  ] as const) {
+    await using place = await openPlace({ idle })
+    for (let count = 0; count < 3; count++) await place.arrive()
+    await place.clock.advance(endsAfterMs - 1)
+    assert.equal(place.begun.length, 2)
+    await place.clock.advance(1)
+    assert.equal(place.begun.length, 3)
+  }
+})
+
 test('nothing is begun for whoever waited so long that it has given up', async () => {
   await using place = await openPlace()
   const { clock, begun } = place
-  // Each turn of stalled handshakes lasts a quarter of a second: the last of these would have its own after ten.
+  // Each turn of stalled handshakes lasts a quarter of a second: the last of these would have its own after six.
   const clients: Socket[] = []
-  for (let count = 0; count < 84; count++) clients.push(await place.arrive())
+  for (let count = 0; count < 52; count++) clients.push(await place.arrive())
   const last = clients.at(-1)!
   const ended = once(last.resume(), 'close')
-  for (let turn = 0; turn < 42; turn++) await clock.advance(250)
+  for (let turn = 0; turn < 26; turn++) await clock.advance(250)
   await ended
-  assert.ok(begun.length > 60 && begun.every(({ remotePort }) => remotePort !== last.localPort))
+  assert.ok(begun.length > 40 && begun.every(({ remotePort }) => remotePort !== last.localPort))
 })
 
 test('networks take turns: one that opens many connections keeps its own waiting', async () => {

@@ -5,12 +5,13 @@ import { nameOf, networkOf, type Remote } from '#server/connections'
 /** More at a time take no less time together, and each of them longer: then clients give up, and it was for nothing. */
 const defaultAtOnce = 32
 /**
- * How long one counts.
- * SECURITY: it may go on, but whoever stalls keeps others waiting for this long and no longer.
+ * How long one counts, of the time in which this server has nothing to do, and of all time.
+ * SECURITY: it may go on, but whoever stalls keeps others waiting for this long and no longer. A server that is short
+ * of CPU is no stalling of theirs: it would begin ever more, and finish none before its client gives up.
  */
-const countedMs = 250
-/** Who has waited for so long is about to give up: daemons do after 12 s at the latest. */
-const maxWaitMs = 10_000
+const countedMs = { idle: 250, all: 1_000 }
+/** Who has waited for so long gives up before its scope has come: daemons do after 12 s at the latest. */
+const maxWaitMs = 6_000
 
 /**
  * Lets new connections begin their handshakes in turn, when a thousand daemons come back at once, and the networks
@@ -25,22 +26,39 @@ export interface Handshakes {
   close(): void
 }
 
+/** Milliseconds in which the event loop had nothing to do, so far. */
+const idleOfLoop = () => performance.eventLoopUtilization().idle
+
 export function openHandshakes({
   begin,
   clock,
   atOnce = defaultAtOnce,
+  idleMs = idleOfLoop,
 }: {
   begin: (socket: Socket) => void
   clock: Clock
   atOnce?: number
+  idleMs?: () => number
 }): Handshakes {
   /** Since when, of each network in the order in which they came; bounded by how many connections the listener takes. */
   const waiting = new Map<string, Map<Socket, number>>()
   const underWay = new Map<string, { readonly cancel: () => void }>()
 
+  /** Until the handshake of this name has gone on for so long that it counts no more. */
+  function count(name: string): void {
+    const from = { idle: idleMs(), all: clock.monotonic() }
+    const look = () => {
+      const idle = countedMs.idle - (idleMs() - from.idle)
+      const leftMs = Math.min(idle, countedMs.all - (clock.monotonic() - from.all))
+      if (leftMs <= 0) end(name)
+      else underWay.set(name, { cancel: clock.after(Math.ceil(leftMs), look, { unref: true }) })
+    }
+    look()
+  }
+
   function start(socket: Socket): void {
     const name = nameOf(socket)
-    underWay.set(name, { cancel: clock.after(countedMs, () => end(name), { unref: true }) })
+    count(name)
     socket.once('close', () => end(name))
     begin(socket)
   }
