@@ -1,7 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
 import { createSecureServer, type Http2ServerRequest, type Http2Session } from 'node:http2'
-import { createServer, type AddressInfo } from 'node:net'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
@@ -9,7 +8,7 @@ import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
 import { formatSpiffeId, type TrustDomain } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
-import { openStrangers } from '#server/connections'
+import { openListeners, openStrangers, type Listeners } from '#server/connections'
 import type { Store } from '#server/store'
 import { Node } from '#wire/proto'
 import { toConnectError } from './connect-error.ts'
@@ -112,14 +111,13 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     strangers.leave(socket)
     handshakes.end(socket)
   })
-  const listener = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+  const accept = (socket: Socket) => {
     strangers.enter(socket)
     handshakes.enter(socket)
-  })
-  listener.maxConnections = maxConnections
-  listener.listen(listen.port, listen.host)
+  }
+  let listeners: Listeners
   try {
-    await once(listener, 'listening')
+    listeners = await openListeners(listen, { max: maxConnections, accept })
   } catch (error) {
     const message = `daemons cannot be served on ${listen.host}:${listen.port}: ${(error as Error).message}`
     throw new Fault('SETTING_INVALID', message, {
@@ -127,7 +125,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       cause: error,
     })
   }
-  const { port } = listener.address() as AddressInfo
+  const { port } = listeners
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
   const peerBehind = openPeers(trustDomain)
@@ -207,8 +205,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     run: ({ signal }) => runTogether(signal, [watchDaemons, keepSvid]),
     async [Symbol.asyncDispose]() {
       streams.cutAll(new ConnectError('the server stops', Code.Unavailable))
-      const closed = once(listener, 'close')
-      listener.close()
+      const closed = listeners[Symbol.asyncDispose]()
       handshakes.close()
       for (const session of sessions) session.destroy()
       await closed

@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
+
+/** Listening sockets that share a port. Disposed of, they are closed, and all that they have accepted has ended. */
+export interface Listeners extends AsyncDisposable {
+  readonly port: number
+}
+
+/**
+ * How many. libuv accepts one connection for each in a turn of the event loop, and a server with much to do takes few
+ * turns: with one of them a thousand daemons would wait in the kernel, where nobody sees for how long, and what is
+ * accepted at last are connections that their daemons have given up.
+ */
+const count = 16
+
+async function listening(server: Server, options: ListenOptions): Promise<number> {
+  server.listen(options)
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function close(servers: readonly Server[]): Promise<void> {
+  const closed = servers.map((server) => once(server, 'close'))
+  for (const server of servers) server.close()
+  await Promise.all(closed)
+}
+
+/** A port that is shared would be taken although another process of this user listens there, in the same way. */
+async function expectFree(where: ListenOptions): Promise<void> {
+  const server = createServer((socket) => socket.destroy())
+  await listening(server, where)
+  await close([server])
+}
+
+/**
+ * Opens them; port 0 takes a free one. `accept` is told of each connection, from which nothing has been read yet, up
+ * to `max` at a time; more are closed. @throws what `node:net` does when the port cannot be had
+ */
+export async function openListeners(
+  where: { readonly host: string; readonly port: number },
+  { max, accept }: { max: number; accept: (socket: Socket) => void },
+): Promise<Listeners> {
+  await expectFree(where)
+  let connections = 0
+  const take = (socket: Socket) => {
+    connections++
+    socket.once('close', () => connections--)
+    if (connections > max) socket.destroy()
+    else accept(socket)
+  }
+  const servers: Server[] = []
+  let { port } = where
+  try {
+    while (servers.length < count) {
+      const server = createServer({ pauseOnConnect: true, noDelay: true }, take)
+      port = await listening(server, { ...where, port, reusePort: true })
+      servers.push(server)
+    }
+  } catch (error) {
+    await close(servers)
+    throw error
+  }
+  return { port, [Symbol.asyncDispose]: () => close(servers) }
+}
