@@ -65,12 +65,13 @@ describe('the SPIFFE CA', () => {
       counting = setImmediate(next)
     }
     let counting = setImmediate(next)
-    const asked = Array.from({ length: 20 }, () =>
+    const asked = Array.from({ length: 160 }, () =>
       authority.issueIntermediate({ daemonName: 'one', csrDer, hosts: [] }),
     )
     await Promise.all(asked)
     clearImmediate(counting)
-    assert(turns >= 20, `${turns} turns`)
+    // Few have a turn together: each turn of a busy server takes long, and all of them wait for the last.
+    assert(turns >= 16 && turns <= 40, `${turns} turns`)
   })
 
   it('is one for servers that start at the same time', async () => {

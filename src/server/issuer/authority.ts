@@ -11,13 +11,20 @@ const intermediateLifeMs = 86_400_000
 
 const notAfter = (certificate: X509Certificate): EpochMs => certificate.validToDate.getTime()
 
+/** Half a millisecond each. Fewer would wait for turns, of which a busy server takes few, until daemons give up. */
+const certificatesInTurn = 8
+
 /**
- * Gives each that asks a turn of the event loop of its own. A certificate takes milliseconds, and when a host is new
- * to a thousand daemons, or all of them join, everything else of the server would wait for all of theirs.
+ * Gives those that ask turns of the event loop, a few the same one. When a host is new to a thousand daemons, or all
+ * of them join, everything else of the server would wait for all of their certificates.
  */
 function openTurns(): () => Promise<void> {
   let last = Promise.resolve()
-  return () => (last = last.then(() => nextTurn()))
+  let asked = 0
+  return () => {
+    if (asked++ % certificatesInTurn === 0) last = last.then(() => nextTurn())
+    return last
+  }
 }
 
 /** Opens the SPIFFE CA of `trustDomain`, creating its root on first use. */
