@@ -94,6 +94,7 @@ test('an answer without usable credentials is a failure, not a credential', asyn
     [credentials(good.replace('>t<', '>t&#13;&#10;host: other<')), 'AnswerMalformed'],
     [credentials(good.replace('>t<', '>t\u010a<')), 'AnswerMalformed'],
     [credentials(good + good), 'AnswerMalformed'],
+    [credentials(good.replace('>t<', `>${'t'.repeat(8_192)}<`)), 'AnswerMalformed'],
     [credentials(good.replace('2026-01-01T01', 'x')), 'AnswerMalformed'],
     [credentials(good.replace('2026-01-01T01', '2025-12-31T01')), 'ClockSkew'],
   ]

@@ -27,6 +27,8 @@ export const defaultAudience = 'sts.amazonaws.com'
 const defaultTokenSeconds = 300
 /** The longest session that STS grants; a credential that claims more is renewed as if it were this. */
 const maxLifeMs = 43_200_000
+/** Tokens of AWS have less than half of it, and S3 takes no more in all headers. Daemons hold it for every binding. */
+const maxSecretLength = 8_192
 
 // The partitions of AWS by the first field of an ARN: DNS suffix, and the region of STS where none is given.
 const commercial: { readonly suffix: string; readonly region?: string } = { suffix: 'amazonaws.com' }
@@ -149,6 +151,19 @@ function readCredential(
         reason: 'AnswerMalformed',
         needsOperator: true,
         message: `${endpoint.origin} answered 200 without credentials: check that it is the URL of an STS`,
+      },
+    }
+  }
+  if (secretAccessKey.length + sessionToken.length > maxSecretLength) {
+    return {
+      ok: false,
+      failure: {
+        kind: 'malformed',
+        reason: 'AnswerMalformed',
+        needsOperator: true,
+        message:
+          `${endpoint.origin} answered with a session token of more than ${maxSecretLength} characters, which requests ` +
+          'cannot carry: give the session fewer tags and policies, or check that the URL is that of an STS',
       },
     }
   }
