@@ -26,6 +26,9 @@ export const reasons = {
   Matched: nothing('Daemons in its scope are connected.'),
   NotConnected: action('There are daemons in its scope, and none is connected.'),
   NoDaemon: action('No daemon is in its scope; of a binding: none that is connected.'),
+  ScopeFull: action(
+    'Daemons go without it, for the scope of a daemon takes no more: its namespace wants more than its share. Of a Daemon: it goes without some.',
+  ),
   WeakSelectors: action(
     'Its selectors say little of who runs the process, or nothing that the kernel can filter by.',
   ),

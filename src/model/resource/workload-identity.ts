@@ -59,7 +59,9 @@ const spec = closed(
       },
       'Where the workload may run: exactly one of daemon, daemonGroup or agentGroup.',
     ),
-    selectors: selectorList('Which processes are this workload: any of these matches.'),
+    selectors: selectorList(
+      'Which processes are this workload: any of these matches. They take 256 KiB of JSON at most.',
+    ),
     anyProcessReason: Type.Optional(
       why(
         'Why it is safe here that any process on the node can be this workload, where a selector says so little. An extension of Tideway.',

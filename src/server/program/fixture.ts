@@ -26,7 +26,7 @@ const deadlineMs = 15_000
 const healthEveryMs = 5_000
 const reconnectAfterMs = 50
 
-interface StoredObject {
+export interface StoredObject {
   metadata: { name: string; resourceVersion: string }
   spec: Record<string, unknown>
   status?: {
@@ -212,6 +212,7 @@ export async function openFakeDaemon(
     daemonGroups = [],
     persistent = false,
     nodeEndpoint,
+    readMaxBytes = 64 << 20,
   }: {
     workloadId: string
     captureLevel?: string
@@ -219,6 +220,8 @@ export async function openFakeDaemon(
     persistent?: boolean
     /** In place of the one that the server names. */
     nodeEndpoint?: string
+    /** A message of more ends its stream. */
+    readMaxBytes?: number
   },
 ): Promise<FakeDaemon> {
   const joinToken = `join-token-${workloadId.replaceAll('/', '-')}`
@@ -251,7 +254,7 @@ export async function openFakeDaemon(
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
     cert: certificatesToPem(svid.chainDer.map(parseCertificate)),
   })
-  const node = createClient(Node, createGrpcTransport({ baseUrl, sessionManager }))
+  const node = createClient(Node, createGrpcTransport({ baseUrl, sessionManager, readMaxBytes }))
   const stop = new AbortController()
   const hello: Report = {
     body: { case: 'hello', value: { version: '0.1.0', captureLevel, captureDetail: '', metadata: {} } },

@@ -43,6 +43,24 @@ test('an identity that is there already can be labelled, and let go by its last 
   })
 })
 
+test('selectors take 256 KiB at most, and one that has more already can be labelled, and made smaller', () => {
+  const paths = (count: number) =>
+    Array.from({ length: count }, (_, index) => `/opt/${index}`.padEnd(100, 'x'))
+  const selecting = (...counts: number[]) => ({
+    selectors: counts.map((count) => ({ 'process:uid': 1, 'process:binary:path': paths(count) })),
+  })
+  assert.deepEqual(admit({ operation: 'create', object: identity('a', 'app/a', selecting(1000, 1000)) }), [])
+  const large = identity('b', 'app/b', selecting(1000, 1000, 1000))
+  assert.throws(() => admit({ operation: 'create', object: large }), {
+    code: 'RESOURCE_INVALID',
+    message: /spec\.selectors: Too long: may not take more than 262144 bytes/,
+  })
+  assert.deepEqual(admit({ operation: 'update', object: large, previous: large }), [])
+  const metadata = { ...large.metadata, generation: 2 }
+  const smaller = { ...identity('b', 'app/b', selecting(1000)), metadata }
+  assert.deepEqual(admit({ operation: 'update', object: smaller, previous: large }), [])
+})
+
 test('an identity that any local user can assume is refused where the setting says so', () => {
   const weak = identity('weak', 'app/weak', { selectors: [{ 'process:name': 'x' }] })
   assert.throws(() => admit({ operation: 'create', object: weak }), { code: 'API_FORBIDDEN' })

@@ -119,6 +119,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       streams,
       isGone: survey.isGone,
       reports: survey.reports,
+      leftOut: survey.leftOut,
       obstacleTo: survey.obstacleTo,
       exchangeState(key) {
         const target = plan.targets.get(key)

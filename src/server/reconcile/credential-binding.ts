@@ -4,6 +4,7 @@ import {
   enumerate,
   judge,
   reportedOn,
+  roomFor,
   seeItsLog,
   unsupportedIn,
   type DesiredStatus,
@@ -18,7 +19,7 @@ const maxDaemonsShown = 200
 interface OnDaemon {
   readonly name: string
   readonly captureLevel: string
-  readonly effect: Effect
+  readonly effect: Effect | { readonly state: 'LEFT_OUT' }
 }
 
 type BindingState = DesiredStatus<'CredentialBinding'>['state']
@@ -43,7 +44,7 @@ export function judgeCredentialBinding(
   const credential = world.exchangeState(binding.key)?.credential
   const valid = credentialCondition(binding, world)
   const daemons = daemonsOf(binding, world)
-  const delivered = deliveredCondition(binding, daemons)
+  const delivered = deliveredCondition(binding, daemons, object.metadata.namespace)
   const [problem, state] = problemOf(valid, delivered, shared)
   return {
     state,
@@ -94,7 +95,7 @@ function credentialCondition(binding: PlannedBinding, { exchangeState, discovery
   )
 }
 
-function daemonsOf(binding: PlannedBinding, { streams, isGone }: World): OnDaemon[] {
+function daemonsOf(binding: PlannedBinding, { streams, isGone, leftOut }: World): OnDaemon[] {
   const places = new Set(binding.identities.map(placeOf))
   const concerned = [...places].flatMap((place) => streams.streamsAt(place))
   // One daemon may be at several of the places.
@@ -103,13 +104,19 @@ function daemonsOf(binding: PlannedBinding, { streams, isGone }: World): OnDaemo
     .map(({ daemon, effectOf }) => ({
       name: daemon.name,
       captureLevel: daemon.captureLevel,
-      effect: effectOf(binding),
+      effect: leftOut.get(daemon.name)?.bindings.has(binding.scoped.name)
+        ? { state: 'LEFT_OUT' as const }
+        : effectOf(binding),
     }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: readonly OnDaemon[]): Judgement {
-  const named = (state: Effect['state']) => daemons.filter(({ effect }) => effect.state === state)
+function deliveredCondition(
+  { scoped, identities }: PlannedBinding,
+  daemons: readonly OnDaemon[],
+  namespace: string,
+): Judgement {
+  const named = (state: OnDaemon['effect']['state']) => daemons.filter(({ effect }) => effect.state === state)
   const names = (list: readonly OnDaemon[]) => enumerate(list.map(({ name }) => name))
   const withheld = named('WITHHELD')
   const failing = named('FAILED')
@@ -133,6 +140,15 @@ function deliveredCondition({ scoped, identities }: PlannedBinding, daemons: rea
       'CaptureTooWeak',
       `the binding demands capture level ${scoped.minimumCapture}, and ${levels}: raise it there, ` +
         'or lower spec.minimumCapture',
+    )
+  }
+  const leftOut = named('LEFT_OUT')
+  if (leftOut.length > 0) {
+    return judge(
+      'Delivered',
+      'False',
+      'ScopeFull',
+      `the scope of daemon ${names(leftOut)} has no room for it: ${roomFor(namespace)}`,
     )
   }
   if (failing.length > 0) {
@@ -167,12 +183,17 @@ function shownCredential(credential: Credential) {
 
 function shownDaemon({ scoped }: PlannedBinding) {
   return ({ name, captureLevel, effect }: OnDaemon) => {
-    const message =
-      effect.state === 'FAILED'
-        ? effect.message
-        : effect.state === 'WITHHELD'
-          ? `captures at level ${captureLevel}, the binding demands ${scoped.minimumCapture}`
-          : undefined
-    return { name, state: effect.state, ...(message !== undefined && { message }) }
+    switch (effect.state) {
+      case 'FAILED':
+        return { name, ...effect }
+      case 'LEFT_OUT':
+        return { name, state: 'FAILED' as const, message: 'its scope has no room for it' }
+      case 'WITHHELD': {
+        const message = `captures at level ${captureLevel}, the binding demands ${scoped.minimumCapture}`
+        return { name, state: effect.state, message }
+      }
+      default:
+        return { name, state: effect.state }
+    }
   }
 }

@@ -1,12 +1,17 @@
 import { lookAtDaemon, type Daemon } from '#model/resource'
-import { judge, reportedOn, seeItsLog, unsupportedIn, type Judgement } from './desired-status.ts'
+import { enumerate, judge, reportedOn, seeItsLog, unsupportedIn, type Judgement } from './desired-status.ts'
+import type { LeftOut } from './room.ts'
 import type { World } from './world.ts'
 
 /** Conditions only: what a daemon says of its health is written by its stream (`server/enrollment`). */
-export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgement[] {
+export function judgeDaemon(object: Daemon, { streams, reports, leftOut }: World): Judgement[] {
   const { metadata, status } = object
   const stream = streams.stream(metadata.name)
-  const shared = [...unsupportedIn(object), ...reportedOn(object, reports)]
+  const shared = [
+    ...unsupportedIn(object),
+    ...fullScope(leftOut.get(metadata.name)),
+    ...reportedOn(object, reports),
+  ]
   const { state, lastSeenAt } = status ?? {}
   // A stream that is open is nobody's life: its server says when nothing is heard of it.
   if (!stream || state === 'DISCONNECTED') {
@@ -36,4 +41,13 @@ export function judgeDaemon(object: Daemon, { streams, reports }: World): Judgem
           ),
     ...shared,
   ]
+}
+
+/** Not what it is, which changes with each object: the objects say so themselves. */
+function fullScope(leftOut: LeftOut | undefined): Judgement[] {
+  if (!leftOut) return []
+  const message =
+    `it goes without part of what is in namespace ${enumerate([...leftOut.namespaces])}, which wants more than its ` +
+    'share of the scope: see which WorkloadIdentities and CredentialBindings there are FAILED with the reason ScopeFull'
+  return [judge('ScopeComplete', 'False', 'ScopeFull', message)]
 }

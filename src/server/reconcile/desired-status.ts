@@ -28,6 +28,14 @@ export function notImplemented(message: string): Judgement {
   return judge('Unsupported', 'True', 'NotImplemented', message)
 }
 
+/** What to do where daemons go without something of a namespace, for their scopes are full. */
+export function roomFor(namespace: string): string {
+  return (
+    `namespace ${namespace} wants more of it than its share, and what is youngest is left out: delete there what ` +
+    'nobody needs, make selectors and Services smaller, or spread workloads over more daemon groups'
+  )
+}
+
 /** What daemons say of an object, with what to do about it. */
 export function reportedOn(object: ResourceOf<Kind>, reports: Reports): Judgement[] {
   return reports.about(object).map((judgement) => {

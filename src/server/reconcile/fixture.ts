@@ -10,6 +10,7 @@ import { placesOf, type Plan } from './plan.ts'
 import { openPlanner } from './planner.ts'
 import type { FollowingDaemon } from './ports.ts'
 import { openReportBook } from './reports.ts'
+import { nothingLeftOut } from './room.ts'
 import type { Effect, Stream } from './scopes.ts'
 import type { Objects } from './surroundings.ts'
 import type { World } from './world.ts'
@@ -93,7 +94,12 @@ export function objectsOf(...objects: readonly ResourceOf<Kind>[]): Objects {
 
 /** What the planner makes of objects that came in this order. */
 export function planOf(...objects: readonly ResourceOf<Kind>[]): Plan {
-  const planner = openPlanner(trustDomain)
+  return planWithin(undefined, ...objects)
+}
+
+/** The same where scopes have so much room. */
+export function planWithin(maxScopeBytes: number | undefined, ...objects: readonly ResourceOf<Kind>[]): Plan {
+  const planner = openPlanner(trustDomain, maxScopeBytes)
   for (const object of objects) planner.set(object)
   planner.replan()
   return planner.plan
@@ -140,11 +146,13 @@ export function worldOf(
     exchanges = () => undefined,
     discovery = { state: 'ok' },
     endpoint = { state: 'ok' },
+    maxScopeBytes,
   }: {
     streams?: readonly Stream[]
     exchanges?: (key: string) => ExchangeState | undefined
     discovery?: Probe
     endpoint?: Probe
+    maxScopeBytes?: number
   } = {},
 ): World {
   const daemons = openDaemonPlaces()
@@ -152,15 +160,21 @@ export function worldOf(
   const reports = openReportBook()
   for (const { daemon, conditions } of streams)
     if (!daemons.isGone(daemon.name)) reports.replace(daemon.name, conditions)
+  const plan = planWithin(
+    maxScopeBytes,
+    ...objects.list('WorkloadIdentity'),
+    ...objects.list('CredentialSource'),
+    ...objects.list('Service'),
+    ...objects.list('CredentialBinding'),
+    ...objects.list('Daemon'),
+  )
+  const leftOut = objects.list('Daemon').map(({ metadata: { name } }) => {
+    return [name, plan.leftOut(daemons.of(name))] as const
+  })
   return {
     at: openTestClock().now(),
-    plan: planOf(
-      ...objects.list('WorkloadIdentity'),
-      ...objects.list('CredentialSource'),
-      ...objects.list('Service'),
-      ...objects.list('CredentialBinding'),
-      ...objects.list('Daemon'),
-    ),
+    plan,
+    leftOut: new Map(leftOut.filter(([, what]) => what !== nothingLeftOut)),
     daemonsAt: (place) => daemons.at(place),
     streams: {
       stream: (name) => streams.find(({ daemon }) => daemon.name === name),

@@ -243,3 +243,38 @@ test('a join token is AVAILABLE until the moment it expires', () => {
   assert.equal(judgeJoinToken(token(at + 1), at).state, 'AVAILABLE')
   assert.equal(judgeJoinToken(token(at), at).state, 'EXPIRED')
 })
+
+test('what a scope has no room for is FAILED where it is left out, says what to do, and the daemon names whose it is', () => {
+  const large = identity('b', 'app/b', {
+    selectors: [{ 'process:uid': 1, 'process:cmdline': 'x'.repeat(4_000) }],
+  })
+  const two = binding('two', 'app/b', 'aws', 's3')
+  const objects = objectsOf(app, aws, s3, one, node, large, two)
+  const told = (maxScopeBytes?: number) => {
+    const world = worldOf(objects, {
+      streams: [streamOf('one')],
+      exchanges: () => exchanged,
+      ...(maxScopeBytes !== undefined && { maxScopeBytes }),
+    })
+    const bound = judgeCredentialBinding(two, world)
+    return {
+      states: [app, large].map((object) => judgeWorkloadIdentity(object, world).state),
+      bindings: [judgeCredentialBinding(one, world).state, bound.state],
+      daemons: bound.own?.daemons,
+      message: bound.message,
+      daemon: judgeDaemon(node, world).find(({ type }) => type === 'ScopeComplete')?.reason,
+    }
+  }
+  assert.deepEqual([told().states, told().bindings, told().daemon], [['OK', 'OK'], ['OK', 'OK'], undefined])
+  const { message, ...rest } = told(9_000)
+  assert.deepEqual(rest, {
+    states: ['OK', 'FAILED'],
+    bindings: ['OK', 'FAILED'],
+    daemons: [{ name: 'one', state: 'FAILED', message: 'its scope has no room for it' }],
+    daemon: 'ScopeFull',
+  })
+  assert.match(
+    message,
+    /^the scope of daemon one has no room for it: namespace riptides-system wants more .*: delete/,
+  )
+})

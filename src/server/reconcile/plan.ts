@@ -9,6 +9,7 @@ import {
 } from '#model/resource'
 import type { ScopedBinding, ScopedIdentity, ScopedService } from '#model/scope'
 import type { ExchangeTarget } from '#server/exchange'
+import type { LeftOut } from './room.ts'
 
 /**
  * Whose a workload ID is. Nothing but a name, which never changes: a plan is the same whatever else of the object does.
@@ -22,6 +23,9 @@ export interface Owner {
 export interface PlannedIdentity {
   readonly namespace: string
   readonly where: WorkloadScope
+  readonly createdAt: string
+  /** How much of a scope it takes. */
+  readonly bytes: number
   readonly scoped: ScopedIdentity
 }
 
@@ -37,6 +41,9 @@ export interface PlannedBinding {
   readonly uid: string
   readonly identities: readonly PlannedIdentity[]
   readonly services: readonly ScopedService[]
+  readonly createdAt: string
+  /** How much of a scope it takes with its credential, and without its Services. */
+  readonly bytes: number
   readonly scoped: ScopedBinding
   /** Names its credential. */
   readonly key: string
@@ -78,6 +85,8 @@ export interface Plan {
   readonly identitiesAt: ReadonlyMap<Place, ReadonlySet<PlannedIdentity>>
   /** What the bindings in force need, by key. */
   readonly targets: ReadonlyMap<string, ExchangeTarget>
+  /** What does not fit into the scope of a daemon that is these places. */
+  readonly leftOut: (places: readonly Place[]) => LeftOut
 }
 
 /** Where identities may run: on one daemon, or on those of a group. */
@@ -86,7 +95,7 @@ export type Place = `daemon ${string}` | `group ${string}`
 export const placeOf = ({ where: { kind, id } }: Pick<PlannedIdentity, 'where'>): Place =>
   kind === 'daemon' ? `daemon ${id}` : `group ${id}`
 
-/** The places that a daemon is. */
+/** The places that a daemon is: itself, and its groups. */
 export function placesOf({
   workloadId,
   groups,

@@ -24,6 +24,7 @@ import {
   type PlannedIdentity,
   type WorkloadPlan,
 } from './plan.ts'
+import { openRoom } from './room.ts'
 import { byName, selects, type LabelSelector, type Surroundings } from './surroundings.ts'
 import { planWorkload } from './workload-plan.ts'
 
@@ -82,7 +83,8 @@ function labelsOf({ metadata, spec }: Service): string[] {
   return Object.entries(spec.labels).map(([name, value]) => labelKey(metadata.namespace, name, value))
 }
 
-export function openPlanner(trustDomain: TrustDomain): Planner {
+/** `maxScopeBytes`: as in `room.ts` unless given. */
+export function openPlanner(trustDomain: TrustDomain, maxScopeBytes?: number): Planner {
   const known = new Map<string, Planned>()
   // What refers to what.
   const identitiesOf = openShortlists<string, WorkloadIdentity>()
@@ -110,6 +112,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   const bindingsOfService = openMultimap<string, PlannedBinding>()
   const bindingsOfSource = openMultimap<string, PlannedBinding>()
   const identitiesAt = openMultimap<Place, PlannedIdentity>()
+  const room = openRoom({ bindingsOf: out.bindingsOf, identitiesAt: identitiesAt.all }, maxScopeBytes)
 
   function staleBindings(bindings: Iterable<CredentialBinding>): void {
     for (const { spec } of bindings) stale.add(spec.workloadID)
@@ -168,6 +171,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
   }
 
   function show(workload: WorkloadPlan, action: 'add' | 'delete'): void {
+    room.count(workload, action)
     for (const identity of workload.identities) {
       if (action === 'add') {
         out.identities.set(identity.scoped.name, identity)
@@ -208,6 +212,7 @@ export function openPlanner(trustDomain: TrustDomain): Planner {
       bindingsOfService: bindingsOfService.all,
       bindingsOfSource: bindingsOfSource.all,
       identitiesAt: identitiesAt.all,
+      leftOut: room.leftOut,
     },
     set(object) {
       if (!isPlanned(object)) return

@@ -36,7 +36,7 @@ function identitiesOf(
   )
 }
 
-/** What a daemon got when it was last looked at, and the only workloads of which something has changed since. */
+/** What a daemon got when it was last looked at, and the only workloads of which something else is due to it since. */
 export interface Earlier {
   readonly scope: Scope
   readonly changed: ReadonlySet<SpiffeId>
@@ -45,7 +45,7 @@ export interface Earlier {
 /**
  * What one daemon gets, the same with `earlier` as without. SECURITY: only the identities whose scope names it, only
  * the bindings of these, only the Services and credentials of these bindings (design invariant 3), and no credential
- * for a binding that demands a stronger capture level than it has (rule 12).
+ * for a binding that demands a stronger capture level than it has (rule 12). What does not fit is left out (`room.ts`).
  */
 export function scopeFor(
   plan: Plan,
@@ -53,11 +53,13 @@ export function scopeFor(
   credentialOf: (key: string) => Credential | undefined,
   earlier?: Earlier,
 ): Scope {
+  const leftOut = plan.leftOut(placesOf(daemon))
   const identities = new Map<string, ScopedIdentity>()
   const spiffeIds = new Set<SpiffeId>()
   for (const { scoped } of earlier
     ? identitiesOf(plan, daemon, earlier.changed)
     : identitiesOn(plan, daemon)) {
+    if (leftOut.workloads.has(scoped.spiffeId)) continue
     identities.set(scoped.name, scoped)
     spiffeIds.add(scoped.spiffeId)
   }
@@ -67,6 +69,7 @@ export function scopeFor(
   for (const spiffeId of spiffeIds) {
     for (const binding of plan.bindingsOf.get(spiffeId) ?? []) {
       const { key, scoped } = binding
+      if (leftOut.bindings.has(scoped.name)) continue
       bindings.set(scoped.name, scoped)
       for (const service of binding.services) services.set(service.name, service)
       const credential = credentialOf(key)

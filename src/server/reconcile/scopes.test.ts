@@ -2,9 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { credentialId, type AwsCredential } from '#model/credential'
+import { parseSpiffeId } from '#model/identity'
 import { applyScopeUpdate, type Scope } from '#model/scope'
 import { openChanges } from './changes.ts'
-import { binding, credentialNamed, daemonNamed, identity, planOf, service, source } from './fixture.ts'
+import {
+  binding,
+  credentialNamed,
+  daemonNamed,
+  identity,
+  planOf,
+  planWithin,
+  service,
+  source,
+} from './fixture.ts'
 import { deltaBetween, scopeFor } from './scope-delta.ts'
 import { openScopes } from './scopes.ts'
 
@@ -276,4 +286,48 @@ test('a group of daemons is told in turns: each is, and nothing that was withdra
     assert.deepEqual(update.upsert.credentials, [])
     assert.deepEqual(update.remove.credentials, [key])
   }
+})
+
+test('what grows takes the room of what is younger, until it is small again, and the stream goes on', async () => {
+  const scopes = openScopes({ changes: openChanges() })
+  const small = identity('a', 'app/a')
+  const large = {
+    ...small,
+    spec: identity('a', 'app/a', { selectors: [{ 'process:name': 'x'.repeat(4_000) }] }).spec,
+  }
+  const others = [...guide().slice(1), identity('b', 'app/b'), binding('two', 'app/b', 'aws', 's3')]
+  /** Nothing is said to have changed but the workload that grows. */
+  const where = new Map([
+    ['daemon riptides/daemon/one', new Set([parseSpiffeId('spiffe://example.org/app/a')])],
+  ] as const)
+  const credential = credentialNamed('ASIA1')
+  const publish = (one: typeof small) =>
+    scopes.publish(planWithin(12_000, one, ...others), () => credential, where)
+  publish(small)
+  const { updates, stop } = follow(scopes)
+  const first = await next(updates)
+  assert.deepEqual([first.upsert.identities.length, first.upsert.credentials.length], [2, 2])
+
+  publish(large)
+  const second = await next(updates)
+  assert.deepEqual(
+    second.upsert.identities.map(({ name }) => name),
+    ['a'],
+  )
+  const withoutB = {
+    identities: [],
+    services: [],
+    bindings: ['two'],
+    credentials: ['aws spiffe://example.org/app/b'],
+  }
+  assert.deepEqual(second.remove, withoutB)
+
+  publish(small)
+  const third = await next(updates)
+  assert.deepEqual(
+    third.upsert.bindings.map(({ name }) => name),
+    ['two'],
+  )
+  assert.equal(third.upsert.credentials.length, 1)
+  stop.abort()
 })

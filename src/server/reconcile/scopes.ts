@@ -10,6 +10,7 @@ import { Delivery } from './delivery.ts'
 import { openMultimap } from './multimap.ts'
 import { placesOf, type Place, type Plan, type PlannedBinding } from './plan.ts'
 import type { FollowingDaemon, ReportedCondition, Scopes } from './ports.ts'
+import { differing, nothingLeftOut, type LeftOut } from './room.ts'
 import { scopeFor } from './scope-delta.ts'
 
 /** What is known of a binding on one connected daemon. */
@@ -56,6 +57,8 @@ export interface ScopeStreams extends Scopes {
 interface Connected {
   readonly daemon: FollowingDaemon
   readonly delivery: Delivery
+  /** What did not fit when it was last found out what it should have. */
+  leftOut: LeftOut
   /** All that it says, and what of that is its own to say. */
   said: readonly ReportedCondition[]
   conditions: readonly ReportedCondition[]
@@ -109,7 +112,16 @@ export function openScopes({
     stale.delete(stream)
     const { plan, credentialOf } = current
     const { daemon, delivery } = stream
-    const earlier = changed === 'all' ? undefined : { scope: delivery.wanted, changed }
+    const leftOut = plan.leftOut(placesOf(daemon))
+    const known = stream.leftOut
+    stream.leftOut = leftOut
+    const earlier =
+      changed === 'all'
+        ? undefined
+        : {
+            scope: delivery.wanted,
+            changed: known === leftOut ? changed : changed.union(differing(known, leftOut)),
+          }
     delivery.want(scopeFor(plan, daemon, credentialOf, earlier))
     hear(stream)
     if (!delivery.isAllSent) stream.wake()
@@ -226,6 +238,7 @@ export function openScopes({
     const connected: Connected = {
       daemon,
       delivery: new Delivery(),
+      leftOut: nothingLeftOut,
       said: [],
       conditions: [],
       wake: () => {},

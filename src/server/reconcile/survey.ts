@@ -1,5 +1,5 @@
 import type { EpochMs } from '#base/clock'
-import type { SpiffeId, TrustDomain } from '#model/identity'
+import { splitSpiffeId, type SpiffeId, type TrustDomain } from '#model/identity'
 import {
   defaultNamespace,
   kinds,
@@ -21,6 +21,7 @@ import { openMultimap } from './multimap.ts'
 import { placeOf, type Place, type Plan, type PlannedIdentity } from './plan.ts'
 import { openPlanner, type Replanned } from './planner.ts'
 import { openReportBook, type Reports } from './reports.ts'
+import { differing, nothingLeftOut, type LeftOut } from './room.ts'
 import type { Stream } from './scopes.ts'
 import { openWaits } from './waits.ts'
 
@@ -66,6 +67,8 @@ export interface Survey {
   readonly daemonsAt: DaemonPlaces['at']
   readonly isGone: DaemonPlaces['isGone']
   readonly reports: Reports
+  /** As in `World`. */
+  readonly leftOut: ReadonlyMap<string, LeftOut>
   /** Why no daemon can join with a token, if so, and what to do about it. */
   readonly obstacleTo: (token: JoinToken) => string | undefined
   /**
@@ -84,16 +87,20 @@ export function openSurvey({
   trustDomain,
   valid,
   streamOf,
+  maxScopeBytes,
 }: {
   trustDomain: TrustDomain
   /** The credential of a target, by its key, that is valid at a moment. */
   valid: (key: string, target: ExchangeTarget, at: EpochMs) => Credential | undefined
   streamOf: (daemonName: string) => Stream | undefined
+  /** As in `room.ts` unless given. */
+  maxScopeBytes?: number
 }): Survey {
-  const planner = openPlanner(trustDomain)
+  const planner = openPlanner(trustDomain, maxScopeBytes)
   const { plan } = planner
   const daemons = openDaemonPlaces()
   const reports = openReportBook()
+  const leftOut = new Map<string, LeftOut>()
   /** Of credentials in use, by key; those of `unread` have to be read again. */
   const expiries = openDeadlines<string>()
   const unread = new Set<string>()
@@ -139,6 +146,24 @@ export function openSurvey({
     }
     const wanted = ({ bindings }: typeof after) => new Set(bindings.map(({ target }) => target))
     if (wanted(before).symmetricDifference(wanted(after)).size > 0) targets = true
+  }
+
+  /** What fits into the scopes of these daemons may have changed. */
+  function noteLeftOut(names: Iterable<string>): void {
+    /** What was told, of many daemons with the same groups: from what it was to what it is. */
+    const told = new Map<LeftOut, LeftOut>()
+    for (const name of names) {
+      const before = leftOut.get(name) ?? nothingLeftOut
+      const after = plan.leftOut(daemons.of(name))
+      if (before === after) continue
+      if (after === nothingLeftOut) leftOut.delete(name)
+      else leftOut.set(name, after)
+      if (before.namespaces.symmetricDifference(after.namespaces).size > 0)
+        unhurried.add(keyNamed('Daemon', name))
+      if (told.get(after) === before) continue
+      told.set(after, before)
+      for (const spiffeId of differing(before, after)) noteObjects(splitSpiffeId(spiffeId).workloadId)
+    }
   }
 
   function noteCredential(key: string): void {
@@ -189,10 +214,12 @@ export function openSurvey({
     daemonsAt: (place) => daemons.at(place),
     isGone: (name) => daemons.isGone(name),
     reports,
+    leftOut,
     obstacleTo: (token) => joining.obstacleTo(token),
     nextDue: () => Math.min(expiries.next(), tokenExpiries.next(), waits.nextEnd()),
     credentialOf,
     absorb(events) {
+      const changed = new Set<string>()
       for (const { type, object } of events) {
         // Its own server writes what a daemon says, several times as it connects; what is judged waits for the last.
         ;(object.kind === 'Daemon' ? unhurried : objects).add(keyOf(object))
@@ -208,11 +235,17 @@ export function openSurvey({
         if (object.kind !== 'Daemon') continue
         const { name } = object.metadata
         moved.add(name)
+        changed.add(name)
         const wasGone = daemons.isGone(name)
         for (const place of daemons.set(name, living ? object : undefined)) notePlace(place)
         if (daemons.isGone(name) !== wasGone) turned.add(name)
       }
-      for (const replanned of planner.replan()) noteWorkload(replanned)
+      const replanned = planner.replan()
+      for (const one of replanned) noteWorkload(one)
+      const planned = replanned.flatMap(({ before, after }) => [...before.identities, ...after.identities])
+      for (const place of new Set(planned.map(placeOf)))
+        for (const name of daemons.at(place)) changed.add(name)
+      noteLeftOut(changed)
     },
     findings(taken, at) {
       for (const key of taken.credentials) noteCredential(key)

@@ -9,6 +9,7 @@ import {
   enumerate,
   judge,
   reportedOn,
+  roomFor,
   unsupportedIn,
   type DesiredStatus,
   type Judgement,
@@ -38,17 +39,19 @@ export function judgeWorkloadIdentity(
     }
   }
   const scope = scopeCondition(object, world)
+  const full = leftOutCondition(object, world)
   const unsupported = unsupportedIn(object)
   const reported = reportedOn(object, reports)
   const weak = weaknesses(object)
-  const problem = [...(scope.reason === 'Matched' ? [] : [scope]), ...unsupported][0]
+  const problem = [...full, ...(scope.reason === 'Matched' ? [] : [scope]), ...unsupported][0]
   const notes = [...weak, ...reported].map(({ type, message }) => `${type}: ${message}`)
   return {
-    state: problem ? 'PENDING' : 'OK',
+    state: full.length > 0 ? 'FAILED' : problem ? 'PENDING' : 'OK',
     message: [(problem ?? scope).message, ...notes].join('; '),
     conditions: [
       judge('Accepted', 'True', 'Valid', 'the workload ID is of this namespace'),
       scope,
+      ...full,
       ...weak,
       ...unsupported,
       ...reported,
@@ -73,6 +76,18 @@ function scopeCondition(object: WorkloadIdentity, { plan, daemonsAt, streams, is
       ? `the scope matches ${enumerate(names)}, not connected: see "tideway ctl get daemons", and start the daemon there`
       : `the scope matches ${enumerate(names)}`
   return judge('ScopeMatched', 'True', present.length === 0 ? 'NotConnected' : 'Matched', message)
+}
+
+function leftOutCondition({ metadata }: WorkloadIdentity, { plan, daemonsAt, leftOut }: World): Judgement[] {
+  // Mostly everything fits, and a group may have a thousand daemons.
+  if (leftOut.size === 0) return []
+  const identity = plan.identities.get(scopedName(metadata))!
+  const names = [...daemonsAt(placeOf(identity))].filter((name) =>
+    leftOut.get(name)?.workloads.has(identity.scoped.spiffeId),
+  )
+  if (names.length === 0) return []
+  const message = `the scope of daemon ${enumerate(names)} has no room for it: ${roomFor(metadata.namespace)}`
+  return [judge('Delivered', 'False', 'ScopeFull', message)]
 }
 
 function weaknesses({ spec }: WorkloadIdentity): Judgement[] {

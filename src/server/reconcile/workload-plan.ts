@@ -21,6 +21,7 @@ import {
   type WorkloadPlan,
 } from './plan.ts'
 import { plainTextDanger } from './plain-text.ts'
+import { sizeOf, sizeOfBinding } from './room.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Oldest first; the name decides between objects of the same second, so that every server agrees. */
@@ -37,17 +38,15 @@ function planIdentity(object: WorkloadIdentity, trustDomain: TrustDomain): Plann
   const collected = normalizeSelectors(spec.selectors).filter(
     (_, index) => !unsupported.some((path) => path.startsWith(`spec.selectors[${index}]`)),
   )
-  return {
-    namespace: metadata.namespace,
-    where: scopeOf(spec),
-    scoped: {
-      name: scopedName(metadata),
-      spiffeId: formatSpiffeId(trustDomain, parseWorkloadId(spec.workloadID)),
-      selectors: collected,
-      captureAll: spec.captureAll ?? false,
-      intercept: spec.connection?.tls?.intercept ?? false,
-    },
+  const scoped = {
+    name: scopedName(metadata),
+    spiffeId: formatSpiffeId(trustDomain, parseWorkloadId(spec.workloadID)),
+    selectors: collected,
+    captureAll: spec.captureAll ?? false,
+    intercept: spec.connection?.tls?.intercept ?? false,
   }
+  const { namespace, creationTimestamp: createdAt } = metadata
+  return { namespace, where: scopeOf(spec), createdAt, bytes: sizeOf(scoped), scoped }
 }
 
 /** Whether two hosts of Services can mean the same host; `*.` stands for one label. */
@@ -116,25 +115,33 @@ function planBinding(
     .find((text) => text !== undefined)
   if (danger !== undefined) return failed('PlainText', `it ${danger}`)
   const { spiffeId } = own[0]!.scoped
+  const scoped = {
+    name: scopedName(metadata),
+    spiffeId,
+    sourceName,
+    serviceNames: services.map(({ metadata }) => scopedName(metadata)),
+    minimumCapture: captureLevels.find((level) => level === spec.minimumCapture) ?? 'process',
+    allowCredentialIssuance: spec.allowCredentialIssuance ?? false,
+  }
   return {
     uid: metadata.uid,
     identities: own,
     services: services.map(namedService),
     key: credentialKey(spiffeId, sourceName),
     target: { spiffeId, sourceName, aws: source.spec.aws },
-    scoped: {
-      name: scopedName(metadata),
-      spiffeId,
-      sourceName,
-      serviceNames: services.map(({ metadata }) => scopedName(metadata)),
-      minimumCapture: captureLevels.find((level) => level === spec.minimumCapture) ?? 'process',
-      allowCredentialIssuance: spec.allowCredentialIssuance ?? false,
-    },
+    createdAt: metadata.creationTimestamp,
+    bytes: sizeOfBinding(scoped),
+    scoped,
   }
 }
 
+// Made once for all bindings that select it.
+const named = new WeakMap<Service, ScopedService>()
+
 function namedService(service: Service): ScopedService {
-  return { ...scopedService(service), name: scopedName(service.metadata) }
+  const made = named.get(service) ?? { ...scopedService(service), name: scopedName(service.metadata) }
+  named.set(service, made)
+  return made
 }
 
 function ownerOf(object: Daemon | WorkloadIdentity | undefined): Owner | undefined {

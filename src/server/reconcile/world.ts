@@ -3,6 +3,7 @@ import type { JoinToken } from '#model/resource'
 import type { ExchangeState, Probe } from '#server/exchange'
 import type { Place, Plan } from './plan.ts'
 import type { Reports } from './reports.ts'
+import type { LeftOut } from './room.ts'
 import type { Stream } from './scopes.ts'
 
 /** The daemons that are connected somewhere. */
@@ -21,6 +22,8 @@ export interface World {
   /** Whether a daemon is said to be disconnected, though its stream may still be open: it counts as one that is not. */
   readonly isGone: (daemonName: string) => boolean
   readonly reports: Reports
+  /** Of daemons by name, connected or not, what does not fit into their scopes. Those have no entry into which all fits. */
+  readonly leftOut: ReadonlyMap<string, LeftOut>
   /** Why no daemon can join with a token, if so. */
   readonly obstacleTo: (token: JoinToken) => string | undefined
   readonly exchangeState: (key: string) => ExchangeState | undefined
