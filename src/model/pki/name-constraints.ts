@@ -18,6 +18,12 @@ function dnsBase(host: string): string {
   return hostName(host.startsWith('*.') ? host.slice(2) : host).value
 }
 
+/** `b.c` and `c` of `a.b.c`. */
+function namesAbove(name: string): string[] {
+  const labels = name.split('.')
+  return labels.slice(1).map((_, index) => labels.slice(index + 1).join('.'))
+}
+
 /**
  * Constraints that let a CA certify `hosts` (DNS names, `*.` standing for one label, IP addresses) and as
  * little else as X.509 can express, in the four name types that every verifier knows: Go and webpki refuse a
@@ -33,7 +39,8 @@ export function hostConstraints(hosts: readonly string[]): NameConstraints {
   const names = hosts.filter((host) => !isIpAddress(host))
   const bases = [...new Set(names.map(dnsBase))].sort()
   const wild = new Set(names.filter((host) => host.startsWith('*.')).map(dnsBase))
-  const sealed = bases.filter((base) => !wild.has(base) && !bases.some((other) => other.endsWith(`.${base}`)))
+  const above = new Set(bases.flatMap(namesAbove))
+  const sealed = bases.filter((base) => !wild.has(base) && !above.has(base))
   const v4 = addresses.filter((address) => !address.includes(':'))
   const v6 = addresses.filter((address) => address.includes(':'))
   // SECURITY: a type that is not mentioned is unconstrained, so each has an entry: where nothing is bound, one
