@@ -10,6 +10,7 @@ import {
   type Service,
   type WorkloadIdentity,
 } from '#model/resource'
+import { wildcardOf } from '#model/policy'
 import { captureLevels, credentialKey, type ScopedService } from '#model/scope'
 import {
   scopedName,
@@ -47,13 +48,6 @@ function planIdentity(object: WorkloadIdentity, trustDomain: TrustDomain): Plann
   }
   const { namespace, creationTimestamp: createdAt } = metadata
   return { namespace, where: scopeOf(spec), createdAt, bytes: sizeOf(scoped), scoped }
-}
-
-/** Whether two hosts of Services can mean the same host; `*.` stands for one label. */
-export function hostsOverlap(a: string, b: string): boolean {
-  const covers = (pattern: string, host: string) =>
-    pattern.startsWith('*.') && host.indexOf('.') > 0 && host.slice(host.indexOf('.')) === pattern.slice(1)
-  return a === b || covers(a, b) || covers(b, a)
 }
 
 const pending = (reason: Reason, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
@@ -187,32 +181,44 @@ export function planWorkload(
   }
 }
 
-/** SECURITY: two bindings for one host of one identity: neither is in force (rule 14). */
+/**
+ * SECURITY: two bindings for one host of one identity: neither is in force (rule 14). `*.` stands for one label. Found by
+ * looking up each host once: there may be some ten thousand of each binding, and many bindings.
+ */
 function conflicts(bindings: readonly PlannedBinding[]): Map<string, BindingProblem> {
+  /** Those that have a host, and those that have one that a `*.` host means: the first two. */
+  const having = new Map<string, PlannedBinding[]>()
+  const below = new Map<string, PlannedBinding[]>()
+  for (const binding of bindings) {
+    for (const host of hostsOf(binding)) {
+      note(having, host, binding)
+      note(below, wildcardOf(host), binding)
+    }
+  }
   const problems = new Map<string, BindingProblem>()
-  for (const [index, one] of bindings.entries()) {
-    for (const other of bindings.slice(index + 1)) {
-      const host = sharedHost(one, other)
-      if (host === undefined) continue
-      for (const [loser, winner] of [
-        [one, other],
-        [other, one],
-      ] as const) {
-        const message =
-          `CredentialBinding ${winner.scoped.name} binds the same workload to the same host ${host}: ` +
-          'neither is in force; delete one, or make their Services differ'
-        problems.set(loser.uid, failed('HostBoundTwice', message))
-      }
+  for (const loser of bindings) {
+    for (const host of hostsOf(loser)) {
+      const meeting = [having.get(host), having.get(wildcardOf(host)), below.get(host)].flatMap(
+        (all) => all ?? [],
+      )
+      const winner = meeting.find((other) => other !== loser)
+      if (!winner) continue
+      const message =
+        `CredentialBinding ${winner.scoped.name} binds the same workload to the same host ${host}: ` +
+        'neither is in force; delete one, or make their Services differ'
+      problems.set(loser.uid, failed('HostBoundTwice', message))
+      break
     }
   }
   return problems
 }
 
-function hostsOf({ services }: PlannedBinding): string[] {
-  return services.flatMap(({ addresses }) => addresses.map(({ host }) => host))
+function note(index: Map<string, PlannedBinding[]>, host: string, binding: PlannedBinding): void {
+  const known = index.get(host)
+  if (!known) index.set(host, [binding])
+  else if (known.length === 1 && known[0] !== binding) known.push(binding)
 }
 
-function sharedHost(one: PlannedBinding, other: PlannedBinding): string | undefined {
-  const hosts = hostsOf(other)
-  return hostsOf(one).find((host) => hosts.some((candidate) => hostsOverlap(host, candidate)))
+function hostsOf({ services }: PlannedBinding): string[] {
+  return services.flatMap(({ addresses }) => addresses.map(({ host }) => host))
 }
