@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { HealthSchema } from '#wire/proto'
 import { openConditionBoard } from './conditions.ts'
 
 const unreachable = {
@@ -36,4 +38,25 @@ test('a reporter that never ends is remembered up to a bound', () => {
   }
   assert.equal(board.all().length, 500)
   assert.equal(board.all().at(-1)?.subject, 'service/999')
+})
+
+test('whatever identities name, a report fits into the message that the server takes', () => {
+  const board = openConditionBoard()
+  const subject = (number: number) => `workloadidentity/${'n'.repeat(63)}/${'i'.repeat(249)}${number}`
+  const conditions = Array.from({ length: 2_000 }, (_, number) => ({
+    subject: subject(1_000 + number),
+    type: 'NotCapturable',
+    status: 'True' as const,
+    reason: 'NoKernelFilter',
+    message: `the kernel cannot filter by process:env:${'\u20ac'.repeat(5_000)}`,
+  }))
+  for (const reporter of ['one', 'two', 'three'])
+    board.replace(
+      reporter,
+      conditions.map((condition) => ({ ...condition, type: reporter })),
+    )
+  const all = board.all()
+  assert.equal(all.length, 1_000)
+  const health = create(HealthSchema, { conditions: all.map((condition) => ({ ...condition })) })
+  assert.ok(toBinary(HealthSchema, health).length < 4 * 1024 * 1024)
 })

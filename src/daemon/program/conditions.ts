@@ -11,8 +11,19 @@ export interface ConditionBoard {
   all(): readonly ReportedCondition[]
 }
 
-// The server takes a thousand; beyond this the oldest of a reporter goes.
+// Beyond this the oldest of a reporter goes.
 const maxConditions = 500
+/**
+ * What the server takes of them all, and of a message. SECURITY: identities name what they like, and a report of more
+ * than 4 MiB would end the stream of all.
+ */
+const maxReported = 1_000
+const maxMessageLength = 1_024
+
+const shortened = ({ message, ...rest }: ReportedCondition): ReportedCondition => ({
+  ...rest,
+  message: message.slice(0, maxMessageLength),
+})
 
 const keyOf = ({ type, subject }: ReportedCondition) => `${type} ${subject}`
 
@@ -24,14 +35,18 @@ export function openConditionBoard(): ConditionBoard {
       reporters.set(reporter, said)
       for (const other of reporters.values()) other.delete(keyOf(condition))
       if (condition.status === 'True') return
-      said.set(keyOf(condition), condition)
+      said.set(keyOf(condition), shortened(condition))
       const oldest = said.keys().next().value
       if (said.size > maxConditions && oldest !== undefined) said.delete(oldest)
     },
     replace(reporter, conditions) {
-      reporters.set(reporter, new Map(conditions.map((condition) => [keyOf(condition), condition])))
+      const said = conditions.slice(0, maxConditions)
+      reporters.set(reporter, new Map(said.map((condition) => [keyOf(condition), shortened(condition)])))
     },
-    all: () => [...new Map([...reporters.values()].flatMap((said) => [...said])).values()],
+    all() {
+      const found = new Map([...reporters.values()].flatMap((said) => [...said]))
+      return [...found.values().take(maxReported)]
+    },
   }
 }
 
