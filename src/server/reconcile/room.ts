@@ -12,6 +12,8 @@ export const maxScopeBytes = 12 << 20
 const credentialBytes = 4 << 10
 /** What an item counts besides what it says: many small ones take room on a node, too. */
 const itemBytes = 256
+/** What a host counts, which is short: the certificates of the daemon are constrained to it. */
+const hostBytes = 2 << 10
 
 /** What does not fit into the scope of a daemon. */
 export interface LeftOut {
@@ -65,7 +67,7 @@ export function sizeOfBinding(item: ScopedBinding): number {
 const serviceSizes = new WeakMap<ScopedService, number>()
 
 function sizeOfService(service: ScopedService): number {
-  const known = serviceSizes.get(service) ?? sizeOf(service)
+  const known = serviceSizes.get(service) ?? sizeOf(service) + service.addresses.length * hostBytes
   serviceSizes.set(service, known)
   return known
 }
