@@ -31,7 +31,7 @@ function issuer(lifeMs = 24 * hour): LeafIssuer {
 /** A server that terminates as the host that each ClientHello names. */
 async function openTerminator(authority: LeafIssuer) {
   const leaves = openLeaves({ clock: systemClock, random: randomBytes })
-  leaves.setIssuer(authority)
+  leaves.setIssuers([authority])
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => {})
     const take = async () => {
@@ -134,14 +134,14 @@ test('a session resumes at every worker, for its own host and for no other', asy
 test('contexts are kept per host, minted anew for a new issuer, and bounded', () => {
   const leaves = openLeaves({ clock: systemClock, random: randomBytes, maxHosts: 2 })
   assert.equal(leaves.contextFor('a.example'), undefined)
-  leaves.setIssuer(issuer())
+  leaves.setIssuers([issuer()])
   const first = leaves.contextFor('a.example')
   assert.equal(leaves.contextFor('a.example'), first)
   leaves.contextFor('b.example')
   leaves.contextFor('a.example')
   leaves.contextFor('c.example')
   assert.equal(leaves.contextFor('a.example'), first)
-  leaves.setIssuer(issuer())
+  leaves.setIssuers([issuer()])
   assert.notEqual(leaves.contextFor('a.example'), first)
 })
 
@@ -149,20 +149,33 @@ test('a host that its issuer may not issue for waits for one that may', async ()
   const leaves = openLeaves({ clock: systemClock, random: randomBytes })
   const { signal } = new AbortController()
   const narrow = issuer()
-  leaves.setIssuer({ ...narrow, hosts: ['a.example', '*.b.example'] })
+  leaves.setIssuers([{ ...narrow, hosts: ['a.example', '*.b.example'] }])
   assert.ok(leaves.contextFor('x.b.example'))
   for (const host of ['b.example', 'x.y.b.example', 'c.example', '127.0.0.1'])
     assert.equal(leaves.contextFor(host), undefined, host)
   const waiting = leaves.untilContext('c.example', signal)
-  leaves.setIssuer(narrow)
+  leaves.setIssuers([narrow])
   assert.ok(await waiting)
   assert.equal(await leaves.untilContext('d.test', AbortSignal.abort()), undefined)
+})
+
+test('each of several issuers issues for its own hosts', () => {
+  const leaves = openLeaves({ clock: systemClock, random: randomBytes })
+  const [one, other] = [issuer(), issuer()]
+  leaves.setIssuers([
+    { ...one, hosts: ['a.example'] },
+    { ...other, hosts: ['*.b.example'] },
+  ])
+  for (const host of ['a.example', 'x.b.example']) assert.ok(leaves.contextFor(host), host)
+  assert.equal(leaves.contextFor('c.example'), undefined)
+  leaves.setIssuers([{ ...other, hosts: ['*.b.example'] }])
+  assert.equal(leaves.contextFor('a.example'), undefined)
 })
 
 test('a leaf is replaced at half of its life and never outlives its issuer', async () => {
   const clock = openTestClock(systemClock.now())
   const leaves = openLeaves({ clock, random: randomBytes })
-  leaves.setIssuer(issuer(4 * hour))
+  leaves.setIssuers([issuer(4 * hour)])
   const first = leaves.contextFor('a.example')
   await clock.advance(2.5 * hour)
   const second = leaves.contextFor('a.example')

@@ -16,8 +16,8 @@ export interface LeafIssuer {
 
 /** The TLS server contexts of intercepted hosts. */
 export interface Leaves {
-  /** Replaces the issuer; what was minted before is forgotten. */
-  setIssuer(issuer: LeafIssuer): void
+  /** Replaces the issuers, each for hosts of its own; what was minted before is forgotten. */
+  setIssuers(issuers: readonly LeafIssuer[]): void
   /** The context that serves as `host`; undefined while no issuer may issue for it, or its certificate has expired. */
   contextFor(host: string): SecureContext | undefined
   /** As `contextFor`, but waits for one: a host may be bound a moment before its issuer is there. */
@@ -56,19 +56,18 @@ export function openLeaves({
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const keyPem = Secret.of(privateKey.export({ type: 'pkcs8', format: 'pem' }))
   const contexts = new Map<string, Entry>()
-  let issuer:
-    | {
-        readonly key: KeyObject
-        readonly chain: readonly X509Certificate[]
-        readonly certificate: X509Certificate
-        readonly hosts: ReadonlySet<string>
-        readonly ticketSecret: Secret
-      }
-    | undefined
+  let issuers: readonly {
+    readonly key: KeyObject
+    readonly chain: readonly X509Certificate[]
+    readonly certificate: X509Certificate
+    readonly hosts: ReadonlySet<string>
+    readonly ticketSecret: Secret
+  }[] = []
   const issued = openBell()
 
   function mint(host: string, now: EpochMs): Entry | undefined {
-    if (!issuer?.hosts.has(host) && !issuer?.hosts.has(wildcardOf(host))) return undefined
+    const issuer = issuers.find(({ hosts }) => hosts.has(host) || hosts.has(wildcardOf(host)))
+    if (!issuer) return undefined
     const notAfter = Math.min(now + leafLifeMs, issuer.certificate.validToDate.getTime())
     if (notAfter <= now) return undefined
     const leaf = mintLeaf({
@@ -105,11 +104,13 @@ export function openLeaves({
   }
 
   return {
-    setIssuer({ key, chain, hosts }) {
-      const [certificate] = chain
-      if (!certificate) throw new TypeError('a leaf issuer needs its certificate')
-      const ticketSecret = Secret.of(key.export({ type: 'pkcs8', format: 'der' }))
-      issuer = { key, chain, certificate, hosts: new Set(hosts), ticketSecret }
+    setIssuers(given) {
+      issuers = given.map(({ key, chain, hosts }) => {
+        const [certificate] = chain
+        if (!certificate) throw new TypeError('a leaf issuer needs its certificate')
+        const ticketSecret = Secret.of(key.export({ type: 'pkcs8', format: 'der' }))
+        return { key, chain, certificate, hosts: new Set(hosts), ticketSecret }
+      })
       contexts.clear()
       issued.ring()
     },

@@ -52,7 +52,7 @@ export interface DataPlane extends AsyncDisposable {
   /** Replaces the scope; `cut` connections had lost what they were granted and have been ended. */
   apply(scope: Scope): { cut: number }
   /** Replaces the CA that mints leaves; needed before the first TLS connection of a bound host. */
-  setLeafAuthority(authority: LeafAuthority): void
+  setLeafAuthorities(authorities: readonly LeafAuthority[]): void
   /** What other workers find wrong: that it is well again here is then said at once. */
   doubt(problems: readonly Problem[]): void
   /**
@@ -171,7 +171,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
       upstreams.retain(({ route, grant }) => revocation(route, grant, scope, policy) === undefined)
       return { cut }
     },
-    setLeafAuthority: (authority) => leaves.setIssuer(authority),
+    setLeafAuthorities: (authorities) => leaves.setIssuers(authorities),
     doubt: (problems) => conditions.doubt(problems),
     accept(socket, origin, head) {
       // Broken sockets are noticed by their `close`; without a listener an error would end the process.

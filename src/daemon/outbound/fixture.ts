@@ -302,7 +302,7 @@ export function openBed(
       '127.0.0.1',
     ],
   }
-  plane.setLeafAuthority(leafAuthority)
+  plane.setLeafAuthorities([leafAuthority])
   return {
     plane,
     leafAuthority,

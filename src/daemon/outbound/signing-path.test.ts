@@ -65,7 +65,7 @@ test('a request of an identified process arrives signed at the verified host', a
 test('a connection to a host that was bound a moment ago waits for the certificate of that host', async () => {
   await using bed = openBed()
   await using upstream = await openHttps(bed, (_, response) => response.end('hello'))
-  bed.plane.setLeafAuthority({ ...bed.leafAuthority, hosts: ['sts.us-east-1.amazonaws.com'] })
+  bed.plane.setLeafAuthorities([{ ...bed.leafAuthority, hosts: ['sts.us-east-1.amazonaws.com'] }])
   bed.plane.apply(scopeOf(upstream.port))
   await using proxy = await bed.listen({ address: '127.0.0.1', port: upstream.port })
   const asked = ask({
@@ -78,6 +78,6 @@ test('a connection to a host that was bound a moment ago waits for the certifica
   // Long enough for its ClientHello to have been read.
   for (let turns = 0; turns < 100 || bed.identifier.identified === 0; turns += 1)
     await new Promise((resolve) => setImmediate(resolve))
-  bed.plane.setLeafAuthority(bed.leafAuthority)
+  bed.plane.setLeafAuthorities([bed.leafAuthority])
   assert.equal((await asked).status, 200)
 })

@@ -134,9 +134,9 @@ export async function openServing(
   const leaves = openLeaves({ clock, random: randomBytes, maxHosts: 8 })
   const intermediates = openIntermediateKeeper({
     node,
-    async onIssued(authority) {
-      leaves.setIssuer(authority)
-      await pool.setAuthority(authority)
+    async onIssued(authorities) {
+      leaves.setIssuers(authorities)
+      await pool.setAuthorities(authorities)
     },
     clock,
     log,

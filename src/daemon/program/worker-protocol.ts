@@ -57,7 +57,7 @@ export type WorkerProtocol = {
   apply: { request: { update: ScopeMessage; generation: number; leaseMs: number }; response: { cut: number } }
   /** Empty when the host has none. */
   lookUp: { request: { host: string; uid: number }; response: readonly string[] }
-  setAuthority: { request: LeafAuthorityMessage; response: void }
+  setAuthorities: { request: readonly LeafAuthorityMessage[]; response: void }
   /** Says that the main process lives, for how long credentials may still be used, and what any worker finds wrong. */
   heartbeat: { request: { leaseMs: number; problems: readonly Problem[] }; response: DataPlaneStats }
 }

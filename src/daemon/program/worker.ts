@@ -146,12 +146,14 @@ const answers: Answers<WorkerProtocol> = {
       return []
     }
   },
-  setAuthority({ keyDer, chainDer, hosts }) {
-    serving!.plane.setLeafAuthority({
-      key: createPrivateKey({ key: Buffer.from(keyDer), format: 'der', type: 'pkcs8' }),
-      chain: chainDer.map((der) => new X509Certificate(der)),
-      hosts,
-    })
+  setAuthorities(authorities) {
+    serving!.plane.setLeafAuthorities(
+      authorities.map(({ keyDer, chainDer, hosts }) => ({
+        key: createPrivateKey({ key: Buffer.from(keyDer), format: 'der', type: 'pkcs8' }),
+        chain: chainDer.map((der) => new X509Certificate(der)),
+        hosts,
+      })),
+    )
   },
   heartbeat({ leaseMs, problems }) {
     serving!.plane.doubt(problems)

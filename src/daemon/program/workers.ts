@@ -32,8 +32,8 @@ export interface WorkerPool extends AsyncDisposable {
    * worker that starts later gets.
    */
   apply(update: ScopeUpdate, scope: Scope, generation: number): Promise<void>
-  /** Resolves when every worker has it. */
-  setAuthority(authority: LeafAuthorityMaterial): Promise<void>
+  /** Resolves when every worker has them. */
+  setAuthorities(authorities: readonly LeafAuthorityMaterial[]): Promise<void>
   /** Gives an accepted connection to one of the workers; destroys it when none serves. */
   handOver(kind: Handover['handover'], socket: Socket): void
   /** Addresses of a host, by one of the workers and as it does for connections of that user. @throws Fault */
@@ -106,7 +106,7 @@ export function openWorkerPool({
   }))
   const stop = new AbortController()
   let current: { scope: Scope; generation: number } | undefined
-  let authority: LeafAuthorityMessage | undefined
+  let authorities: readonly LeafAuthorityMessage[] = []
   let ipv6 = false
   let next = 0
   const waiting = new Set<() => void>()
@@ -141,11 +141,11 @@ export function openWorkerPool({
   const prepare = async (slot: Slot, peer: Peer<WorkerProtocol>) => {
     await peer.call('configure', configure(slot.name))
     for (;;) {
-      const given = { current, authority }
-      if (authority) await peer.call('setAuthority', authority)
+      const given = { current, authorities }
+      if (authorities.length > 0) await peer.call('setAuthorities', authorities)
       if (current) await peer.call('apply', snapshot(current))
       await beat(slot, peer)
-      if (given.current === current && given.authority === authority) break
+      if (given.current === current && given.authorities === authorities) break
     }
     slot.ready = true
     // SECURITY: from here on no change is acknowledged without it, so only now may anybody reach it (rule 20). And
@@ -238,14 +238,14 @@ export function openWorkerPool({
       const grants = Object.values(update.upsert).some((items) => items.length > 0)
       if (grants) await untilServing()
     },
-    async setAuthority({ key, chain, hosts }) {
-      const given = {
+    async setAuthorities(all) {
+      const given = all.map(({ key, chain, hosts }) => ({
         keyDer: key.export({ type: 'pkcs8', format: 'der' }),
         chainDer: chain.map(({ raw }) => raw),
         hosts,
-      }
-      authority = given
-      await tellReady((peer) => peer.call('setAuthority', given, { timeoutMs: silenceLimitMs }))
+      }))
+      authorities = given
+      await tellReady((peer) => peer.call('setAuthorities', given, { timeoutMs: silenceLimitMs }))
     },
     handOver(handover, socket) {
       const ready = slots.filter((slot) => slot.ready)

@@ -30,16 +30,52 @@ export function boundHosts(scope: Scope): readonly string[] {
   return [...names].sort()
 }
 
-/** Keeps the daemon's intermediate CA fit for the hosts of its scope (security rule 17). */
+/** Keeps the daemon's intermediate CAs fit for the hosts of its scope (security rule 17). */
 export interface IntermediateKeeper {
-  /** Asks for a new one where the hosts differ from those of the present one. */
+  /** Asks for new ones where the hosts differ from those of the present ones. */
   setHosts(hosts: readonly string[]): void
-  /** Resolves when the present one covers all hosts, or after three seconds. */
+  /** Resolves when the present ones cover all hosts, or after three seconds. */
   untilFit(): Promise<void>
   run(options: { signal: AbortSignal }): Promise<void>
 }
 
-/** `onIssued` puts each new one into effect; its key is made for it and lives in memory only. */
+/**
+ * Room for the hosts of one intermediate, as its constraints take it: Java refuses a certificate message of more than
+ * 32 KiB, OpenSSL one of more than 100, whichever of the hosts it connects to.
+ */
+const maxConstraintBytes = 28 * 1024
+/** A host is permitted, and what is below it excluded. */
+const constraintBytes = (host: string) => 2 * (host.length + 8)
+
+/** Hosts with an intermediate of their own. */
+interface Part {
+  readonly hosts: Set<string>
+  issued?: { readonly intermediate: Intermediate; readonly renewAt: number }
+}
+
+/** The parts for these hosts: each stays where it was, so that a change concerns one intermediate and not all. */
+function divide(parts: readonly Part[], hosts: readonly string[]): Part[] {
+  const left = new Set(hosts)
+  for (const part of parts) for (const host of part.hosts) if (!left.delete(host)) part.hosts.delete(host)
+  const filled = parts
+    .filter((part) => part.hosts.size > 0)
+    .map((part) => ({
+      part,
+      bytes: part.hosts.values().reduce((sum, host) => sum + constraintBytes(host), 0),
+    }))
+  for (const host of left) {
+    const bytes = constraintBytes(host)
+    let roomy = filled.find((one) => one.bytes + bytes <= maxConstraintBytes)
+    if (!roomy) filled.push((roomy = { part: { hosts: new Set() }, bytes: 0 }))
+    roomy.part.hosts.add(host)
+    roomy.bytes += bytes
+  }
+  return filled.map(({ part }) => part)
+}
+
+const covers = ({ hosts, issued }: Part) => hosts.isSubsetOf(new Set(issued?.intermediate.hosts))
+
+/** `onIssued` puts all that there are into effect whenever that changes; their keys live in memory only. */
 export function openIntermediateKeeper({
   node,
   onIssued,
@@ -48,42 +84,55 @@ export function openIntermediateKeeper({
   random,
 }: {
   node: Node
-  onIssued: (intermediate: Intermediate) => Promise<void>
+  onIssued: (intermediates: readonly Intermediate[]) => Promise<void>
   clock: Clock
   log: Log
   random: () => number
 }): IntermediateKeeper {
   let wanted: readonly string[] = []
-  let issuedFor: readonly string[] = []
-  let renewAt = Infinity
+  let parts: readonly Part[] = []
   let changed = new AbortController()
   let issued = new AbortController()
-  const isSame = () => wanted.join(' ') === issuedFor.join(' ')
-  const isFit = () => wanted.every((host) => issuedFor.includes(host))
+  /** What is in effect. */
+  let told: readonly Intermediate[] = []
+  const isFit = () => new Set(wanted).isSubsetOf(new Set(told.flatMap(({ hosts }) => hosts)))
+  const isDue = (part: Part) =>
+    !part.issued ||
+    part.issued.intermediate.hosts.length !== part.hosts.size ||
+    !covers(part) ||
+    clock.now() >= part.issued.renewAt
+  const nextDue = () => (wanted.length > 0 ? parts.find(isDue) : undefined)
 
-  const issue = async () => {
-    const hosts = wanted
+  const issue = async (part: Part) => {
+    const hosts = [...part.hosts].sort()
     const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     try {
       const csrDer = createCertificateRequest(key)
-      const response = await node.connection().client.issueIntermediate({ csrDer, hosts: [...hosts] })
+      const response = await node.connection().client.issueIntermediate({ csrDer, hosts })
       const chain = response.chainDer.map(parseCertificate)
       const notAfter = Number(response.notAfterEpochMs)
       if (notAfter <= clock.now()) throw clockAhead('the new intermediate')
-      await onIssued({ key, chain, hosts })
-      issuedFor = hosts
-      renewAt = clock.now() + (notAfter - clock.now()) / 2
-      issued.abort()
-      issued = new AbortController()
+      const renewAt = clock.now() + (notAfter - clock.now()) / 2
+      part.issued = { intermediate: { key, chain, hosts }, renewAt }
       log.info('intermediate.issued', { hosts: hosts.length, notAfter: new Date(notAfter).toISOString() })
     } catch (error) {
       throw error instanceof ConnectError ? callFault(error, 'issuing the intermediate') : toFault(error)
     }
   }
+  const tell = async () => {
+    const present = parts.flatMap((part) => part.issued?.intermediate ?? [])
+    if (present.length === told.length && present.every((one, index) => one === told[index])) return
+    await onIssued(present)
+    told = present
+    issued.abort()
+    issued = new AbortController()
+  }
   return {
     setHosts(hosts) {
       if (hosts.join(' ') === wanted.join(' ')) return
       wanted = hosts
+      // What was there stays where nothing is bound for a moment.
+      if (hosts.length > 0) parts = divide(parts, hosts)
       changed.abort()
       changed = new AbortController()
     },
@@ -96,20 +145,23 @@ export function openIntermediateKeeper({
     async run({ signal }) {
       let failures = 0
       while (!signal.aborted) {
-        const due = wanted.length > 0 && (!isSame() || clock.now() >= renewAt)
-        if (due) {
-          try {
-            await issue()
-            failures = 0
-          } catch (error) {
-            log.warn('intermediate.failed', { error: toFault(error).message })
-            failures++
-          }
+        const due = nextDue()
+        try {
+          await tell()
+          if (due) await issue(due)
+          await tell()
+          failures = 0
+        } catch (error) {
+          log.warn('intermediate.failed', { error: toFault(error).message })
+          failures++
+          // The others are not kept waiting by one that cannot be had.
+          parts = [...parts.filter((part) => part !== due), ...parts.filter((part) => part === due)]
         }
+        // A change that came while we were asking has aborted an older signal: look again at once.
+        if (failures === 0 && nextDue()) continue
+        const renewAt = Math.min(...parts.map((part) => part.issued?.renewAt ?? Infinity))
         const idle = Math.min(60_000, Math.max(0, renewAt - clock.now()))
         const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : idle
-        // A change that came while we were asking has aborted an older signal: look again at once.
-        if (failures === 0 && wanted.length > 0 && !isSame()) continue
         await clock.sleep(pause, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
       }
     },

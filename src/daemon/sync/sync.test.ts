@@ -109,7 +109,7 @@ test('a node whose clock runs ahead does not ask for one certificate after the o
 
   await clock.advance(2 * 86_400_000)
   const issued: Intermediate[] = []
-  const onIssued = async (intermediate: Intermediate) => void issued.push(intermediate)
+  const onIssued = async (all: readonly Intermediate[]) => void issued.push(...all)
   const keeper = openIntermediateKeeper({ node, onIssued, clock, log: silentLog, random: () => 0 })
   keeper.setHosts(['a.example.org'])
   const asked = server.until(() => server.intermediates.length > 0)
@@ -302,7 +302,7 @@ test('the intermediate follows the bound hosts', async (t) => {
   const issued: Intermediate[] = []
   const keeper = openIntermediateKeeper({
     node,
-    onIssued: async (intermediate) => void issued.push(intermediate),
+    onIssued: async (all) => void issued.push(...all),
     clock,
     log: silentLog,
     random: () => 0,
@@ -315,6 +315,40 @@ test('the intermediate follows the bound hosts', async (t) => {
   assert.deepEqual(server.intermediates, [['a.example.org'], ['a.example.org', 'b.example.org']])
   assert.ok(issued[1]!.chain[0]!.checkPrivateKey(issued[1]!.key))
   assert.equal(issued[1]!.chain[1]!.raw.compare(node.interceptRoot.raw), 0)
+})
+
+test('many hosts have several intermediates, none too long for clients, and a change concerns one of them', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  let present: readonly Intermediate[] = []
+  const keeper = openIntermediateKeeper({
+    node,
+    onIssued: async (all) => void (present = all),
+    clock,
+    log: silentLog,
+    random: () => 0,
+  })
+  run((options) => keeper.run(options))
+  const hosts = Array.from({ length: 1_000 }, (_, index) => `bucket-${index}.s3.eu-central-1.amazonaws.com`)
+  const named = () => present.flatMap(({ hosts }) => hosts).sort()
+  keeper.setHosts(hosts)
+  await keeper.untilFit()
+  assert.deepEqual(named(), hosts.toSorted())
+  for (const { chain } of present) assert.ok(chain[0]!.raw.length < 30 * 1024)
+  assert.deepEqual([present.length, server.intermediates.length], [4, 4])
+
+  const before = present
+  keeper.setHosts([...hosts, 'new.example.org'])
+  await keeper.untilFit()
+  assert.equal(present.filter((one) => !before.includes(one)).length, 1)
+  assert.equal(server.intermediates.length, 5)
+
+  // What has no hosts any more is not there any more, and costs no other.
+  const [first] = present
+  keeper.setHosts(first!.hosts)
+  while (present.length > 1) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(present[0], first)
+  assert.equal(server.intermediates.length, 5)
 })
 
 test('all calls share one connection, and open another when the SVID is a new one', async (t) => {

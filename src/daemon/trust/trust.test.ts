@@ -70,7 +70,7 @@ test('runtimes are told by a variable whom to trust, and really asked', async (t
   const bundle = join(await openFolder(t), 'bundle.crt')
   await writeTrustBundle(bundle, certificate)
   const leaves = openLeaves({ clock: systemClock, random: randomBytes })
-  leaves.setIssuer({ key, chain: [certificate], hosts: [host] })
+  leaves.setIssuers([{ key, chain: [certificate], hosts: [host] }])
   await using listeners = openTrustListeners({
     hosts: () => [host],
     contextFor: (name) => leaves.contextFor(name),
