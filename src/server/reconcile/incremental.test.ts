@@ -408,7 +408,7 @@ const sorted = (scope: Scope) => ({
 })
 
 /** For all, for a binding and a few identities, for one or two of these. */
-const someRoom = fc.constantFrom(1_000_000, 13_000, 900)
+const someRoom = fc.constantFrom(1_000_000, 13_000, 1_800)
 
 test('after any changes, plan, scopes and states are what they would be from scratch', async () => {
   await fc.assert(

@@ -42,10 +42,10 @@ test('namespaces share a scope equally, and one leaves to the others what it doe
   const large = [1, 2, 3, 4, 5, 6].map((index) => sized(`large-${index}`, 5_000, 'second'))
   const late = [1, 2].map((index) => sized(`late-${index}`, 4_000, 'third'))
   const expected = [['large-4', 'large-5', 'large-6'], [], ['second']]
-  assert.deepEqual(leftOutOf(28, small, ...large, ...late), expected)
+  assert.deepEqual(leftOutOf(31, small, ...large, ...late), expected)
   // Two that want more than there is have the same.
   const more = Array.from({ length: 10 }, (_, index) => sized(`more-${index}`, 4_000, 'third'))
-  const [workloads, , namespaces] = leftOutOf(28, small, ...large, ...more) as [string[], string[], string[]]
+  const [workloads, , namespaces] = leftOutOf(31, small, ...large, ...more) as [string[], string[], string[]]
   assert.deepEqual(namespaces, ['second', 'third'])
   assert.deepEqual(
     ['large', 'more'].map((name) => workloads.filter((one) => one.startsWith(name)).length),
@@ -60,13 +60,13 @@ test('a binding goes with its workload, or alone; a Service that several have ta
     service('s3', ['s3.amazonaws.com'], { caBundle }),
     ...['a', 'b', 'c'].flatMap((name) => [sized(name, 1_000), binding(name, `app/${name}`, 'aws', 's3')]),
   ]
-  assert.deepEqual(leftOutOf(62, ...shared), [[], [], []])
-  assert.deepEqual(leftOutOf(60, ...shared), [[], ['c'], ['riptides-system']])
+  assert.deepEqual(leftOutOf(66, ...shared), [[], [], []])
+  assert.deepEqual(leftOutOf(64, ...shared), [[], ['c'], ['riptides-system']])
   // Its identity is as old as it was, and what it says takes more.
   const [, , , , b, ...others] = shared
   const grown = { ...b, spec: sized('b', 30_000).spec } as typeof b
   const expected = [['b'], ['b'], ['riptides-system']]
-  assert.deepEqual(leftOutOf(62, ...shared.slice(0, 4), grown!, ...others), expected)
+  assert.deepEqual(leftOutOf(66, ...shared.slice(0, 4), grown!, ...others), expected)
 })
 
 test('hosts are counted, for they take more than their names', () => {
@@ -79,4 +79,15 @@ test('hosts are counted, for they take more than their names', () => {
   ]
   assert.deepEqual(leftOutOf(100, ...objects(40)), [[], [], []])
   assert.deepEqual(leftOutOf(100, ...objects(50)), [[], ['one'], ['riptides-system']])
+})
+
+test('many small selectors are counted, for they take more than their text', () => {
+  const selectors = Array.from({ length: 1_000 }, (_, index) => ({
+    'process:uid': index,
+    'systemd:unit': 'x',
+  }))
+  const many = identity('many', 'app/many', { scope, selectors })
+  assert.ok(JSON.stringify(selectors).length < 60_000)
+  assert.deepEqual(leftOutOf(300, many), [[], [], []])
+  assert.deepEqual(leftOutOf(200, many), [['many'], [], ['riptides-system']])
 })

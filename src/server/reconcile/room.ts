@@ -10,8 +10,10 @@ import { placeOf, type Place, type Plan, type WorkloadPlan } from './plan.ts'
 export const maxScopeBytes = 12 << 20
 /** What a credential counts, which is not known here: exchanges take none with a token of more than twice this. */
 const credentialBytes = 4 << 10
-/** What an item counts besides what it says: many small ones take room on a node, too. */
-const itemBytes = 256
+/** What an item counts besides what it says: many small ones take room on a node, and its time, too. */
+const itemBytes = 512
+/** The same for a selector and each key in it: an update that took a worker long would have it killed. */
+const selectorBytes = 64
 /** What a host counts, which is short: the certificates of the daemon are constrained to it. */
 const hostBytes = 2 << 10
 
@@ -53,12 +55,17 @@ interface Part {
   readonly binding?: string
 }
 
-/** How much of a scope an item takes. */
-export function sizeOf(item: ScopedIdentity | ScopedService | ScopedBinding): number {
+function sizeOf(item: ScopedIdentity | ScopedService | ScopedBinding): number {
   return Buffer.byteLength(JSON.stringify(item)) + itemBytes
 }
 
-/** As `sizeOf`, with the credential that comes with it. */
+/** How much of a scope an identity takes. */
+export function sizeOfIdentity(item: ScopedIdentity): number {
+  const selectors = item.selectors.reduce((sum, selector) => sum + 1 + Object.keys(selector).length, 0)
+  return sizeOf(item) + selectors * selectorBytes
+}
+
+/** The same of a binding, with the credential that comes with it. */
 export function sizeOfBinding(item: ScopedBinding): number {
   return sizeOf(item) + itemBytes + credentialBytes
 }

@@ -302,7 +302,7 @@ test('what grows takes the room of what is younger, until it is small again, and
   ] as const)
   const credential = credentialNamed('ASIA1')
   const publish = (one: typeof small) =>
-    scopes.publish(planWithin(16_000, one, ...others), () => credential, where)
+    scopes.publish(planWithin(18_000, one, ...others), () => credential, where)
   publish(small)
   const { updates, stop } = follow(scopes)
   const first = await next(updates)

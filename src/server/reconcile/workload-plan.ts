@@ -22,7 +22,7 @@ import {
   type WorkloadPlan,
 } from './plan.ts'
 import { plainTextDanger } from './plain-text.ts'
-import { sizeOf, sizeOfBinding } from './room.ts'
+import { sizeOfBinding, sizeOfIdentity } from './room.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Oldest first; the name decides between objects of the same second, so that every server agrees. */
@@ -47,7 +47,7 @@ function planIdentity(object: WorkloadIdentity, trustDomain: TrustDomain): Plann
     intercept: spec.connection?.tls?.intercept ?? false,
   }
   const { namespace, creationTimestamp: createdAt } = metadata
-  return { namespace, where: scopeOf(spec), createdAt, bytes: sizeOf(scoped), scoped }
+  return { namespace, where: scopeOf(spec), createdAt, bytes: sizeOfIdentity(scoped), scoped }
 }
 
 const pending = (reason: Reason, message: string): BindingProblem => ({ state: 'PENDING', reason, message })
