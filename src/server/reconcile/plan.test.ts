@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { binding, identity, makeObject, planOf as plan, service, source } from './fixture.ts'
+import { binding, identity, makeObject, planOf as plan, service, source, trustDomain } from './fixture.ts'
+import { openPlanner } from './planner.ts'
 
 test('the plan is the same in whatever order the objects came', () => {
   const objects = [
@@ -98,6 +99,18 @@ test('bindings of one workload with many hosts each are planned in no time', () 
   const { bindings } = plan(identity('a', 'app/a'), source('aws'), ...many)
   assert.equal(bindings.size, 60)
   assert.ok(performance.now() - began < 10_000)
+})
+
+test('one identity more of a workload that has thousands is planned in no time', () => {
+  const planner = openPlanner(trustDomain)
+  for (let index = 0; index < 4_000; index++) planner.set(identity(`i${index}`, 'app/a'))
+  planner.replan()
+  planner.set(identity('more', 'app/a'))
+  const began = performance.now()
+  const [replanned] = planner.replan()
+  assert.ok(performance.now() - began < 5_000)
+  assert.equal(replanned?.after.identities.length, 4_001)
+  assert.ok(replanned.before.identities.every((one, index) => one === replanned.after.identities[index]))
 })
 
 test('the oldest namespace keeps a workload ID; within one namespace several identities share it', () => {

@@ -270,11 +270,14 @@ export function openPlanner(trustDomain: TrustDomain, maxScopeBytes?: number): P
 
 /** `after` with the parts of `before` that are equal in their places: who compares by identity sees no change. */
 function keepEqual(before: WorkloadPlan, after: WorkloadPlan): WorkloadPlan {
-  const identities = after.identities.map(
-    (identity) => before.identities.find((one) => isDeepStrictEqual(one, identity)) ?? identity,
-  )
+  const identitiesBefore = new Map(before.identities.map((identity) => [identity.scoped.name, identity]))
+  const bindingsBefore = new Map(before.bindings.map((binding) => [binding.uid, binding]))
+  const identities = after.identities.map((identity) => {
+    const known = identitiesBefore.get(identity.scoped.name)
+    return isDeepStrictEqual(known, identity) ? known! : identity
+  })
   const bindings = after.bindings.map((binding) => {
-    const known = before.bindings.find(({ uid }) => uid === binding.uid)
+    const known = bindingsBefore.get(binding.uid)
     if (known && isDeepStrictEqual(known, binding)) return known
     const target = known && isDeepStrictEqual(known.target, binding.target) ? known.target : binding.target
     return { ...binding, target }
