@@ -167,6 +167,7 @@ function fromReconciling(): readonly Said[] {
     judged({ ...node, status: { state: 'FAILED', message: 'no attestor: look at its log' } }, on(ok)),
     judged(node, on(ok, { synchronised: false })),
     judged(node, on(ok, { error: 'no space' })),
+    ...[app, one, node].flatMap((object) => judged(object, { ...withOk, maxScopeBytes: 100 })),
   ].flat()
 }
 
@@ -240,6 +241,7 @@ async function fromExchanging(): Promise<readonly Said[]> {
   return [
     await answered('<html>'),
     await answered(expired),
+    await answered(expired.replace('>t<', `>${'t'.repeat(10_000)}<`)),
     await thrown(new Error('a defect')),
     await thrown(new Fault('AUDIT_UNAVAILABLE', 'the audit trail cannot be written')),
   ]
