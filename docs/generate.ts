@@ -172,7 +172,6 @@ ${table(
       'a minute, and five seconds; its keys are remembered for ten minutes',
     ],
     ['the server that leads has died, of several', 'four seconds, until another leads'],
-    ['the clock of the server was set, or its machine slept', 'what expired meanwhile: a minute'],
   ],
 )}
 

@@ -69,3 +69,34 @@ test('a wait of more than the 24 days of a timer does not end at once, and ends'
   t.mock.timers.tick(30 * days - (2 ** 31 - 1))
   assert.equal(fired, 1)
 })
+
+test('that the clock was set is noticed within a second, and ends the waits for a moment of it', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  let setBy = 0
+  const wall = Date.now
+  t.mock.method(Date, 'now', () => wall() + setBy)
+  const jumps: number[] = []
+  const stop = systemClock.onJump((byMs) => jumps.push(Math.round(byMs / 1000)))
+  const hours = (count: number) => count * 3_600_000
+  const wait = systemClock.until(systemClock.now() + hours(2), { unref: true })
+  for (const by of [1, 0, -3]) {
+    setBy += hours(by)
+    t.mock.timers.tick(1000)
+  }
+  await wait
+  stop()
+  setBy += hours(1)
+  t.mock.timers.tick(1000)
+  assert.deepEqual(jumps, [3600, -10_800])
+})
+
+test('a wait for a moment ends when that has come', async () => {
+  const clock = openTestClock()
+  const wait = clock.until(clock.now() + 5000)
+  await clock.advance(5000)
+  await wait
+  const stop = new AbortController()
+  const stopped = clock.until(clock.now() + 5000, { signal: stop.signal })
+  stop.abort()
+  await assert.rejects(stopped)
+})

@@ -1,3 +1,5 @@
+import { openJumps } from './jumps.ts'
+
 /** Milliseconds since 1970-01-01T00:00:00Z. */
 export type EpochMs = number
 
@@ -11,6 +13,13 @@ export interface Clock {
   sleep(ms: number, options?: { signal?: AbortSignal; unref?: boolean }): Promise<void>
   /** Calls `then` once, unless the function that is returned is called first. For what is hardly ever waited out. */
   after(ms: number, then: () => void, options?: { unref?: boolean }): () => void
+  /**
+   * Calls `then` within a second of each time that the clock was set, or the machine slept, until the function that is
+   * returned is called. `byMs`: how far wall-clock time has moved against monotonic time, back where it is negative.
+   */
+  onJump(then: (byMs: number) => void): () => void
+  /** As `sleep`, until wall-clock time is `at`. Ends early when the clock jumps: who waits has to look again. */
+  until(at: EpochMs, options?: { signal?: AbortSignal; unref?: boolean }): Promise<void>
 }
 
 /** The `sleep` of a clock with this `after`. */
@@ -34,6 +43,24 @@ export function sleepBy(after: Clock['after']): Clock['sleep'] {
     })
 }
 
+/** The `until` of a clock with these. */
+export function untilBy({ now, after, onJump }: Pick<Clock, 'now' | 'after' | 'onJump'>): Clock['until'] {
+  const sleep = sleepBy((ms, then, options) => {
+    const wake = () => {
+      cancel()
+      then()
+    }
+    const cancelTimer = after(ms, wake, options)
+    const stopListening = onJump(wake)
+    const cancel = () => {
+      cancelTimer()
+      stopListening()
+    }
+    return cancel
+  })
+  return (at, options) => sleep(Math.max(0, at - now()), options)
+}
+
 /** The longest that a timer of Node.js takes, 24 days; it fires at once for what is longer. */
 const maxTimerMs = 2 ** 31 - 1
 
@@ -47,9 +74,15 @@ function after(ms: number, then: () => void, { unref = false }: { unref?: boolea
   return () => clearTimeout(timer)
 }
 
+const now = () => Date.now()
+const monotonic = () => performance.now()
+const onJump = openJumps({ now, monotonic })
+
 export const systemClock: Clock = Object.freeze({
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
+  now,
+  monotonic,
   sleep: sleepBy(after),
   after,
+  onJump,
+  until: untilBy({ now, after, onJump }),
 })

@@ -26,6 +26,7 @@ export interface Leaves {
 
 interface Entry {
   readonly context: SecureContext
+  readonly notBefore: EpochMs
   /** From then on a new leaf is minted. */
   readonly staleAt: EpochMs
 }
@@ -70,11 +71,12 @@ export function openLeaves({
     if (!issuer) return undefined
     const notAfter = Math.min(now + leafLifeMs, issuer.certificate.validToDate.getTime())
     if (notAfter <= now) return undefined
+    const notBefore = now - backdatedMs
     const leaf = mintLeaf({
       host,
       publicKey,
       authority: issuer,
-      notBefore: now - backdatedMs,
+      notBefore,
       notAfter,
       serial: random(16),
     })
@@ -89,14 +91,15 @@ export function openLeaves({
         hkdfSync('sha256', issuer.ticketSecret.reveal(), '', `tideway tickets ${host}`, ticketKeyBytes),
       ),
     })
-    return { context, staleAt: now + (notAfter - now) / 2 }
+    return { context, notBefore, staleAt: now + (notAfter - now) / 2 }
   }
 
   function contextFor(host: string): SecureContext | undefined {
     const now = clock.now()
     const known = contexts.get(host)
     contexts.delete(host)
-    const entry = known && now < known.staleAt ? known : mint(host, now)
+    const isGood = known && now >= known.notBefore && now < known.staleAt
+    const entry = isGood ? known : mint(host, now)
     if (!entry) return undefined
     contexts.set(host, entry)
     if (contexts.size > maxHosts) contexts.delete(contexts.keys().next().value!)

@@ -51,6 +51,14 @@ test('the report ends when the clocks agree again', async () => {
   assert.equal(said.at(-1), 'daemon ClockInSync cleared')
 })
 
+test('nothing is left of what was learned before the clock was set', async () => {
+  const { clock, skews, said, hear } = open()
+  hear('a', 7 * minute)
+  await clock.set(7 * minute)
+  assert.equal(skews.offsetMs('a'), 0)
+  assert.equal(said.at(-1), 'daemon ClockInSync cleared')
+})
+
 test('a host that lies beyond the bound is not believed, and reported', () => {
   const { skews, said, hear } = open()
   for (const offset of [20 * minute, -20 * minute, 365 * 24 * 60 * minute]) {

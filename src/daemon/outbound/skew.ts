@@ -52,6 +52,12 @@ export function openSkews({
     )
   }
 
+  // Set, perhaps because of what is said here: what was learned before tells nothing of the clock as it is now.
+  clock.onJump(() => {
+    known.clear()
+    report()
+  })
+
   return {
     offsetMs(host) {
       const offsetMs = known.get(host)?.offsetMs ?? 0

@@ -160,9 +160,8 @@ export function openIntermediateKeeper({
         // A change that came while we were asking has aborted an older signal: look again at once.
         if (failures === 0 && nextDue()) continue
         const renewAt = Math.min(...parts.map((part) => part.issued?.renewAt ?? Infinity))
-        const idle = Math.min(60_000, Math.max(0, renewAt - clock.now()))
-        const pause = failures > 0 ? backoffMs(failures - 1, { ...retry, random }) : idle
-        await clock.sleep(pause, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
+        const next = failures > 0 ? clock.now() + backoffMs(failures - 1, { ...retry, random }) : renewAt
+        await clock.until(next, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
       }
     },
   }

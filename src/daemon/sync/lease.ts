@@ -1,4 +1,4 @@
-import type { Clock } from '#base/clock'
+import type { Clock, EpochMs } from '#base/clock'
 
 /** How long this daemon may go on without its control plane (security rule 20). */
 export interface Lease {
@@ -14,30 +14,35 @@ export interface Lease {
   run(options: { signal: AbortSignal; onEnd: () => void }): Promise<void>
 }
 
-/** Opens a lease that is not held yet. It runs by monotonic time: setting the clock does not stretch it. */
+/**
+ * Opens a lease that is not held yet. SECURITY: it runs by monotonic time, so that a clock that is set back does not
+ * stretch it, and by wall-clock time, so that it runs while the machine sleeps.
+ */
 export function openLease(clock: Clock): Lease {
-  let until: number | undefined
+  let until: { readonly monotonic: number; readonly wall: EpochMs } | undefined
   let ends = 0
   let changed = new AbortController()
-  const update = (value: number | undefined) => {
-    until = value
+  const leftMs = () =>
+    until === undefined ? 0 : Math.min(until.monotonic - clock.monotonic(), until.wall - clock.now())
+  const holdFor = (ms: number) => {
+    until = { monotonic: clock.monotonic() + ms, wall: clock.now() + ms }
     changed.abort()
     changed = new AbortController()
   }
   return {
-    extend: (seconds) => update(clock.monotonic() + seconds * 1000),
-    end: () => until !== undefined && update(0),
-    remainingMs: () => (until === undefined ? 0 : Math.max(0, until - clock.monotonic())),
+    extend: (seconds) => holdFor(seconds * 1000),
+    end: () => until && holdFor(0),
+    remainingMs: () => Math.max(0, leftMs()),
     ends: () => ends,
     async run({ signal, onEnd }) {
       while (!signal.aborted) {
-        if (until !== undefined && clock.monotonic() >= until) {
+        if (until && leftMs() <= 0) {
           until = undefined
           ends++
           onEnd()
         }
-        const wait = until === undefined ? 3_600_000 : until - clock.monotonic()
-        await clock.sleep(wait, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
+        const at = until ? clock.now() + leftMs() : Infinity
+        await clock.until(at, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => {})
       }
     },
   }

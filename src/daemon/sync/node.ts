@@ -184,9 +184,8 @@ export async function openNode(settings: NodeSettings): Promise<Node> {
       let failures = 0
       while (!signal.aborted) {
         const due =
-          failures > 0 ? backoffMs(failures, { ...retry, random }) : halfLife(record.svid) - clock.now()
-        // In steps of a minute: wall-clock time may jump.
-        await clock.sleep(Math.min(Math.max(due, 0), 60_000), { signal }).catch(() => {})
+          failures > 0 ? clock.now() + backoffMs(failures, { ...retry, random }) : halfLife(record.svid)
+        await clock.until(due, { signal }).catch(() => {})
         if (signal.aborted || clock.now() < halfLife(record.svid)) continue
         try {
           await renew()

@@ -296,6 +296,35 @@ test('a lease runs by time that nobody sets, and ends once', async (t) => {
   assert.equal(ends, 1)
 })
 
+test('a lease runs while the machine sleeps, and no longer where its clock is set back', async (t) => {
+  const { clock, run } = await openSetting(t)
+  const lease = openLease(clock)
+  let ends = 0
+  run((options) => lease.run({ ...options, onEnd: () => ends++ }))
+  lease.extend(10)
+  await clock.untilArmed()
+  await clock.set(-3_600_000)
+  assert.equal(lease.remainingMs(), 10_000)
+  await clock.advance(10_000)
+  assert.equal(ends, 1)
+  lease.extend(10)
+  await clock.set(4_000)
+  assert.equal(lease.remainingMs(), 6_000)
+  await clock.set(3_600_000)
+  assert.equal(ends, 2)
+  assert.equal(lease.remainingMs(), 0)
+})
+
+test('an SVID that is due when the machine wakes up is renewed at once', async (t) => {
+  const { server, settings, clock, run } = await openSetting(t)
+  const node = await openNode(settings)
+  run((options) => node.run(options))
+  await clock.untilArmed()
+  const renewed = server.until(() => server.calls.renew > 0)
+  await clock.set(40 * 60_000)
+  await renewed
+})
+
 test('the intermediate follows the bound hosts', async (t) => {
   const { server, settings, clock, run } = await openSetting(t)
   const node = await openNode(settings)

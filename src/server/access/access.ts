@@ -16,6 +16,7 @@ import type { Access, Authenticator, Credentials, Hold, Principal } from './port
 const maxTokenBytes = 16 * 1024
 /** What no change of ours tells, such as a key that a provider took back, is found after this long. */
 const recheckMs = 60_000
+const leastRecheckMs = 500
 
 const decisive = new Set([
   'Role',
@@ -42,9 +43,13 @@ export function openAccess({
   log: Log
 }): Access & Disposable {
   const changed = openBell()
-  const stop = cache.onChange((events) => {
-    if (events.some(({ object }) => decisive.has(object.kind))) changed.ring()
-  })
+  const subscriptions = new DisposableStack()
+  subscriptions.defer(
+    cache.onChange((events) => {
+      if (events.some(({ object }) => decisive.has(object.kind))) changed.ring()
+    }),
+  )
+  subscriptions.defer(clock.onJump(() => changed.ring()))
 
   async function authenticate(authorization: string | undefined): Promise<Principal | undefined> {
     const token = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization ?? '')?.[1]
@@ -78,10 +83,10 @@ export function openAccess({
   async function stillHolds(
     { authorization, impersonation }: Credentials,
     request: AccessRequest,
-  ): Promise<boolean> {
+  ): Promise<Principal | undefined> {
     const bearer = await authenticate(authorization)
     const principal = bearer && impersonation ? impersonate(bearer, impersonation) : bearer
-    return principal !== undefined && allows(principal, request)
+    return principal && allows(principal, request) ? principal : undefined
   }
 
   function hold(credentials: Credentials, request: AccessRequest): Hold {
@@ -90,8 +95,11 @@ export function openAccess({
     const watchOver = async () => {
       while (!signal.aborted) {
         const { rings } = changed
-        if (!(await stillHolds(credentials, request).catch(() => false))) return over.abort()
-        await afterAtMost(changed, rings, { ms: recheckMs, clock, signal })
+        const principal = await stillHolds(credentials, request).catch(() => undefined)
+        if (!principal) return over.abort()
+        // A token may be taken for a moment longer than it says.
+        const leftMs = Math.max(leastRecheckMs, (principal.expiresAt ?? Infinity) - clock.now())
+        await afterAtMost(changed, rings, { ms: Math.min(recheckMs, leftMs), clock, signal })
       }
     }
     void watchOver()
@@ -103,6 +111,6 @@ export function openAccess({
     impersonate,
     allows,
     hold,
-    [Symbol.dispose]: stop,
+    [Symbol.dispose]: () => subscriptions.dispose(),
   }
 }

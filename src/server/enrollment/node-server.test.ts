@@ -419,6 +419,13 @@ describe('a daemon’s stream', () => {
     await assert.rejects(stream.next(), refusedWith(Code.InvalidArgument))
   })
 
+  it('ends at once when the clock is set to beyond that', async () => {
+    await using server = await openTestServer({ run: false, svidTtlSeconds: 14 })
+    const { stream } = await openSynced(server)
+    await server.clock.set(60_000)
+    await assert.rejects(stream.next(), refusedWith(Code.InvalidArgument))
+  })
+
   it('goes on when the daemon has renewed its SVID', async () => {
     await using server = await openTestServer({ run: false, svidTtlSeconds: 14 })
     const { stream, client, key } = await openSynced(server)
@@ -452,6 +459,9 @@ describe('the daemon port itself', () => {
     const second = await presented()
     assert.notEqual(second.serialNumber, first.serialNumber)
     assert.equal(spiffeIdOf(second), spiffeIdOf(first))
+    await server.clock.set(-86_400_000)
+    const third = await presented()
+    assert.ok(third.validFromDate.getTime() < server.clock.now(), 'it is none of a time to come')
   })
 })
 

@@ -26,7 +26,6 @@ const handshakeTimeoutMs = 10_000
 /** Of a connection on which nothing moves; a stream has its lease every few seconds. */
 const idleTimeoutMs = 60_000
 const serverSvidTtlSeconds = 86_400
-const maxSleepMs = 3_600_000
 const changed = new ConnectError('the daemon was changed', Code.Aborted)
 
 export interface NodeServerOptions extends Omit<NodeContext, 'streams' | 'nodeKeys' | 'nodeEndpoint'> {
@@ -71,7 +70,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   const streams = openStreams()
   const nodeKeys = openNodeKeys(store)
   const sessions = new Set<Http2Session>()
-  let renewAt = 0
+  let own = { notBefore: 0, renewAt: 0 }
 
   async function issueOwnSvid() {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -80,7 +79,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
       csrDer: createCertificateRequest(privateKey),
       ttlSeconds: serverSvidTtlSeconds,
     })
-    renewAt = (clock.now() + notAfter) / 2
+    own = { notBefore: chain[0]!.validFromDate.getTime(), renewAt: (clock.now() + notAfter) / 2 }
     return {
       key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
       cert: certificatesToPem(chain),
@@ -193,9 +192,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
 
   async function keepSvid({ signal }: { signal: AbortSignal }): Promise<void> {
     while (!signal.aborted) {
-      const wait = Math.max(0, renewAt - clock.now())
-      await clock.sleep(Math.min(wait, maxSleepMs), { signal }).catch(() => {})
-      if (!signal.aborted && clock.now() >= renewAt) server.setSecureContext(await issueOwnSvid())
+      await clock.until(own.renewAt, { signal }).catch(() => {})
+      const isGood = clock.now() < own.renewAt && clock.now() >= own.notBefore
+      if (!signal.aborted && !isGood) server.setSecureContext(await issueOwnSvid())
     }
   }
 

@@ -60,7 +60,10 @@ function readerOf<T>(items: AsyncIterator<T>, signal: AbortSignal): () => Promis
     })
 }
 
-/** What `items` gives, and undefined `afterMs` after the last, until they end. Items set no timer: many may come. */
+/**
+ * What `items` gives, and undefined `afterMs` after the last and when the clock jumps, until they end. Items set no
+ * timer: many may come.
+ */
 async function* withTicks<T>(
   items: AsyncIterator<T>,
   { afterMs, clock }: { afterMs: () => number; clock: Clock },
@@ -91,9 +94,14 @@ async function* withTicks<T>(
     return clock.after(afterMs(), tick, { unref: true })
   }
   let cancel = arm()
+  const stopListening = clock.onJump(() => {
+    isDue = true
+    wake()
+  })
   try {
     for (pull(); ;) {
       if (isDue) {
+        cancel()
         cancel = arm()
         yield undefined
       }
@@ -106,6 +114,7 @@ async function* withTicks<T>(
     }
   } finally {
     cancel()
+    stopListening()
   }
 }
 

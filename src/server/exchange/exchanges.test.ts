@@ -125,6 +125,30 @@ test('a credential is renewed when 20 % of its life, at most five minutes, is le
   assert.match(bed.audited[0]!, /^ok spiffe:\/\/example\.org\/one: ASIA1 until 2026-01-01T01:00:00\.000Z$/)
 })
 
+test('what the clock jumped over is done at once', async () => {
+  const bed = await openBed()
+  await using _ = bed.exchanges
+  const one = target()
+  bed.require(one)
+  await bed.until(() => bed.idOf(one) === 'ASIA1')
+  await bed.clock.untilArmed()
+  bed.cloud.refuse = failure('denied')
+  await bed.clock.set(2 * 60 * minute)
+  await bed.until(() => bed.failureOf(one) !== undefined && bed.idOf(one) === undefined)
+  bed.cloud.refuse = undefined
+  await bed.clock.advance(1000)
+  await bed.until(() => bed.idOf(one) === 'ASIA3')
+  // Set back, it would be kept for two hours beyond its real end; so would the pause after a failure.
+  await bed.clock.untilArmed()
+  bed.cloud.refuse = failure('denied')
+  await bed.clock.set(-2 * 60 * minute)
+  await bed.until(() => bed.failureOf(one) !== undefined)
+  bed.cloud.refuse = undefined
+  await bed.clock.set(-2 * 60 * minute)
+  await bed.clock.advance(1000)
+  await bed.until(() => bed.idOf(one) === 'ASIA5')
+})
+
 test('the old credential serves while renewal fails, and is gone the moment it expires', async () => {
   const bed = await openBed()
   await using _ = bed.exchanges

@@ -46,8 +46,6 @@ const retries: Readonly<Record<FailureKind, { baseMs: number; maxMs: number }>> 
   denied: { baseMs: 2_000, maxMs: 60_000 },
   malformed: { baseMs: 2_000, maxMs: 120_000 },
 }
-// Long waits are cut, so that a machine that slept or whose clock was set notices soon.
-const maxNapMs = 60_000
 const maxConcurrent = 8
 
 /** Renews one credential for as long as it is required. */
@@ -110,6 +108,10 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
     changes.credential(key)
   }
 
+  /** At once where the clock was set back since it was issued: it would be kept beyond its real end. */
+  const renewalOf = (credential: AwsCredential): EpochMs =>
+    credential.issuedAt > clock.now() ? 0 : refreshAt(credential, random)
+
   const stateOf = ({ target, credential, failure }: Keeper): ExchangeState => ({
     target,
     ...(credential && { credential }),
@@ -129,7 +131,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       const credential = sealed && decodeCredential(sealed, keeper.rights)
       if (!credential || credential.expiresAt <= clock.now()) return
       keeper.credential = credential
-      keeper.dueAt = refreshAt(credential, random)
+      keeper.dueAt = renewalOf(credential)
     } catch (error) {
       // One that does not open is no loss: the next exchange replaces it.
       log.warn('exchange.sealed-credential-lost', { name, error })
@@ -223,9 +225,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       }
       const wakeAt = Math.min(keeper.dueAt, keeper.credential?.expiresAt ?? Infinity)
       keeper.nap = new AbortController()
-      await clock
-        .sleep(Math.min(wakeAt - now, maxNapMs), { signal: keeper.nap.signal, unref: true })
-        .catch(() => {})
+      await clock.until(wakeAt, { signal: keeper.nap.signal, unref: true }).catch(() => {})
     }
   }
 
@@ -268,6 +268,15 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
     ending.set(key, ended)
   }
 
+  const stopListening = clock.onJump((byMs) => {
+    if (byMs > 0) return
+    for (const keeper of keepers.values()) {
+      // A pause after a failure lasts no longer than it was to.
+      if (keeper.failure) keeper.dueAt += byMs
+      else if (keeper.credential) keeper.dueAt = Math.min(keeper.dueAt, renewalOf(keeper.credential))
+    }
+  })
+
   return {
     require(targets) {
       for (const [key, keeper] of keepers) {
@@ -308,6 +317,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       })
     },
     async [Symbol.asyncDispose]() {
+      stopListening()
       await Promise.all([...[...keepers.values()].map(halt), ...ending.values()])
       keepers.clear()
     },

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict'
-import { createHash, createPublicKey, createSecretKey, generateKeyPairSync, randomBytes } from 'node:crypto'
+import {
+  createHash,
+  createPublicKey,
+  createSecretKey,
+  generateKeyPairSync,
+  randomBytes,
+  X509Certificate,
+} from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
@@ -146,6 +153,26 @@ describe('the certificate of the HTTPS port', () => {
       server.close()
     }
     assert.equal((await openServerCertificate({ ...storage, hosts: [] })).caHash, certificate.caHash)
+  })
+
+  it('is renewed where the clock was set beyond its life, or back to before it', async () => {
+    const storage = await openStorage()
+    const certificate = await openServerCertificate({ ...storage, hosts: [] })
+    const stop = new AbortController()
+    const lives: X509Certificate[] = []
+    const onRenewed = ({ cert }: { cert: string }) => void lives.push(new X509Certificate(cert))
+    const running = certificate.run({ signal: stop.signal, onRenewed })
+    for (const by of [8 * day, -30 * day, -1000]) {
+      await storage.clock.untilArmed()
+      await storage.clock.set(by)
+    }
+    assert.equal(lives.length, 2)
+    for (const [index, by] of [8 * day, -22 * day].entries()) {
+      const at = storage.clock.now() + 22 * day + 1000 + by
+      assert.ok(lives[index]!.validFromDate.getTime() < at && at < lives[index]!.validToDate.getTime())
+    }
+    stop.abort()
+    await running
   })
 
   it('is renewed long before it expires', async () => {

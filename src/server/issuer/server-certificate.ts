@@ -4,7 +4,6 @@ import { certificatesToPem, hostName, issueCertificate } from '#model/pki'
 import { clockSkewMs, generateSigningKey, openRoot, type RootStorage } from './root.ts'
 
 const leafLifeMs = 7 * 86_400_000
-const maxSleepMs = 3_600_000
 
 /** What a TLS server presents, as `node:tls` takes it. */
 export interface TlsMaterial {
@@ -19,7 +18,7 @@ export interface ServerCertificate {
   readonly ca: X509Certificate
   /** Leaf and CA: the CA travels along, so that who knows only its hash can check it. */
   tls(): TlsMaterial
-  /** Issues a new leaf before the present one expires, and passes it on. */
+  /** Issues a new leaf before the present one expires, or where the clock was set back, and passes it on. */
   run(options: { signal: AbortSignal; onRenewed: (tls: TlsMaterial) => void }): Promise<void>
 }
 
@@ -40,14 +39,15 @@ export async function openServerCertificate({
   const { clock } = storage
   const root = await openRoot(storage, { name: 'server', commonName: 'Tideway server CA', pathLength: 0 })
   const names = [...new Set(['localhost', '127.0.0.1', '::1', ...hosts])].map(hostName)
-  let current: { tls: TlsMaterial; renewAt: EpochMs }
+  let current: { tls: TlsMaterial; notBefore: EpochMs; renewAt: EpochMs }
 
   function renew(): TlsMaterial {
     const key = generateSigningKey()
     const now = clock.now()
+    const notBefore = now - clockSkewMs
     const leaf = issueCertificate(root, createPublicKey(key), {
       serial: randomBytes(16),
-      notBefore: now - clockSkewMs,
+      notBefore,
       notAfter: now + leafLifeMs,
       commonName: 'Tideway server',
       names,
@@ -57,7 +57,7 @@ export async function openServerCertificate({
       key: key.export({ type: 'pkcs8', format: 'pem' }),
       cert: certificatesToPem([leaf, root.certificate]),
     }
-    current = { tls, renewAt: now + leafLifeMs / 2 }
+    current = { tls, notBefore, renewAt: now + leafLifeMs / 2 }
     return tls
   }
 
@@ -68,9 +68,9 @@ export async function openServerCertificate({
     tls: () => current.tls,
     async run({ signal, onRenewed }) {
       while (!signal.aborted) {
-        const wait = Math.max(0, current.renewAt - clock.now())
-        await clock.sleep(Math.min(wait, maxSleepMs), { signal }).catch(() => {})
-        if (!signal.aborted && clock.now() >= current.renewAt) onRenewed(renew())
+        await clock.until(current.renewAt, { signal }).catch(() => {})
+        const isGood = clock.now() < current.renewAt && clock.now() >= current.notBefore
+        if (!signal.aborted && !isGood) onRenewed(renew())
       }
     },
   }

@@ -20,8 +20,8 @@ import {
 import type { IssuerKeyInfo } from './ports.ts'
 
 const year = 365 * 86_400_000
-/** Times are looked at again at least this often, in case an operator sets the clock. */
-const maxSleepMs = 3_600_000
+/** Somebody may rotate them meanwhile: what follows from that is done at the next look. */
+const lookEveryMs = 3_600_000
 
 export interface KeySchedule {
   /** How long a key is published before it signs. */
@@ -213,8 +213,7 @@ export async function openSigningKeys({
         await removeExpired(place)
         if (clock.now() >= nextPublicationAt()) await publishNext(place)
         const due = [nextPublicationAt(), ...describe().map(({ removeAt = Infinity }) => removeAt)]
-        const wait = Math.max(0, Math.min(...due) - clock.now())
-        await clock.sleep(Math.min(wait, maxSleepMs), { signal }).catch(() => {})
+        await clock.until(Math.min(...due, clock.now() + lookEveryMs), { signal }).catch(() => {})
       }
     },
   }

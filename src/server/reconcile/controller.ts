@@ -74,9 +74,6 @@ export interface Reconciler {
 /** States are true within a second: how long those wait in which many daemons have a part. */
 const wideMs = 200
 
-// Long waits are cut, so that a machine that slept or whose clock was set notices soon.
-const maxWaitMs = 60_000
-
 export function openReconciler(options: ReconcilerOptions): Reconciler {
   const { store, cache, credentials, scopes, reports, changes, trustDomain, clock, log } = options
   const { missedAfterMs, metrics = silentMetrics } = options
@@ -167,7 +164,7 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
   /** Waits for a change, or for the next moment at which a state changes by itself. */
   async function untilNextLook(heard: number, at: EpochMs, signal: AbortSignal): Promise<void> {
     const dueInMs = Math.max(0, survey.nextDue() - at)
-    const waitMs = Math.min(maxWaitMs, leading?.judging.dueInMs() ?? Infinity, dueInMs)
+    const waitMs = Math.min(leading?.judging.dueInMs() ?? Infinity, dueInMs)
     await afterAtMost(changes, heard, { ms: waitMs, clock, signal })
   }
 
@@ -177,6 +174,12 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
       subscription.defer(
         cache.onChange((events) => {
           unheard.push(...events)
+          changes.ring()
+        }),
+      )
+      subscription.defer(
+        clock.onJump(() => {
+          survey.lookAgain()
           changes.ring()
         }),
       )

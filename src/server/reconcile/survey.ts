@@ -79,6 +79,8 @@ export interface Survey {
   credentialOf(key: string, at: EpochMs): Credential | undefined
   /** Takes in changes of objects. */
   absorb(events: Iterable<Pick<ResourceEvent, 'type' | 'object'>>): void
+  /** The clock was set: what had expired may not have, and the other way round. */
+  lookAgain(): void
   /** All that has come up since the last call. */
   findings(taken: Taken, at: EpochMs): Findings
 }
@@ -105,6 +107,8 @@ export function openSurvey({
   const expiries = openDeadlines<string>()
   const unread = new Set<string>()
   const tokenExpiries = openDeadlines<ObjectKey>()
+  /** When each join token expires, or did. */
+  const tokens = new Map<ObjectKey, EpochMs>()
   const joining = openJoining((workloadId) => planner.holderOf(workloadId))
   const waits = openWaits((workloadId, identities) => {
     notePlaces(identities)
@@ -229,8 +233,14 @@ export function openSurvey({
         else planner.delete(object)
         for (const token of joining.note(object, living)) objects.add(keyOf(token))
         if (object.kind === 'JoinToken') {
-          if (living) tokenExpiries.set(keyOf(object), expiryOf(object))
-          else tokenExpiries.delete(keyOf(object))
+          const key = keyOf(object)
+          if (living) {
+            tokens.set(key, expiryOf(object))
+            tokenExpiries.set(key, expiryOf(object))
+          } else {
+            tokens.delete(key)
+            tokenExpiries.delete(key)
+          }
         }
         if (object.kind !== 'Daemon') continue
         const { name } = object.metadata
@@ -246,6 +256,13 @@ export function openSurvey({
       for (const place of new Set(planned.map(placeOf)))
         for (const name of daemons.at(place)) changed.add(name)
       noteLeftOut(changed)
+    },
+    lookAgain() {
+      for (const key of plan.targets.keys()) noteCredential(key)
+      for (const [key, expiresAt] of tokens) {
+        tokenExpiries.set(key, expiresAt)
+        objects.add(key)
+      }
     },
     findings(taken, at) {
       for (const key of taken.credentials) noteCredential(key)
