@@ -205,6 +205,21 @@ test('what was exchanged is opened from custody after a restart, unless its righ
   assert.equal(second.sealed.size, 0)
 })
 
+test('of what was required before a restart it is said that it has not been tried yet', async () => {
+  const bed = await openBed()
+  await using _ = bed.exchanges
+  const held = Promise.withResolvers<void>()
+  bed.cloud.held = held.promise
+  const [before, since] = [target('before'), target('since')]
+  bed.require(before)
+  bed.require(before, since)
+  assert.equal(bed.exchanges.state(before.spiffeId)?.isUntried, true)
+  assert.equal(bed.exchanges.state(since.spiffeId)?.isUntried, undefined)
+  held.resolve()
+  await bed.until(() => bed.idOf(before) !== undefined)
+  assert.equal(bed.exchanges.state(before.spiffeId)?.isUntried, undefined)
+})
+
 test('what an earlier run sealed and nobody needs any more is removed', async () => {
   const sealed = new Map([['exchange/aws/spiffe://example.org/gone', Secret.of('{}')]])
   const bed = await openBed({ sealed })

@@ -24,6 +24,8 @@ export interface ExchangeState {
   readonly credential?: AwsCredential
   /** Why the last exchange failed; absent after one that succeeded. */
   readonly failure?: ExchangeFailure
+  /** Required from the start, due, and not tried yet: what came of it before that is not known here. */
+  readonly isUntried?: true
 }
 
 /** The credentials of all targets that were asked for. */
@@ -57,6 +59,7 @@ interface Keeper {
   failure?: ExchangeFailure | undefined
   dueAt: EpochMs
   failures: number
+  isTried: boolean
   /** Aborted to wake the keeper before its time. */
   nap: AbortController
   readonly stop: AbortController
@@ -112,10 +115,11 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
   const renewalOf = (credential: AwsCredential): EpochMs =>
     credential.issuedAt > clock.now() ? 0 : refreshAt(credential, random)
 
-  const stateOf = ({ target, credential, failure }: Keeper): ExchangeState => ({
+  const stateOf = ({ target, credential, failure, isTried, dueAt }: Keeper): ExchangeState => ({
     target,
     ...(credential && { credential }),
     ...(failure && { failure }),
+    ...(!isTried && dueAt <= clock.now() && { isUntried: true }),
   })
 
   function forget(name: string): Promise<void> {
@@ -187,6 +191,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       return { ok: false as const, failure }
     })
     stop.signal.throwIfAborted()
+    keeper.isTried = true
     if (result.ok) {
       keeper.credential = result.credential
       keeper.failure = undefined
@@ -236,6 +241,7 @@ export async function openExchanges(options: ExchangesOptions): Promise<Exchange
       rights: rightsOf(target),
       dueAt: 0,
       failures: 0,
+      isTried: leftOver === undefined,
       nap: new AbortController(),
       stop: new AbortController(),
       rotations: [],

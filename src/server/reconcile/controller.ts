@@ -123,8 +123,9 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
         if (!target) return undefined
         // What is given out, and not what an exchange has brought only just now.
         const credential = credentials.of(key, target, at)
-        const failure = exchanges.state(key)?.failure
-        return { target, ...(credential && { credential }), ...(failure && { failure }) }
+        const { failure, isUntried } = exchanges.state(key) ?? {}
+        const known = { ...(failure && { failure }), ...(isUntried && { isUntried }) }
+        return { target, ...(credential && { credential }), ...known }
       },
       discovery: () => probes.discovery(),
       endpoint: (origin) => probes.endpoint(origin),

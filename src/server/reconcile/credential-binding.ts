@@ -5,6 +5,7 @@ import {
   judge,
   reportedOn,
   roomFor,
+  saidBefore,
   seeItsLog,
   unsupportedIn,
   type DesiredStatus,
@@ -42,7 +43,7 @@ export function judgeCredentialBinding(
   const services = enumerate(binding.scoped.serviceNames)
   const resolved = judge('Resolved', 'True', 'Found', `identity, source and Service ${services} are there`)
   const credential = world.exchangeState(binding.key)?.credential
-  const valid = credentialCondition(binding, world)
+  const valid = failureBefore(object, binding, world) ?? credentialCondition(binding, world)
   const daemons = daemonsOf(binding, world)
   const delivered = deliveredCondition(binding, daemons, object.metadata.namespace)
   const [problem, state] = problemOf(valid, delivered, shared)
@@ -69,6 +70,18 @@ function problemOf(
   if (delivered.status !== 'True') return [delivered, delivered.status === 'False' ? 'FAILED' : 'PENDING']
   const [unsupported] = shared.filter(({ type }) => type === 'Unsupported')
   return unsupported ? [unsupported, 'PENDING'] : [undefined, 'OK']
+}
+
+/** That no credential came, or that its renewal failed, stands until that has been tried again. */
+function failureBefore(
+  object: CredentialBinding,
+  { key }: PlannedBinding,
+  { exchangeState }: World,
+): Judgement | undefined {
+  const { credential, isUntried } = exchangeState(key) ?? {}
+  const said = isUntried ? saidBefore(object, 'CredentialValid') : undefined
+  const isOver = credential ? said?.reason !== 'RenewalFails' : said?.status === 'True'
+  return isOver ? undefined : said
 }
 
 /** False: an operator must act. Unknown: it may come by itself. */

@@ -5,6 +5,7 @@ import {
   judge,
   notImplemented,
   reportedOn,
+  saidBefore,
   unsupportedIn,
   type DesiredStatus,
   type Judgement,
@@ -25,19 +26,22 @@ export function judgeCredentialSource(
   }
   const { origin } = stsEndpoint(aws)
   const discovery = probed(
+    object,
     'DiscoveryReachable',
     world.discovery(),
     'the discovery document and keys are what this server publishes',
   )
-  const endpoint = probed('EndpointReachable', world.endpoint(origin), `${origin} answers`)
+  const endpoint = probed(object, 'EndpointReachable', world.endpoint(origin), `${origin} answers`)
   const states = exchangesOf(object, world)
   const failing = firstFailing(states)
-  const exchanged = exchangedCondition(states, failing)
+  const failedBefore = failing ? undefined : failureBefore(object, states)
+  const exchanged = failedBefore ?? exchangedCondition(states, failing)
   const conditions = [discovery, endpoint, exchanged, ...unsupported, ...reportedOn(object, world.reports)]
   if (failing) {
     const state = failing.failure.needsOperator ? 'FAILED' : 'PENDING'
     return { state, message: exchanged.message, conditions }
   }
+  if (failedBefore) return { state: object.status!.state!, message: exchanged.message, conditions }
   // What a cloud has accepted it could fetch: an exchange that succeeded says more than our own look.
   const checks = exchanged.status === 'True' ? [] : [discovery, endpoint]
   const problem = [...checks.filter(({ status }) => status !== 'True'), ...unsupported][0]
@@ -48,10 +52,12 @@ export function judgeCredentialSource(
   }
 }
 
-function probed(type: string, probe: Probe, ok: string): Judgement {
+function probed(object: CredentialSource, type: string, probe: Probe, ok: string): Judgement {
   if (probe.state === 'ok') return judge(type, 'True', 'Answered', ok)
-  if (probe.state === 'pending')
-    return judge(type, 'Unknown', 'Checking', 'being looked at for the first time, which takes some seconds')
+  if (probe.state === 'pending') {
+    const looking = 'being looked at for the first time, which takes some seconds'
+    return saidBefore(object, type) ?? judge(type, 'Unknown', 'Checking', looking)
+  }
   return judge(type, 'False', probe.reason, probe.message)
 }
 
@@ -71,6 +77,13 @@ function firstFailing(states: readonly ExchangeState[]): Failing | undefined {
       (first, state) => (first && first.target.spiffeId <= state.target.spiffeId ? first : state),
       undefined,
     )
+}
+
+/** That an exchange failed stands until it has been tried again. */
+function failureBefore(object: CredentialSource, states: readonly ExchangeState[]): Judgement | undefined {
+  if (!states.some(({ isUntried }) => isUntried)) return undefined
+  const said = saidBefore(object, 'Exchanged')
+  return said?.status === 'False' ? said : undefined
 }
 
 function exchangedCondition(states: readonly ExchangeState[], failing: Failing | undefined): Judgement {

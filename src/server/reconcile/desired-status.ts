@@ -16,6 +16,16 @@ export function judge(type: string, status: Condition['status'], reason: Reason,
   return { type, status, reason, message }
 }
 
+/** What is said of `object` as it is: it stands until whoever leads since a moment ago has looked, too. */
+export function saidBefore(
+  { metadata, status }: ResourceOf<'CredentialSource' | 'CredentialBinding'>,
+  type: string,
+): Judgement | undefined {
+  if (status?.observedGeneration !== metadata.generation) return undefined
+  const known = status.conditions?.find((condition) => condition.type === type)
+  return known && judge(type, known.status, known.reason as Reason, known.message)
+}
+
 /** Condition `Unsupported` for what is accepted but not acted on; such an object never reads OK. */
 export function unsupportedIn(object: ResourceOf<Kind>): Judgement[] {
   const fields = unsupportedFields(object)

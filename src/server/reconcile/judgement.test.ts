@@ -60,6 +60,40 @@ test('a source is AVAILABLE before any exchange when the spec is valid and both 
   assert.equal(state({ exchanges: () => ({ target }) })[2], 'Unknown')
 })
 
+test('what was found before a restart stands until it has been looked at again, unless the specification changed', () => {
+  const at = 1_767_225_600_000
+  const found = { discovery: failedProbe, endpoint: failedProbe, exchanges: () => refused(true) }
+  const restarted = {
+    discovery: { state: 'pending' },
+    endpoint: { state: 'pending' },
+    exchanges: () => ({ target, isUntried: true as const }),
+  } as const
+  const saved = worldOf(guide, found)
+  const failed = { ...aws, status: nextStatus(aws, judgeCredentialSource(aws, saved), at) }
+  const failedBinding = { ...one, status: nextStatus(one, judgeCredentialBinding(one, saved), at) }
+  const world = worldOf(guide, restarted)
+  assert.deepEqual(nextStatus(failed, judgeCredentialSource(failed, world), at), failed.status)
+  assert.deepEqual(
+    nextStatus(failedBinding, judgeCredentialBinding(failedBinding, world), at),
+    failedBinding.status,
+  )
+  const well = { ...aws, status: nextStatus(aws, judgeCredentialSource(aws, worldOf(guide)), at) }
+  const probing = worldOf(guide, { ...restarted, exchanges: () => undefined })
+  assert.deepEqual(nextStatus(well, judgeCredentialSource(well, probing), at), well.status)
+
+  const renewing = () => ({ ...exchanged, ...refused(true) })
+  const renewed = nextStatus(one, judgeCredentialBinding(one, worldOf(guide, { exchanges: renewing })), at)
+  const serves = { ...one, status: renewed }
+  const again = worldOf(guide, { exchanges: () => ({ ...exchanged, isUntried: true }) })
+  assert.deepEqual(nextStatus(serves, judgeCredentialBinding(serves, again), at), renewed)
+
+  const metadata = { ...aws.metadata, generation: 2 }
+  for (const object of [failed, well])
+    assert.equal(judgeCredentialSource({ ...object, metadata }, world).state, 'PENDING')
+  const tried = worldOf(guide, { exchanges: () => ({ target }) })
+  assert.equal(judgeCredentialBinding(failedBinding, tried).state, 'PENDING')
+})
+
 test('a message says the same whatever order things come in: every server judges alike', () => {
   const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
   for (const order of [ids, ids.toReversed(), ['c', 'a', 'g', 'f', 'b', 'e', 'd']]) {
