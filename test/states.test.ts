@@ -16,10 +16,12 @@ import {
   type Needs,
   type Reason,
   type ResourceOf,
+  type StatusOf,
 } from '#model/resource'
 import type { Exchange, ExchangeState, HttpClient, Probe } from '#server/exchange'
 import { openProviderStatus } from '../src/server/access/provider-status.ts'
 import { openIdTokens } from '../src/server/access/id-tokens.ts'
+import { openDaemonStatus } from '../src/server/enrollment/daemon-status.ts'
 import { awsExchange } from '../src/server/exchange/aws.ts'
 import { openExchanges } from '../src/server/exchange/exchanges.ts'
 import {
@@ -164,7 +166,6 @@ function fromReconciling(): readonly Said[] {
     judged(makeObject('JoinToken', 'j', { ...token, expireAt: '2020-01-01T00:00:00Z' })),
     judged(node),
     judged(node, on(ok)),
-    judged({ ...node, status: { state: 'FAILED', message: 'no attestor: look at its log' } }, on(ok)),
     judged(node, on(ok, { synchronised: false })),
     judged(node, on(ok, { error: 'no space' })),
     ...[app, one, node].flatMap((object) => judged(object, { ...withOk, maxScopeBytes: 100 })),
@@ -342,9 +343,42 @@ async function fromLoggingIn(): Promise<readonly Said[]> {
   return said
 }
 
+/** What the stream of a daemon writes, as its daemon comes, has something wrong, falls silent and goes. */
+async function fromStreams(): Promise<Said[]> {
+  const said: Said[] = []
+  let status: StatusOf<'Daemon'> = {}
+  const updateStatus = async (
+    _: unknown,
+    __: unknown,
+    ___: unknown,
+    next: (now: object) => typeof status,
+  ) => {
+    status = next({ status })
+    said.push(...(status.conditions ?? []))
+  }
+  const daemon = openDaemonStatus({
+    resources: { updateStatus } as never,
+    clock: openTestClock(),
+    log: silentLog,
+    name: 'one',
+    daemons: () => 1,
+    signal,
+  })
+  const settled = () => new Promise((resolve) => setImmediate(resolve))
+  daemon.connected({ version: '1', captureDetail: 'all', metadata: {} } as never, 'process')
+  await settled()
+  daemon.observe({ daemonHealth: 'the attestor does not answer', captureHealth: 'ok' } as never)
+  await settled()
+  daemon.silent({ heardAt: 0, forMs: 3000 })
+  await settled()
+  await daemon.disconnected(0)
+  return said
+}
+
 test('every reason says what it has to: what to do, or for what to wait', async () => {
   const said = [
     ...fromReconciling(),
+    ...(await fromStreams()),
     ...fromTheCloud(),
     ...(await fromExchanging()),
     ...(await fromProbing()),

@@ -26,6 +26,7 @@ export {
   type JoinToken,
   type Verifier,
 } from './daemon.ts'
+export { readinessOf, withReadiness } from './daemon-readiness.ts'
 export {
   fieldErrorsOf,
   forbidden,

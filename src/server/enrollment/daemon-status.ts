@@ -7,6 +7,7 @@ import {
   lookAtDaemon,
   seeItsLog,
   unknownHealth,
+  withReadiness,
   type Daemon,
   type StatusOf,
 } from '#model/resource'
@@ -82,7 +83,7 @@ export function openDaemonStatus({
         await resources.updateStatus('Daemon', daemonNamespace, name, ({ status }) => {
           change = { ...change, ...pending }
           pending = {}
-          return { ...status, ...change }
+          return withReadiness({ ...status, ...change }, clock.now())
         })
       } catch (error) {
         // Deleted meanwhile: there is nothing left to keep.

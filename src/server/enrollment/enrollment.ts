@@ -6,7 +6,14 @@ import type { Log } from '#base/log'
 import { Secret } from '#base/secret'
 import { parseSpiffeId, parseWorkloadId, splitSpiffeId, type WorkloadId } from '#model/identity'
 import { parseCertificateRequest } from '#model/pki'
-import { allowsJoinTokens, definitionOf, formatTime, type Daemon, type JoinToken } from '#model/resource'
+import {
+  allowsJoinTokens,
+  definitionOf,
+  formatTime,
+  withReadiness,
+  type Daemon,
+  type JoinToken,
+} from '#model/resource'
 import type { AuditTrail } from '#server/audit'
 import type { ResourceCache, Resources, Store } from '#server/store'
 import type { JoinRequest, RecoverRequest, SvidResponseSchema } from '#wire/proto'
@@ -146,15 +153,17 @@ export function openEnrollment(options: EnrollmentOptions): DaemonEnrollment {
     await consume(token)
     const daemon = await createDaemon(workloadId, [...groups].sort())
     await nodeKeys.record(daemon, publicKey)
-    await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, ({ status }) => ({
-      ...status,
+    const joined = {
       state: 'PENDING',
       message:
         'joined, not connected yet, which takes a few seconds; if it stays so look at its log on its node',
       updateAt: formatTime(clock.now()),
       version: request.version.slice(0, maxFactLength),
       metadata: [{ name: 'node:hostname', value: request.hostname.slice(0, maxFactLength) }],
-    }))
+    } satisfies Daemon['status']
+    await resources.updateStatus('Daemon', daemonNamespace, daemon.metadata.name, ({ status }) =>
+      withReadiness({ ...status, ...joined }, clock.now()),
+    )
     const { response } = await issueDaemonSvid(options, daemon, request.csrDer)
     return { daemon, answer: response }
   }

@@ -103,9 +103,12 @@ async function daemonWhere(
 ) {
   const { resources } = server
   const { items, resourceVersion } = await resources.list('Daemon')
-  const wanted = (daemon: (typeof items)[number]) =>
-    daemon.metadata.name === name &&
-    holds(daemon.status?.state ?? '', daemon.status?.message ?? '', daemon.status?.health?.daemonHealth)
+  const wanted = ({ metadata, status = {} }: (typeof items)[number]) => {
+    const { state = '', message = '', conditions = [] } = status
+    const ready = conditions.find(({ type }) => type === 'Ready')
+    assert.equal(ready?.status, state === 'OK' ? 'True' : 'False', `Ready while it is ${state}`)
+    return metadata.name === name && holds(state, message, status.health?.daemonHealth)
+  }
   const present = items.find(wanted)
   if (present) return present
   const signal = AbortSignal.timeout(5_000)

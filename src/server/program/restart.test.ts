@@ -8,6 +8,12 @@ import { guideResources, namespacePath, openFakeDaemon, openTestBed, type TestSe
 
 const daemonId = 'riptides/daemon/one'
 
+type StoredObject = Awaited<ReturnType<TestServer['get']>>
+
+/** Of a source: the issuer and the endpoint have been looked at. */
+const isProbed = ({ status }: StoredObject) =>
+  !status!.conditions!.some(({ reason }) => reason === 'Checking')
+
 test('a restart exchanges nothing again, and forgets what is no longer bound', async (context) => {
   const bed = await openTestBed(context)
   const first = await bed.start()
@@ -47,23 +53,24 @@ test('what was said stands through a restart, until it is known whose daemon doe
   context.after(() => stays!.close())
   await first.apply(guideResources(bed.sts, daemonId))
   await first.until('credentialbindings', 'binding', ({ status }) => status?.state === 'OK')
-  for (const { name } of [stays!, goes!])
-    await first.until('daemons', name, ({ status }) => status?.state === 'OK')
+  const isDaemon = (state: string) => (object: StoredObject) => {
+    const ready = object.status?.conditions?.find(({ type }) => type === 'Ready')
+    assert.equal(ready?.status, object.status?.state === 'OK' ? 'True' : 'False', 'both are written together')
+    return object.status?.state === state
+  }
+  for (const { name } of [stays!, goes!]) await first.until('daemons', name, isDaemon('OK'))
   const revisions = async (server: TestServer) => [
     (await server.get('credentialbindings', 'binding')).metadata.resourceVersion,
     (await server.get('workloadidentitys', 'workload')).metadata.resourceVersion,
     (await server.get('credentialsources', 'aws')).metadata.resourceVersion,
   ]
+  await first.until('credentialsources', 'aws', isProbed)
   const before = await revisions(first)
   await first.stop()
   await goes!.close()
 
   const second = await bed.start({ nodeListen: first.ready.nodeEndpoint })
-  const { status } = await second.until(
-    'daemons',
-    goes!.name,
-    ({ status }) => status?.state === 'DISCONNECTED',
-  )
+  const { status } = await second.until('daemons', goes!.name, isDaemon('DISCONNECTED'))
   assert.match(status!.message!, /not connected since its server has gone/)
   assert.equal((await second.get('daemons', stays!.name)).status?.state, 'OK')
   assert.deepEqual(await revisions(second), before)
@@ -82,9 +89,7 @@ test('that an exchange fails stands through a restart, until it has been tried a
   const versions = async (server: TestServer) =>
     (await said(server)).map(({ metadata }) => metadata.resourceVersion)
   await said(first)
-  await first.until('credentialsources', 'aws', ({ status }) =>
-    status!.conditions!.some(({ type, status }) => type === 'EndpointReachable' && status === 'True'),
-  )
+  await first.until('credentialsources', 'aws', isProbed)
   const before = await versions(first)
   await first.stop()
   const asked = bed.sts.requests.length

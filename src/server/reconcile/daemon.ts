@@ -1,9 +1,9 @@
-import { lookAtDaemon, type Daemon } from '#model/resource'
+import type { Daemon } from '#model/resource'
 import { enumerate, judge, reportedOn, seeItsLog, unsupportedIn, type Judgement } from './desired-status.ts'
 import type { LeftOut } from './room.ts'
 import type { World } from './world.ts'
 
-/** Conditions only: what a daemon says of its health is written by its stream (`server/enrollment`). */
+/** Conditions only, and not `Ready`: a daemon's state, and what follows from it, is written by its stream. */
 export function judgeDaemon(object: Daemon, { streams, reports, leftOut }: World): Judgement[] {
   const { metadata, status } = object
   const stream = streams.stream(metadata.name)
@@ -12,18 +12,10 @@ export function judgeDaemon(object: Daemon, { streams, reports, leftOut }: World
     ...fullScope(leftOut.get(metadata.name)),
     ...reportedOn(object, reports),
   ]
-  const { state, lastSeenAt } = status ?? {}
   // A stream that is open is nobody's life: its server says when nothing is heard of it.
-  if (!stream || state === 'DISCONNECTED') {
-    const seen = lastSeenAt === undefined ? '' : `, last heard of at ${lastSeenAt}`
-    const message = stream ? status!.message! : `not connected${seen}: ${lookAtDaemon}`
-    return [judge('Ready', 'False', 'Disconnected', message), ...shared]
-  }
+  if (!stream || status?.state === 'DISCONNECTED') return shared
   const { error, synchronised } = stream
   return [
-    state === 'FAILED'
-      ? judge('Ready', 'False', 'Unhealthy', status!.message!)
-      : judge('Ready', 'True', 'Connected', 'its stream is open'),
     error !== undefined
       ? judge(
           'InSync',

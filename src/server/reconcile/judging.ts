@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock'
 import {
   lookAtDaemon,
+  readinessOf,
   reportedTypes,
   unknownHealth,
   type Daemon,
@@ -185,12 +186,15 @@ export function openJudging({
     const conditions = conditionsOf(key, daemon, world)
     const missed = absences.isMissed(name)
     writer.set<'Daemon'>(daemon, (current) => {
-      const { state = 'PENDING', message = '' } = current.status ?? {}
-      if (!missed || !isConnected(current)) {
-        return nextStatus<'Daemon'>(current, { state, message, conditions }, world.at)
+      const isLost = missed && isConnected(current)
+      const { state = 'PENDING', message = '' } = isLost ? missing : (current.status ?? {})
+      const desired = {
+        state,
+        message,
+        conditions: [readinessOf({ state, message }), ...conditions],
+        ...(isLost && { own: unknownHealth(current.status?.health) }),
       }
-      const own = unknownHealth(current.status?.health)
-      return nextStatus<'Daemon'>(current, { ...missing, conditions, own }, world.at)
+      return nextStatus<'Daemon'>(current, desired, world.at)
     })
   }
 
