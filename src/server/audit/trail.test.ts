@@ -151,6 +151,27 @@ test('a failed write is reported to its caller and may be tried again', async (c
   assert.deepEqual(await idsOf(trail, 10), ['a'])
 })
 
+test('a trail that cannot be written says so before the first record, and by trying at any time', async (context) => {
+  const directory = await newDirectory(context)
+  const away = join(directory, 'away')
+  await using trail = await openTrail(away)
+  const isUnwritable = (error: unknown) => isFault(error, 'AUDIT_UNAVAILABLE')
+  await rm(away, { recursive: true })
+  await assert.rejects(trail.expectWritable(), isUnwritable)
+  await mkdir(away)
+  await trail.expectWritable()
+  assert.deepEqual(await idsOf(trail, 10), [])
+  await trail.append([end('a')])
+  // Each record takes a file of its own: one that is open already could be written all the same.
+  const later = join(directory, 'later')
+  await using other = await openTrail(later, { maxSegmentBytes: 1 })
+  await other.append([end('a')])
+  await rm(later, { recursive: true })
+  await other.expectWritable()
+  await assert.rejects(other.expectWritable({ byTrying: true }), isUnwritable)
+  await assert.rejects(other.expectWritable(), isUnwritable)
+})
+
 test('a record that is too large is refused and harms no other', async (context) => {
   await using trail = await openTrail(await newDirectory(context))
   const large = { ...end('large'), reason: 'x'.repeat(100_000) }

@@ -62,8 +62,8 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   let current: { segment: Segment; file: FileHandle } | undefined
   let gathering: Batch | undefined
   let pendingBytes = 0
-  /** Whether the last write failed. */
-  let hasFailed = false
+  /** Whether the last write is known to have succeeded: what was read at the start says nothing of that. */
+  let isSound = false
   let idle: Promise<void> = Promise.resolve()
 
   const unwritable = (cause: unknown) =>
@@ -93,10 +93,10 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
       await writeSegment(file, segment, bytes)
       segment.bytes += bytes.length
       segment.records += lines.length
-      hasFailed = false
+      isSound = true
     } catch (error) {
       for (const id of ids) recent.delete(id)
-      hasFailed = true
+      isSound = false
       log.error('audit.write-failed', { directory, records: lines.length, error })
       throw unwritable(error)
     }
@@ -107,8 +107,9 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
     try {
       const { segment, file } = await segmentFor(0)
       await probeSegment(file, segment)
-      hasFailed = false
+      isSound = true
     } catch (error) {
+      isSound = false
       throw unwritable(error)
     }
   }
@@ -170,8 +171,8 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
           ...(message !== undefined && { message: message.slice(0, maxMessageLength) }),
         },
       ]),
-    async expectWritable() {
-      if (!hasFailed) return
+    async expectWritable({ byTrying } = { byTrying: false }) {
+      if (isSound && !byTrying) return
       const tried = idle.then(() => tryToWrite())
       idle = tried.catch(() => {})
       await tried

@@ -44,9 +44,9 @@ async function openServers(context: TestContext, count: number) {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const hanging = openHanging(shared)
-      const ability = { isThere: true }
-      const expectAble = async () => {
-        if (!ability.isThere) throw new Error('no room')
+      const ability = { isThere: true, isKnown: true }
+      const expectAble = async ({ byTrying }: { byTrying: boolean }) => {
+        if (!ability.isThere && (ability.isKnown || byTrying)) throw new Error('no room')
       }
       const options = { expectAble, clock: systemClock, log: silentLog }
       const leadership = await openElection({ store: hanging.store, ...options })
@@ -114,6 +114,26 @@ test('a leader that cannot do what it has to leaves the lead to one that can, an
   assert.deepEqual([next.signal.aborted, server.candidate.terms.length], [false, 1])
   await other.candidate.stop()
   assert.ok((await (await server.candidate.leads()).store.transaction([], [put])).ok)
+})
+
+test('a server that is to lead tries first whether it is able to', async (context) => {
+  const { servers, first } = await openServers(context, 3)
+  const { server } = await first()
+  const [one, two] = servers.filter((candidate) => candidate !== server)
+  one!.ability.isThere = false
+  one!.ability.isKnown = false
+  await server.candidate.stop()
+  await two!.candidate.leads()
+  assert.equal(one!.candidate.terms.length, 0)
+})
+
+test('a server whose disk does not answer joins the others, and leads where it is alone', async () => {
+  await using store = openMemoryStore()
+  const disk = Promise.withResolvers<void>()
+  const options = { expectAble: () => disk.promise, clock: systemClock, log: silentLog }
+  await using leadership = await openElection({ store, ...options })
+  assert.equal(await leadership.isFirst(), true)
+  disk.resolve()
 })
 
 test('what a server said of itself goes with it', async (context) => {

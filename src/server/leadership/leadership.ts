@@ -10,6 +10,8 @@ const memberPrefix = `${runtimePrefix}members/`
 const leaderKey = `${runtimePrefix}leader`
 const beatEveryMs = 1_000
 const lookEveryMs = 500
+/** For the answer whether this server could lead. */
+const patienceMs = 500
 /** Without a sign of life for so long a server counts as gone. */
 const lifeMs = 3_000
 /** A leader that could not say for so long that it lives acts as if it had been replaced. */
@@ -71,8 +73,8 @@ export async function openElection({
   log,
 }: {
   store: Store
-  /** Rejects while this server cannot do what one that leads has to. Asked every second. */
-  expectAble: () => Promise<void>
+  /** Rejects while this server cannot do what one that leads has to. Asked every second, and before it leads. */
+  expectAble: (how: { byTrying: boolean }) => Promise<void>
   clock: Clock
   log: Log
 }): Promise<Leadership> {
@@ -120,7 +122,30 @@ export async function openElection({
     term = undefined
   }
 
+  /** Looks by trying. A disk that hangs must not keep this server from saying that it lives. */
+  async function tryAbility(): Promise<void> {
+    const answered = new AbortController()
+    const late = async () => {
+      await clock.sleep(patienceMs, { signal: answered.signal, unref: true })
+      throw new Fault('STORE_UNAVAILABLE', 'this server does not find out whether it could lead')
+    }
+    const trial = expectAble({ byTrying: true })
+    await noteAbility(Promise.race([trial, late()]).finally(() => answered.abort()))
+  }
+
+  async function noteAbility(asked: Promise<void>): Promise<void> {
+    const reason = await asked.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    if (isAble && reason !== undefined) log.warn('leadership.unable', { server: id, error: reason })
+    isAble = reason === undefined
+  }
+
+  /** Unless this server turns out to be unable, and another is not. */
   async function takeLead(): Promise<void> {
+    await tryAbility()
+    if (!isAble && isAnotherAble()) return
     const outcome = await store.transaction(
       [{ key: leaderKey, modRevision: leader?.modRevision ?? 0 }],
       [{ type: 'put', key: leaderKey, value: Buffer.from(id) }],
@@ -185,13 +210,8 @@ export async function openElection({
 
   async function watchAbility({ signal }: { signal: AbortSignal }): Promise<void> {
     while (!signal.aborted) {
-      // In a turn of its own: a disk that hangs must not keep this server from saying that it lives.
-      const reason = await expectAble().then(
-        () => undefined,
-        (error: unknown) => error,
-      )
-      if (isAble && reason !== undefined) log.warn('leadership.unable', { server: id, error: reason })
-      isAble = reason === undefined
+      // In a turn of its own, however long it takes.
+      await noteAbility(expectAble({ byTrying: false }))
       await clock.sleep(beatEveryMs, { signal, unref: true }).catch(() => {})
     }
   }
@@ -215,6 +235,7 @@ export async function openElection({
     }
   }
 
+  await tryAbility()
   await beat()
   await look()
   const living = Promise.all([live(closed), resignInTime(closed), watchAbility(closed)])

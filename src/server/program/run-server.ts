@@ -137,7 +137,7 @@ export async function runServer(settings: ServerSettings, options: RunServerOpti
   const leadership = stack.use(
     settings.store === 'sqlite'
       ? openSoleLeadership(store)
-      : await openElection({ store, expectAble: () => audit.expectWritable(), clock, log }),
+      : await openElection({ store, expectAble: (how) => audit.expectWritable(how), clock, log }),
   )
   const duties = stack.use(
     await openControl({
