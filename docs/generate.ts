@@ -169,7 +169,7 @@ ${table(
     ['a Service has another certificate, or cannot be reached', 'the next request to it'],
     [
       'an OpenID provider is away, or back',
-      'a minute, and five seconds; its keys are remembered for ten minutes',
+      'at once when the server that leads needs it for a token, otherwise a minute; back: five seconds. Its keys are remembered for ten minutes',
     ],
     ['the server that leads has died, of several', 'four seconds, until another leads'],
   ],

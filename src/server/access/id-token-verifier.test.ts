@@ -86,6 +86,54 @@ test('a look at the provider says that it is away, and at once that it is back; 
   assert.equal((await verifier.verify(token)).sub, 'ada')
 })
 
+test('a look finds keys that are away, and has them remembered where it finds them', async () => {
+  const { documents, http, announce } = openFakeProvider()
+  announce()
+  const { token, jwk } = await makeKey('one')
+  const verifier = openIdTokenVerifier(trust, { http, clock })
+  await assert.rejects(verifier.probe(), /connection refused/)
+  documents.set(`${issuer}/keys`, { keys: [jwk] })
+  await verifier.probe()
+  documents.clear()
+  assert.equal((await verifier.verify(token)).sub, 'ada')
+})
+
+test('a token that meets with a provider which is away tells of it, once, until a look has found it there', async () => {
+  const { documents, http, announce } = openFakeProvider()
+  const { token, jwk } = await makeKey('one')
+  let told = 0
+  const verifier = openIdTokenVerifier(trust, { http, clock, onUnreachable: () => told++ })
+  const meets = async () => {
+    await clock.advance(10_000)
+    await assert.rejects(verifier.verify(token))
+  }
+  await meets()
+  await meets()
+  await assert.rejects(verifier.probe())
+  await meets()
+  assert.equal(told, 1)
+  announce()
+  documents.set(`${issuer}/keys`, { keys: [jwk] })
+  await verifier.probe()
+  documents.clear()
+  await clock.advance(3_600_000)
+  await meets()
+  assert.equal(told, 2)
+})
+
+test('a provider that was away is asked again in time, though the clock was set back', async () => {
+  const { documents, http, announce } = openFakeProvider()
+  const { token, jwk } = await makeKey('one')
+  const time = openTestClock()
+  const verifier = openIdTokenVerifier(trust, { http, clock: time })
+  await assert.rejects(verifier.verify(token))
+  announce()
+  documents.set(`${issuer}/keys`, { keys: [jwk] })
+  await time.set(-60_000)
+  await time.advance(60_000)
+  assert.equal((await verifier.verify(token)).sub, 'ada')
+})
+
 test('keys are never fetched in the clear from a provider that is on https', async () => {
   for (const uri of [
     'http://login.example.org/keys',

@@ -10,13 +10,13 @@ import { allowInsecureRequests, customFetch as oidcFetch, discovery } from 'open
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import { isSafeIssuer, type OidcTrust } from '#model/resource'
-import type { HttpClient } from '#server/exchange'
+import type { HttpAnswer, HttpClient } from '#server/exchange'
 
 /** Verifies the ID tokens of one provider, whose keys it fetches when they are needed. */
 export interface IdTokenVerifier {
   /** The claims. @throws Fault TOKEN_INVALID, or what fetching the keys throws */
   verify(token: string): Promise<JWTPayload>
-  /** Fetches the provider's documents; what was known stays known if they are not there. @throws Fault EXCHANGE_FAILED */
+  /** Fetches the provider's documents and keys; what was known stays known if they are not there. @throws what fails */
   probe(): Promise<void>
 }
 
@@ -31,6 +31,7 @@ const keysMaxAgeMs = 600_000
 const keysCooldownMs = 30_000
 
 interface Attempt {
+  /** By monotonic time. */
   readonly at: number
   readonly keys: Promise<JWTVerifyGetKey>
   failed: boolean
@@ -42,28 +43,44 @@ export function openIdTokenVerifier(
     http,
     clock,
     cooldownMs = keysCooldownMs,
-  }: { http: Pick<HttpClient, 'request'>; clock: Clock; cooldownMs?: number },
+    onUnreachable = () => {},
+  }: {
+    http: Pick<HttpClient, 'request'>
+    clock: Clock
+    cooldownMs?: number
+    /** Told when a token meets with a provider that is away, once until the next look that finds it there. */
+    onUnreachable?: () => void
+  },
 ): IdTokenVerifier {
   const { issuer, audiences } = trust
   let attempt: Attempt | undefined
+  let mayTell = true
+
+  async function ask(url: URL, signal: AbortSignal): Promise<HttpAnswer> {
+    try {
+      const answer = await http.request(url, { method: 'GET', signal })
+      if (answer.status !== 200) throw new Error(`${url.href} answers ${answer.status}`)
+      return answer
+    } catch (error) {
+      if (mayTell) onUnreachable()
+      mayTell = false
+      throw error
+    }
+  }
 
   // SECURITY: no redirects, bounded answers and times (`HttpClient`), and never from HTTPS down to HTTP.
   async function get(url: string, { signal }: { signal?: AbortSignal | null } = {}): Promise<Response> {
     if (issuer.startsWith('https:') && !url.startsWith('https:')) {
       throw new Fault('EXCHANGE_FAILED', `provider ${issuer} refers to ${url}, which is not https`)
     }
-    const { status, headers, body } = await http.request(new URL(url), {
-      method: 'GET',
-      signal: signal ?? AbortSignal.timeout(timeoutMs),
-    })
+    const { headers, body } = await ask(new URL(url), signal ?? AbortSignal.timeout(timeoutMs))
     const contentType = headers['content-type']
     return new Response(new Uint8Array(body), {
-      status,
       headers: typeof contentType === 'string' ? { 'content-type': contentType } : {},
     })
   }
 
-  async function discover(): Promise<JWTVerifyGetKey> {
+  async function discover(): Promise<ReturnType<typeof createRemoteJWKSet>> {
     const plain = issuer.startsWith('http:')
     const configuration = await discovery(new URL(issuer), audiences[0]!, undefined, undefined, {
       timeout: timeoutMs / 1000,
@@ -85,7 +102,7 @@ export function openIdTokenVerifier(
   }
 
   function keysOf(): Promise<JWTVerifyGetKey> {
-    const now = clock.now()
+    const now = clock.monotonic()
     if (attempt && now - attempt.at < (attempt.failed ? retryAfterMs : documentsMaxAgeMs)) return attempt.keys
     const next: Attempt = { at: now, keys: discover(), failed: false }
     next.keys.catch(() => {
@@ -117,9 +134,12 @@ export function openIdTokenVerifier(
       return payload
     },
     async probe() {
-      const at = clock.now()
+      const at = clock.monotonic()
+      mayTell = false
       const keys = await discover()
+      await keys.reload()
       attempt = { at, keys: Promise.resolve(keys), failed: false }
+      mayTell = true
     },
   }
 }

@@ -23,6 +23,8 @@ export interface Provider {
 
 export interface IdTokens extends Authenticator {
   providers(): readonly Provider[]
+  /** Calls `then` whenever a token meets with a provider that is away, until the function that is returned is called. */
+  onUnreachable(then: () => void): () => void
 }
 
 /** Knows the users of the IdentityProviders that there are. */
@@ -34,6 +36,10 @@ export function openIdTokens({
   clock: Clock
 }): IdTokens {
   let known = new Map<string, Provider>()
+  const listeners = new Set<() => void>()
+  const onUnreachable = () => {
+    for (const tell of listeners) tell()
+  }
 
   /** Keys that were fetched are kept for as long as the specification stays as it is. */
   function providers(): Provider[] {
@@ -47,7 +53,12 @@ export function openIdTokens({
       const trust = oidcTrustOf(object)
       if (!trust) return []
       const http = openHttpClient({ extraCa: trust.caBundle === undefined ? [] : [trust.caBundle] })
-      return [[key, { object, trust, verifier: openIdTokenVerifier(trust, { http, clock }) }] as const]
+      return [
+        [
+          key,
+          { object, trust, verifier: openIdTokenVerifier(trust, { http, clock, onUnreachable }) },
+        ] as const,
+      ]
     })
     known = new Map(next)
     return [...known.values()]
@@ -55,6 +66,10 @@ export function openIdTokens({
 
   return {
     providers,
+    onUnreachable(then) {
+      listeners.add(then)
+      return () => void listeners.delete(then)
+    },
     async authenticate(token) {
       const { iss } = decodeJwt(token)
       // SECURITY: the issuer that a token names only chooses whose keys must fit.

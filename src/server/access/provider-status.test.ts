@@ -50,7 +50,7 @@ test('a store that is away for a moment neither ends the looks at providers nor 
   } as unknown as Resources
   const stop = new AbortController()
   const running = openProviderStatus({
-    idTokens: { providers: () => [] } as never,
+    idTokens: { providers: () => [], onUnreachable: () => () => {} } as never,
     logins,
     cache,
     resources,
@@ -72,7 +72,7 @@ test('what was found of a provider is not said of what it has become since', asy
   const written = Promise.withResolvers<CommonStatus>()
   const stop = new AbortController()
   const running = openProviderStatus({
-    idTokens: { providers: () => [] } as never,
+    idTokens: { providers: () => [], onUnreachable: () => () => {} } as never,
     logins,
     cache: {
       list: (kind: string) => (kind === 'IdentityProvider' ? [provider] : []),
@@ -93,11 +93,17 @@ test('what was found of a provider is not said of what it has become since', asy
   await running
 })
 
+interface StatesOptions {
+  probe: () => Promise<void>
+  secret?: string
+  onUnreachable?: (then: () => void) => () => void
+}
+
 /** States as they are written of these objects, by name, while `probe` and `secret` are what they are. */
 function statesOf(
   context: TestContext,
   objects: readonly (IdentityProvider | OIDCClient)[],
-  { probe, secret }: { probe: () => Promise<void>; secret?: string },
+  { probe, secret, onUnreachable = () => () => {} }: StatesOptions,
 ) {
   const states = new Map<string, CommonStatus>()
   const written = openBell()
@@ -105,6 +111,7 @@ function statesOf(
   const running = openProviderStatus({
     idTokens: {
       providers: () => objects.map((object) => ({ object, trust: {}, verifier: { probe } })),
+      onUnreachable,
     } as never,
     logins,
     cache: {
@@ -129,8 +136,10 @@ function statesOf(
     stop.abort()
     return running
   })
-  return async (name: string) => {
-    for (let heard = written.rings; !states.has(name); heard = written.rings)
+  /** Once there is one, and it is as wanted. */
+  return async (name: string, wanted?: string) => {
+    const isThere = () => states.has(name) && (wanted ?? states.get(name)!.state) === states.get(name)!.state
+    for (let heard = written.rings; !isThere(); heard = written.rings)
       await written.after(heard, context.signal)
     return states.get(name)!
   }
@@ -155,6 +164,25 @@ test('a provider that does not answer keeps the states of others from nobody', a
   assert.equal((await state('people')).state, 'AVAILABLE')
   silence.resolve()
   assert.equal((await state('slow')).state, 'AVAILABLE')
+})
+
+test('a provider is looked at once a token has met with it away, and not a minute later', async (context) => {
+  const oidc = { issuer: 'https://gone.example', audiences: ['id'] }
+  let isThere = true
+  const probe = async () => {
+    if (!isThere) throw new Error('connection refused')
+  }
+  let meet = () => {}
+  const onUnreachable = (then: () => void) => {
+    meet = then
+    return () => {}
+  }
+  const gone = named(provider, 'gone', { spec: { oidc } })
+  const state = statesOf(context, [gone], { probe, onUnreachable })
+  await state('gone', 'AVAILABLE')
+  isThere = false
+  meet()
+  await state('gone', 'FAILED')
 })
 
 test('nobody is said to log in at a provider whose secret is not there', async (context) => {

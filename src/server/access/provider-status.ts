@@ -189,6 +189,7 @@ export function openProviderStatus({
           if (own) changes.ring()
         }),
       )
+      subscription.defer(idTokens.onUnreachable(() => changes.ring()))
       async function keep(object: IdentityProvider | OIDCClient, stop: AbortSignal): Promise<void> {
         for (let failures = 0; !stop.aborted;) {
           const { rings } = changes
