@@ -166,7 +166,10 @@ ${table(
       'a cloud that refused would not any more: a trust policy, a role, a provider was mended there',
       'the next try, a minute later at most (two where the request itself was refused); `tideway ctl rotate credentialbinding/NAME` tries now',
     ],
-    ['a Service has another certificate, or cannot be reached', 'the next request to it'],
+    [
+      'a Service has another certificate, or cannot be reached',
+      'at once when a request opens a connection to it; what swallows packets once its addresses have been tried, ten seconds each',
+    ],
     [
       'an OpenID provider is away, or back',
       'at once when the server that leads needs it for a token, otherwise a minute; back: five seconds. Its keys are remembered for ten minutes',
