@@ -19,7 +19,7 @@ import { healthRoutes } from './health-routes.ts'
 import { boundInFlight } from './in-flight.ts'
 import { expectShallow } from './nesting.ts'
 import { openapiRoutes } from './openapi-routes.ts'
-import { bodyParsers } from './bodies.ts'
+import { bodyParsers, yamlBodies } from './bodies.ts'
 import { protobufBodies } from './protobuf-body.ts'
 import { readRoutes } from './read-routes.ts'
 import { recordRefusedWrites } from './refused-writes.ts'
@@ -153,6 +153,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   // Kubernetes' names for JSON; anything else is 415.
   app.removeContentTypeParser('text/plain')
   protobufBodies(app)
+  yamlBodies(app)
   app.addHook('preValidation', async ({ body }) => expectShallow(body))
 
   healthRoutes(app, options.readiness)

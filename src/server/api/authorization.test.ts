@@ -323,6 +323,17 @@ describe('questions about rights', () => {
     assert.equal((await ask('GET', `${definitions}/x`)).status, 403)
   })
 
+  test('are read in YAML too, as every other object', async () => {
+    await using hall = await openHall()
+    const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
+    const body = 'spec:\n  resourceAttributes: {verb: get, resource: secrets}\n'
+    const ask = (contentType: string) => hall.ask('POST', path, { contentType, body })
+    const answer = await ask('application/yaml')
+    assert.equal(answer.status, 201)
+    assert.deepEqual((JSON.parse(answer.body) as { status: object }).status, { allowed: true })
+    assert.equal((await ask('application/apply-patch+yaml')).status, 415)
+  })
+
   test('are read as clients write them: null is as absent, and what is wrong is named', async () => {
     await using hall = await openHall()
     const at = { authentication: 'authentication.k8s.io/v1', authorization: 'authorization.k8s.io/v1' }

@@ -60,11 +60,7 @@ function hasPlainKeys(document: Document): boolean {
   return plain
 }
 
-/**
- * Reads the bodies of writes: JSON, the types of patches, and YAML.
- * SECURITY: for routes of known users only: YAML costs its reader a hundred times what JSON does.
- */
-export function bodyParsers(app: FastifyInstance): void {
+function jsonParser(app: FastifyInstance) {
   const parse = app.getDefaultJsonParser('error', 'error')
   const parseJson: typeof parse = (request, body, done) => {
     // Clients in Python say the type of what they do not send.
@@ -74,19 +70,36 @@ export function bodyParsers(app: FastifyInstance): void {
       done(error, value)
     })
   }
-  const types = ['application/json', json, merge, strategic]
-  app.addContentTypeParser<string>(types, { parseAs: 'string' }, parseJson)
-  app.addContentTypeParser([apply, 'application/yaml'], { parseAs: 'string' }, (request, body, done) => {
+  return parseJson
+}
+
+/** SECURITY: for known users only: YAML costs its reader a hundred times what JSON does. */
+function parseYamlAs(type: string, app: FastifyInstance): void {
+  const parseJson = jsonParser(app)
+  app.addContentTypeParser<string>(type, { parseAs: 'string' }, (request, body, done) => {
+    if (!request.principal) return done(unknownFormat(['application/json']))
     // What kubectl sends as YAML is JSON.
-    parseJson(request, body as string, (error, value: unknown) => {
+    parseJson(request, body, (error, value: unknown) => {
       if (!error) return done(null, value)
       try {
-        done(null, readYaml(body as string))
+        done(null, readYaml(body))
       } catch (refusal) {
         done(refusal as Error)
       }
     })
   })
+}
+
+/** Reads the bodies of writes: JSON, and the types of patches. */
+export function bodyParsers(app: FastifyInstance): void {
+  const types = ['application/json', json, merge, strategic]
+  app.addContentTypeParser<string>(types, { parseAs: 'string' }, jsonParser(app))
+  parseYamlAs(apply, app)
+}
+
+/** Reads YAML wherever an object is expected, also of questions about rights. */
+export function yamlBodies(app: FastifyInstance): void {
+  parseYamlAs('application/yaml', app)
 }
 
 /** Kinds that Kubernetes has itself are known to its clients, which patch them strategically. */

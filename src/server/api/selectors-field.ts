@@ -25,9 +25,8 @@ export function parseFieldSelector(
   { kind, selectableFields = [] }: KindDefinition,
 ): FieldSelector {
   const fields = ['metadata.name', 'metadata.namespace', ...selectableFields]
-  const terms = text.match(/(?:\\.|[^\\,])+/g) ?? []
-  if (terms.join(',') !== text)
-    throw badRequest('fieldSelector: something is missing before or after a comma')
+  // As in Kubernetes there may be nothing before or after a comma. A backslash before nothing is a term, of no form.
+  const terms = text.match(/(?:\\.|[^\\,])+|\\$/gs) ?? []
   const requirements = terms.map((term): FieldSelector => {
     const parts = /^\s*(?<path>[\w.]+)\s*(?<operator>!=|==?)(?<value>(?:\\[\\,=]|[^\\,=])*)$/.exec(
       term,
