@@ -175,6 +175,8 @@ ${table(
       'at once when the server that leads needs it for a token, otherwise a minute; back: five seconds. Its keys are remembered for ten minutes',
     ],
     ['the server that leads has died, of several', 'four seconds, until another leads'],
+    ['on a node an executable or cgroup that selectors name comes, goes or is another', 'five seconds'],
+    ['the attestor of a daemon hangs', 'ten seconds'],
   ],
 )}
 

@@ -31,6 +31,7 @@ export interface DaemonFacts extends RunFacts {
 }
 
 const refreshMs = 5_000
+const watchMs = 500
 
 /** What `GET /status` shows. */
 function statusOf(
@@ -125,7 +126,7 @@ async function runWatch(
     if (answers !== watch.answers)
       log[answers ? 'info' : 'error'](answers ? 'attestor.answers' : 'attestor.silent')
     watch.answers = answers
-    await clock.sleep(refreshMs, { signal }).catch(() => {})
+    await clock.sleep(watchMs, { signal }).catch(() => {})
   }
 }
 
@@ -247,6 +248,7 @@ export async function runDaemon(
       }),
     (options) => runShipping({ ...common, ...options, reader }),
     ({ signal }) => runHeartbeats(serving, clock, signal),
+    (options) => serving.expiries.run(keeper.scope, options),
     ({ signal }) => runWatch(watch, { attestor, clock, log, signal }),
     ({ signal }) => runRefreshes(serving, { announce, clock, signal }),
     ({ signal }) => returnFreedMemory(clock, { signal }),

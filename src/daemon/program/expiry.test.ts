@@ -39,7 +39,9 @@ function open(lifeMs: number) {
       return `${reason}: ${message}`
     })
   }
-  return { after, issue, logged, withdraw: () => void (scope = bound) }
+  const said = () => board.all().map(({ reason }) => reason)
+  const run = (options: { signal: AbortSignal }) => watch.run(() => scope, options)
+  return { clock, after, issue, logged, said, run, withdraw: () => void (scope = bound) }
 }
 
 test('a credential that nobody renews is reported while it still serves, and when it has expired', async () => {
@@ -58,6 +60,21 @@ test('a credential that nobody renews is reported while it still serves, and whe
   assert.equal(logged.length, 2)
   issue()
   assert.deepEqual(await after(0), [], 'until another comes')
+})
+
+test('it shows within half a second, whether time passes or the clock is set', async () => {
+  const { clock, said, run } = open(60 * minute)
+  const stop = new AbortController()
+  const running = run(stop)
+  await clock.advance(57.5 * minute - 1)
+  assert.deepEqual(said(), [])
+  await clock.advance(500)
+  assert.deepEqual(said(), ['ExpiresSoon'])
+  await clock.set(60 * minute)
+  await clock.advance(500)
+  assert.deepEqual(said(), ['Expired'])
+  stop.abort()
+  await running
 })
 
 test('how soon follows from its life, and what was withdrawn is not missed', async () => {

@@ -8,7 +8,11 @@ import type { ConditionBoard } from './conditions.ts'
 /** Says of each binding whose credential nobody renews when that ends: before requests fail for it, and once they do. */
 export interface ExpiryWatch {
   look(scope: Scope): void
+  /** Looks again and again until abort. */
+  run(scope: () => Scope, options: { signal: AbortSignal }): Promise<void>
 }
+
+const lookEveryMs = 500
 
 /** What is said does not change with time but at the end: every change of a condition is written by the server. */
 function overdue({ bindings, credentials }: Scope, at: EpochMs): ReportedCondition[] {
@@ -38,14 +42,23 @@ export function openExpiryWatch({
   log: Log
 }): ExpiryWatch {
   let said: ReadonlySet<string> = new Set()
+
+  function look(scope: Scope): void {
+    const conditions = overdue(scope, clock.now())
+    for (const { subject, reason, message } of conditions) {
+      if (!said.has(message)) log.warn('credential.not-renewed', { subject, reason, message })
+    }
+    said = new Set(conditions.map(({ message }) => message))
+    board.replace('CredentialRenewed', conditions)
+  }
+
   return {
-    look(scope) {
-      const conditions = overdue(scope, clock.now())
-      for (const { subject, reason, message } of conditions) {
-        if (!said.has(message)) log.warn('credential.not-renewed', { subject, reason, message })
+    look,
+    async run(scope, { signal }) {
+      while (!signal.aborted) {
+        look(scope())
+        await clock.sleep(lookEveryMs, { signal }).catch(() => {})
       }
-      said = new Set(conditions.map(({ message }) => message))
-      board.replace('CredentialRenewed', conditions)
     },
   }
 }

@@ -17,7 +17,7 @@ import { Counts } from '#daemon/outbound'
 import { openTrustListeners, readSystemRoots, type TrustListeners } from '#daemon/trust'
 import { openConditionBoard, type ConditionBoard } from './conditions.ts'
 import { findCapturePort } from './doors.ts'
-import { openExpiryWatch } from './expiry.ts'
+import { openExpiryWatch, type ExpiryWatch } from './expiry.ts'
 import { openForeignWatch } from './foreign-watch.ts'
 import type { Foundation } from './foundation.ts'
 import { openJudge, type Judge } from './judge.ts'
@@ -38,7 +38,8 @@ export interface Serving {
   readonly capturePort: number
   readonly auditFolder: string
   readonly trustListeners: TrustListeners
-  /** Brings what is reported up to date: with what was last compiled, with what the kernel saw, and with the time. */
+  readonly expiries: ExpiryWatch
+  /** Brings what is reported up to date: with what was last compiled, with what the kernel saw, and with the scope. */
   reportScope(): void
 }
 
@@ -177,6 +178,7 @@ export async function openServing(
     capturePort,
     auditFolder,
     trustListeners,
+    expiries,
     reportScope,
   }
 }
