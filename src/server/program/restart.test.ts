@@ -10,6 +10,9 @@ const daemonId = 'riptides/daemon/one'
 
 type StoredObject = Awaited<ReturnType<TestServer['get']>>
 
+const hasExchanged = ({ status }: StoredObject) =>
+  status!.conditions!.some(({ type, status }) => type === 'Exchanged' && status === 'True')
+
 /** Of a source: the issuer and the endpoint have been looked at. */
 const isProbed = ({ status }: StoredObject) =>
   !status!.conditions!.some(({ reason }) => reason === 'Checking')
@@ -64,7 +67,7 @@ test('what was said stands through a restart, until it is known whose daemon doe
     (await server.get('workloadidentitys', 'workload')).metadata.resourceVersion,
     (await server.get('credentialsources', 'aws')).metadata.resourceVersion,
   ]
-  await first.until('credentialsources', 'aws', isProbed)
+  await first.until('credentialsources', 'aws', (source) => isProbed(source) && hasExchanged(source))
   const before = await revisions(first)
   await first.stop()
   await goes!.close()
