@@ -73,7 +73,9 @@ function divide(parts: readonly Part[], hosts: readonly string[]): Part[] {
   return filled.map(({ part }) => part)
 }
 
-const covers = ({ hosts, issued }: Part) => hosts.isSubsetOf(new Set(issued?.intermediate.hosts))
+/** Whether its intermediate is for its hosts, and for no others. */
+const fits = ({ hosts, issued }: Part) =>
+  hosts.symmetricDifference(new Set(issued?.intermediate.hosts)).size === 0
 
 /** `onIssued` puts all that there are into effect whenever that changes; their keys live in memory only. */
 export function openIntermediateKeeper({
@@ -96,11 +98,7 @@ export function openIntermediateKeeper({
   /** What is in effect. */
   let told: readonly Intermediate[] = []
   const isFit = () => new Set(wanted).isSubsetOf(new Set(told.flatMap(({ hosts }) => hosts)))
-  const isDue = (part: Part) =>
-    !part.issued ||
-    part.issued.intermediate.hosts.length !== part.hosts.size ||
-    !covers(part) ||
-    clock.now() >= part.issued.renewAt
+  const isDue = (part: Part) => !part.issued || !fits(part) || clock.now() >= part.issued.renewAt
   const nextDue = () => (wanted.length > 0 ? parts.find(isDue) : undefined)
 
   const issue = async (part: Part) => {

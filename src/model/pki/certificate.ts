@@ -13,7 +13,7 @@ import {
 } from './extensions.ts'
 import { encodeNameConstraints, type NameConstraints } from './name-constraints.ts'
 import { distinguishedName, type SubjectName } from './names.ts'
-import { signatureAlgorithm, signWith } from './signature.ts'
+import { signatureAlgorithm, signed } from './signature.ts'
 
 /** Who signs: a CA certificate and the private key that belongs to it. */
 export interface Signer {
@@ -83,7 +83,6 @@ function extensionsOf(profile: CertificateProfile, own: Uint8Array, issuer: Uint
 export interface CertificateParts {
   /** As in `CertificateProfile`. */
   readonly serial: Uint8Array
-  readonly algorithm: Uint8Array
   readonly issuer: Uint8Array
   readonly notBefore: EpochMs
   readonly notAfter: EpochMs
@@ -93,25 +92,22 @@ export interface CertificateParts {
 }
 
 const version3 = element(context(0, 'constructed'), element(tag.integer, Uint8Array.of(2)))
-const noUnusedBits = Uint8Array.of(0)
 
-/**
- * The certificate of these parts (RFC 5280 section 4.1), as DER.
- */
+/** The certificate of these parts (RFC 5280 section 4.1), as DER. */
 export function signCertificate(key: KeyObject, parts: CertificateParts): Buffer {
-  const { serial, algorithm, issuer, notBefore, notAfter, subject, publicKey, extensions } = parts
+  const { serial, issuer, notBefore, notAfter, subject, publicKey, extensions } = parts
   const tbs = element(
     tag.sequence,
     version3,
     serialNumber(serial),
-    algorithm,
+    signatureAlgorithm(key),
     issuer,
     element(tag.sequence, time(notBefore), time(notAfter)),
     subject,
     publicKey,
     element(context(3, 'constructed'), element(tag.sequence, ...extensions)),
   )
-  return element(tag.sequence, tbs, algorithm, element(tag.bitString, noUnusedBits, signWith(key, tbs)))
+  return signed(key, tbs)
 }
 
 function assemble(
@@ -123,7 +119,6 @@ function assemble(
   const own = keyIdentifier(spki)
   const certificate = signCertificate(issuer.key, {
     serial: profile.serial,
-    algorithm: signatureAlgorithm(issuer.key),
     issuer: issuer.name,
     notBefore: profile.notBefore,
     notAfter: profile.notAfter,
@@ -136,8 +131,8 @@ function assemble(
 
 /** Issuer fields of a CA certificate: its subject as DER, and its key identifier. */
 export function issuerOf(certificate: X509Certificate): { name: Uint8Array; keyIdentifier: Buffer } {
-  const [signed] = sequenceOf(certificate.raw) as [Element]
-  const [, , , , , subject, publicKey] = sequenceOf(signed.raw)
+  const [tbs] = sequenceOf(certificate.raw) as [Element]
+  const [, , , , , subject, publicKey] = sequenceOf(tbs.raw)
   return { name: subject!.raw, keyIdentifier: keyIdentifier(publicKey!.raw) }
 }
 

@@ -3,7 +3,6 @@ import type { EpochMs } from '#base/clock'
 import { issuerOf, signCertificate } from './certificate.ts'
 import { authorityKeyIdentifier, extendedKeyUsage, keyUsage, subjectAltName } from './extensions.ts'
 import { distinguishedName, hostName } from './names.ts'
-import { signatureAlgorithm } from './signature.ts'
 
 /** What all leaves share. */
 const usages = [keyUsage('digitalSignature'), extendedKeyUsage(['serverAuth'])]
@@ -30,7 +29,6 @@ export function mintLeaf(request: {
   const { name, keyIdentifier } = issuerOf(issuer)
   return signCertificate(authority.key, {
     serial,
-    algorithm: signatureAlgorithm(authority.key),
     issuer: name,
     notBefore,
     notAfter,

@@ -2,12 +2,11 @@ import { createPublicKey, type KeyObject } from 'node:crypto'
 import { Fault } from '#base/errors'
 import { context, element, sequenceOf, tag, type Element } from './der.ts'
 import { distinguishedName } from './names.ts'
-import { signatureAlgorithm, signWith, verifyWith } from './signature.ts'
+import { signed, verifyWith } from './signature.ts'
 
 const maxRequestBytes = 8192
 
 const version1 = element(tag.integer, Uint8Array.of(0))
-const noUnusedBits = Uint8Array.of(0)
 const noAttributes = element(context(0, 'constructed'))
 
 /**
@@ -16,9 +15,7 @@ const noAttributes = element(context(0, 'constructed'))
  */
 export function createCertificateRequest(key: KeyObject): Buffer {
   const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' })
-  const info = element(tag.sequence, version1, distinguishedName(), publicKey, noAttributes)
-  const signature = element(tag.bitString, noUnusedBits, signWith(key, info))
-  return element(tag.sequence, info, signatureAlgorithm(key), signature)
+  return signed(key, element(tag.sequence, version1, distinguishedName(), publicKey, noAttributes))
 }
 
 interface RequestParts {

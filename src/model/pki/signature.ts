@@ -1,5 +1,6 @@
 import { sign, verify, type KeyObject } from 'node:crypto'
 import { Fault } from '#base/errors'
+import { element, tag } from './der.ts'
 
 interface SignatureAlgorithm {
   /** AlgorithmIdentifier in DER. RFC 4055 section 5: RSA ones carry NULL parameters, ECDSA ones (RFC 5758) none. */
@@ -41,8 +42,17 @@ export function signatureAlgorithm(key: KeyObject): Uint8Array {
   return algorithmFor(key).identifier
 }
 
-export function signWith(key: KeyObject, data: Uint8Array): Buffer {
-  return sign(algorithmFor(key).hash, data, key)
+/** No bit of the last octet of a BIT STRING is unused (X.690 section 8.6.2.2). */
+const noUnusedBits = Uint8Array.of(0)
+
+/**
+ * What is signed, the algorithm and the signature, as certificates (RFC 5280 section 4.1) and requests (RFC 2986
+ * section 4.2) have them, in DER. @throws Fault CERTIFICATE_INVALID as `signatureAlgorithm`
+ */
+export function signed(key: KeyObject, content: Uint8Array): Buffer {
+  const { hash, identifier } = algorithmFor(key)
+  const signature = element(tag.bitString, noUnusedBits, sign(hash, content, key))
+  return element(tag.sequence, content, identifier, signature)
 }
 
 /** Whether `signature` by the algorithm of `identifier` is right; an algorithm that does not fit the key is not. */

@@ -124,6 +124,11 @@ function readError(answer: HttpAnswer): { code: string; message: string } {
   return { code: text('Code') || String(answer.status), message: text('Message') }
 }
 
+const malformed = (message: string): { ok: false; failure: ExchangeFailure } => ({
+  ok: false,
+  failure: { kind: 'malformed', reason: 'AnswerMalformed', needsOperator: true, message },
+})
+
 function readCredential(
   answer: HttpAnswer,
   now: number,
@@ -144,28 +149,15 @@ function readCredential(
   const legal = accessKeyId && /^\w{1,128}$/.test(accessKeyId) && secretAccessKey && sessionToken
   // A token goes into a header of each request: what none can hold would read OK, and every request fail.
   if (!legal || !/^[!-~]+$/.test(sessionToken) || Number.isNaN(expiresAt)) {
-    return {
-      ok: false,
-      failure: {
-        kind: 'malformed',
-        reason: 'AnswerMalformed',
-        needsOperator: true,
-        message: `${endpoint.origin} answered 200 without credentials: check that it is the URL of an STS`,
-      },
-    }
+    return malformed(
+      `${endpoint.origin} answered 200 without credentials: check that it is the URL of an STS`,
+    )
   }
   if (secretAccessKey.length + sessionToken.length > maxSecretLength) {
-    return {
-      ok: false,
-      failure: {
-        kind: 'malformed',
-        reason: 'AnswerMalformed',
-        needsOperator: true,
-        message:
-          `${endpoint.origin} answered with a session token of more than ${maxSecretLength} characters, which requests ` +
-          'cannot carry: give the session fewer tags and policies, or check that the URL is that of an STS',
-      },
-    }
+    return malformed(
+      `${endpoint.origin} answered with a session token of more than ${maxSecretLength} characters, which requests ` +
+        'cannot carry: give the session fewer tags and policies, or check that the URL is that of an STS',
+    )
   }
   if (expiresAt <= now) {
     return {

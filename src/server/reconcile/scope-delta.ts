@@ -12,6 +12,7 @@ import {
 import type { SpiffeId } from '#model/identity'
 import type { Credential } from '#model/credential'
 import { placesOf, type PlannedIdentity, type Plan } from './plan.ts'
+import type { LeftOut } from './room.ts'
 import type { FollowingDaemon } from './ports.ts'
 
 export function isInScope(
@@ -51,9 +52,8 @@ export function scopeFor(
   plan: Plan,
   daemon: FollowingDaemon,
   credentialOf: (key: string) => Credential | undefined,
-  earlier?: Earlier,
+  { earlier, leftOut = plan.leftOut(placesOf(daemon)) }: { earlier?: Earlier; leftOut?: LeftOut } = {},
 ): Scope {
-  const leftOut = plan.leftOut(placesOf(daemon))
   const identities = new Map<string, ScopedIdentity>()
   const spiffeIds = new Set<SpiffeId>()
   for (const { scoped } of earlier

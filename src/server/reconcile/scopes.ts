@@ -115,14 +115,11 @@ export function openScopes({
     const leftOut = plan.leftOut(placesOf(daemon))
     const known = stream.leftOut
     stream.leftOut = leftOut
-    const earlier =
-      changed === 'all'
-        ? undefined
-        : {
-            scope: delivery.wanted,
-            changed: known === leftOut ? changed : changed.union(differing(known, leftOut)),
-          }
-    delivery.want(scopeFor(plan, daemon, credentialOf, earlier))
+    const earlier = changed !== 'all' && {
+      scope: delivery.wanted,
+      changed: known === leftOut ? changed : changed.union(differing(known, leftOut)),
+    }
+    delivery.want(scopeFor(plan, daemon, credentialOf, { leftOut, ...(earlier && { earlier }) }))
     hear(stream)
     if (!delivery.isAllSent) stream.wake()
   }
