@@ -6,6 +6,7 @@ import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFi
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { PostgresTarget } from '#server/store'
 import { freePort } from '../../../src/cli/dev/free-port.ts'
@@ -19,7 +20,7 @@ export interface Cluster extends AsyncDisposable {
   createDatabase(): Promise<PostgresTarget>
   /** As the superuser. */
   query(database: string, statement: string): Promise<Record<string, unknown>[]>
-  /** Ends the connections of everybody else to a database. */
+  /** Ends the connections of everybody else to a database; resolves once they have ended. */
   disconnect(database: string): Promise<void>
   /** `SIGINT`: orderly. `SIGQUIT`: as after a crash. */
   stop(signal?: 'SIGINT' | 'SIGQUIT'): Promise<void>
@@ -187,9 +188,15 @@ export async function openCluster({ tls }: ClusterOptions = {}): Promise<Cluster
       }
     },
     async disconnect(database) {
-      const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = '${database}' AND pid <> pg_backend_pid()`
-      await query(database, others)
+      const others = await query(
+        database,
+        `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = '${database}' AND pid <> pg_backend_pid()`,
+      )
+      const pids = others.map(({ pid }) => pid)
+      const left = `SELECT pid FROM pg_stat_activity WHERE pid = ANY('{${pids.join()}}')`
+      // A signal is all that was sent: until it is received a connection still takes statements.
+      while ((await query(database, left)).length > 0) await sleep(5)
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([primary, ...standbys].map((server) => server.stop()))
