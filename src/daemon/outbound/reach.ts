@@ -31,6 +31,8 @@ export function reachUpstream(
     const { code, message } = toFault(error, 'UPSTREAM_UNREACHABLE')
     const type = code === 'UPSTREAM_UNVERIFIED' ? 'UpstreamVerified' : 'UpstreamReachable'
     conditions.raise(subject, type, code, message)
+    // Who shows a certificate has been reached.
+    if (type === 'UpstreamVerified') conditions.clear(subject, 'UpstreamReachable')
     return { status: 502, code, reason: message }
   }
 
