@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open, readdir, unlink, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rm, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** One file of the trail. Bytes after `bytes` are not committed and must not be read. */
@@ -50,10 +50,20 @@ export async function writeSegment(file: FileHandle, segment: Segment, bytes: Bu
   await file.datasync()
 }
 
-/** Whether there is room for another record or two: what it writes is no line, and taken back. */
-export async function probeSegment(file: FileHandle, segment: Segment): Promise<void> {
-  await writeSegment(file, segment, Buffer.alloc(4096))
-  await file.truncate(segment.bytes)
+/**
+ * Whether there is room for another record or two. Tried in a file of its own: what ships the trail reads the others
+ * as they grow, and takes whatever is in them for records.
+ * @throws Error of the file system when there is none
+ */
+export async function probeRoom(directory: string): Promise<void> {
+  const path = join(directory, 'probe')
+  try {
+    await using file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
+    await file.writeFile(Buffer.alloc(4096))
+    await file.datasync()
+  } finally {
+    await rm(path, { force: true })
+  }
 }
 
 /** The segments of a directory, oldest first; what a crash left behind the last whole line of one is cut off. */

@@ -172,6 +172,20 @@ test('a trail that cannot be written says so before the first record, and by try
   await assert.rejects(other.expectWritable(), isUnwritable)
 })
 
+test('what ships the files sees nothing but records: trying touches none of them, and leaves nothing', async (context) => {
+  const directory = await newDirectory(context)
+  await using trail = await openTrail(directory)
+  await trail.append([end('a')])
+  const files = async () => {
+    const names = await readdir(directory)
+    const stats = names.map((name) => stat(join(directory, name), { bigint: true }))
+    return (await Promise.all(stats)).map(({ size, mtimeNs }, index) => [names[index], size, mtimeNs])
+  }
+  const before = await files()
+  await trail.expectWritable({ byTrying: true })
+  assert.deepEqual(await files(), before)
+})
+
 test('a record that is too large is refused and harms no other', async (context) => {
   await using trail = await openTrail(await newDirectory(context))
   const large = { ...end('large'), reason: 'x'.repeat(100_000) }

@@ -13,7 +13,7 @@ import {
   createSegment,
   linesBetween,
   openSegmentFile,
-  probeSegment,
+  probeRoom,
   recoverSegments,
   removeSegment,
   writeSegment,
@@ -105,8 +105,8 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 
   async function tryToWrite(): Promise<void> {
     try {
-      const { segment, file } = await segmentFor(0)
-      await probeSegment(file, segment)
+      await segmentFor(0)
+      await probeRoom(directory)
       isSound = true
     } catch (error) {
       isSound = false
