@@ -63,13 +63,13 @@ async function run(t: TestContext, ...command: readonly string[]): Promise<void>
     AWS_REQUEST_CHECKSUM_CALCULATION: 'when_required',
     AWS_RESPONSE_CHECKSUM_VALIDATION: 'when_required',
   }
-  const { stdout, stderr } = await runCommand(world.tideway.enclose(command), {
+  const result = await runCommand(world.tideway.enclose(command), {
     env,
     cwd: home,
     uid,
     gid: uid,
   })
-  await report(t, stdout || stderr, limits)
+  await report(t, result, limits)
 }
 
 const commands = (program: string, mode: string, url: string) => [

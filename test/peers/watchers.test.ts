@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, test, type TestContext } from 'node:test'
-import { mustRun } from '../rgw/command.ts'
+import { runCommand } from '../rgw/command.ts'
 import { until } from '../system/stack/world.ts'
 import { openControlPlane, type ControlPlane } from '../watches/control-plane.ts'
 import { openHistory, secretsIn, servicesIn, type History } from '../watches/history.ts'
@@ -104,5 +104,5 @@ test('who was away for longer than changes are kept lists again, and goes on fro
 
 test("client-go's server-side apply, conflicts and lists", async (t) => {
   const env = { ...process.env, KUBECONFIG: plane.kubeconfig }
-  await report(t, await mustRun([go, 'apply', 'applied'], { env }))
+  await report(t, await runCommand([go, 'apply', 'applied'], { env }))
 })

@@ -38,6 +38,11 @@ func random(size int) []byte {
 }
 
 func try(what string, run func() error) {
+	defer func() {
+		if why := recover(); why != nil {
+			fmt.Printf("not ok %s: panic: %v\n", what, why)
+		}
+	}()
 	if err := run(); err != nil {
 		fmt.Printf("not ok %s: %s\n", what, strings.ReplaceAll(err.Error(), "\n", " "))
 		return
