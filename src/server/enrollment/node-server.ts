@@ -26,7 +26,6 @@ const handshakeTimeoutMs = 10_000
 /** Of a connection on which nothing moves; a stream has its lease every few seconds. */
 const idleTimeoutMs = 60_000
 const serverSvidTtlSeconds = 86_400
-const changed = new ConnectError('the daemon was changed', Code.Aborted)
 
 export interface NodeServerOptions extends Omit<NodeContext, 'streams' | 'nodeKeys' | 'nodeEndpoint'> {
   readonly store: Store
@@ -148,7 +147,8 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
 
   async function expel(name: string): Promise<void> {
     const held = await nodeKeys.held(name)
-    if (await resources.get('Daemon', daemonNamespace, name)) return streams.cut(name, changed) // joined again
+    const joinedAgain = await resources.get('Daemon', daemonNamespace, name)
+    if (joinedAgain) return streams.changed(joinedAgain)
     streams.cut(name, toConnectError(new Fault('NODE_REFUSED', `${name} was deleted`)))
     // It may join again at another server before this one gets here: what it has then stays.
     await ca.removeInterceptRoot(name, held)
@@ -177,11 +177,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
           namespace: daemonNamespace,
           signal,
         })) {
-          for (const { type, object, previous } of events) {
-            const { name, generation } = object.metadata
-            if (type === 'DELETED') await expel(name)
-            else if (previous?.metadata.generation === generation) streams.changed(object)
-            else if (type === 'MODIFIED') streams.cut(name, changed)
+          for (const { type, object } of events) {
+            if (type === 'DELETED') await expel(object.metadata.name)
+            else streams.changed(object)
           }
         }
       } catch (error) {

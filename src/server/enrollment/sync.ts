@@ -1,10 +1,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import { Code, ConnectError } from '@connectrpc/connect'
 import type { Clock } from '#base/clock'
 import { Fault } from '#base/errors'
 import type { Log } from '#base/log'
 import { captureLevels, type CaptureLevel } from '#model/scope'
 import { encodeScopeUpdate } from '#model/scope-codec'
-import type { Daemon } from '#model/resource'
+import { isAsJudged, type Daemon } from '#model/resource'
 import type { ReportedCondition, Scopes } from '#server/reconcile'
 import type { Resources } from '#server/store'
 import type { Condition, Hello, NodeReport, ScopeMessageSchema } from '#wire/proto'
@@ -155,6 +156,14 @@ export async function* syncDaemon(
 ): AsyncGenerator<ScopeMessage> {
   const { name } = daemon.metadata
   const { signal } = stream
+  const daemons = () => streams.count()
+  const status = openDaemonStatus({ resources, clock, log, name, daemons, signal })
+  // SECURITY: its places are what they were when it began. Told whenever the object is looked at, also after a time in
+  // which nobody watched: one that has other groups by now, or was deleted and has joined again, is not this one.
+  streams.follow(name, stream, (now) => {
+    if (isAsJudged(now, daemon)) status.changed(now)
+    else stream.abort(new ConnectError('the daemon was changed', Code.Aborted))
+  })
   const hangUp = () => stream.abort(callSignal.reason)
   callSignal.addEventListener('abort', hangUp, { once: true })
   if (callSignal.aborted) hangUp()
@@ -163,8 +172,6 @@ export async function* syncDaemon(
   const read = readerOf(incoming[Symbol.asyncIterator](), signal)
   const hello = await expectHello(read)
   const captureLevel = parseCaptureLevel(hello.captureLevel)
-  const daemons = () => streams.count()
-  const status = openDaemonStatus({ resources, clock, log, name, daemons, signal })
   const pulse = openPulse({
     ping,
     daemons,
@@ -211,7 +218,6 @@ export async function* syncDaemon(
   }
 
   status.connected(hello, captureLevel)
-  streams.follow(name, stream, (daemon) => status.changed(daemon))
   log.info('daemon.connected', {
     daemon: name,
     spiffeId: peer.spiffeId,
