@@ -382,7 +382,7 @@ function planFromScratch(objects: Objects, maxScopeBytes: number): Plan {
     )
   const identitiesAt = setsOf(identities, (identity) => [placeOf(identity)])
   const bindingsOf = Map.groupBy(bindings, ({ scoped }) => scoped.spiffeId)
-  const room = openRoom({ identitiesAt, bindingsOf }, maxScopeBytes)
+  const room = openRoom(maxScopeBytes)
   for (const workload of workloads) room.count(workload, 'add')
   return {
     trustDomain,

@@ -112,7 +112,7 @@ export function openPlanner(trustDomain: TrustDomain, maxScopeBytes?: number): P
   const bindingsOfService = openMultimap<string, PlannedBinding>()
   const bindingsOfSource = openMultimap<string, PlannedBinding>()
   const identitiesAt = openMultimap<Place, PlannedIdentity>()
-  const room = openRoom({ bindingsOf: out.bindingsOf, identitiesAt: identitiesAt.all }, maxScopeBytes)
+  const room = openRoom(maxScopeBytes)
 
   function staleBindings(bindings: Iterable<CredentialBinding>): void {
     for (const { spec } of bindings) stale.add(spec.workloadID)

@@ -91,3 +91,18 @@ test('many small selectors are counted, for they take more than their text', () 
   assert.deepEqual(leftOutOf(300, many), [[], [], []])
   assert.deepEqual(leftOutOf(200, many), [['many'], [], ['riptides-system']])
 })
+
+test('what fits is found in no time, however much there is, for daemons of many groups beside a full one', () => {
+  const objects = Array.from({ length: 10_000 }, (_, index) =>
+    identity(`i${index}`, `app/${index}`, { scope }, { namespace: 'large' }),
+  )
+  const groups = Array.from({ length: 600 }, (_, index) => `g${index}`)
+  const own = groups.map((id) => identity(id, `${id}/app`, { scope: { daemonGroup: { id } } }))
+  const { leftOut } = planWithin(2_000_000, ...objects, ...own)
+  const began = performance.now()
+  for (const id of groups) {
+    const { namespaces } = leftOut(['daemon riptides/daemon/one', 'group all', `group ${id}`])
+    assert.deepEqual([...namespaces], ['large'])
+  }
+  assert.ok(performance.now() - began < 4_000)
+})

@@ -1,6 +1,6 @@
 import type { SpiffeId } from '#model/identity'
 import type { ScopedBinding, ScopedIdentity, ScopedService } from '#model/scope'
-import { placeOf, type Place, type Plan, type WorkloadPlan } from './plan.ts'
+import { placeOf, type Place, type WorkloadPlan } from './plan.ts'
 
 /**
  * What a daemon may get for its groups, and as much again for itself alone, as it is counted here. Were a scope full,
@@ -32,16 +32,27 @@ export const nothingLeftOut: LeftOut = { workloads: new Set(), bindings: new Map
 /** Knows what fits into scopes. What is counted is kept up to date; a choice is made only where not all fits. */
 export interface Room {
   /** Counts what there is of a workload, or takes it out. */
-  count(workload: Pick<WorkloadPlan, 'identities' | 'bindings'>, action: 'add' | 'delete'): void
+  count(workload: Workload, action: 'add' | 'delete'): void
   /** What a daemon that is these places goes without. */
   readonly leftOut: (places: readonly Place[]) => LeftOut
 }
 
-/** What there is at one place. */
+type Workload = Pick<WorkloadPlan, 'identities' | 'bindings'>
+
+/** What there is of one namespace at one place. */
 interface Tally {
-  bytes: number
   /** How many bindings have a Service, by its name and size. */
   readonly services: Map<string, number>
+  readonly workloads: Set<Workload>
+  /** Made when it is first asked for, and once for all daemons that are at the place beside others. */
+  parts: readonly Part[] | undefined
+}
+
+const newTally = (): Tally => ({ services: new Map(), workloads: new Set(), parts: undefined })
+
+interface AtPlace {
+  bytes: number
+  readonly namespaces: Map<string, Tally>
 }
 
 /** What is taken or left out as a whole: a workload with its identities, or a binding. */
@@ -79,24 +90,37 @@ function sizeOfService(service: ScopedService): number {
   return known
 }
 
-type Planned = Pick<Plan, 'identitiesAt' | 'bindingsOf'>
+const byOrder = (a: Part, b: Part) => (a.order < b.order ? -1 : 1)
 
-/** The parts of what is at some places, by namespace, oldest first; the name decides between those of one second. */
-function partsAt(places: readonly Place[], { identitiesAt, bindingsOf }: Planned): Map<string, Part[]> {
-  const parts = new Map<string, Part[]>()
-  const found = places.flatMap((place) => [...(identitiesAt.get(place) ?? [])])
-  for (const [spiffeId, identities] of Map.groupBy(found, ({ scoped }) => scoped.spiffeId)) {
-    const { namespace } = identities[0]!
-    const own = parts.get(namespace) ?? []
-    parts.set(namespace, own)
-    const orders = identities.map(({ createdAt, scoped }) => `${createdAt} 1 ${scoped.name}`)
-    const bytes = identities.reduce((sum, identity) => sum + identity.bytes, 0)
-    own.push({ order: orders.sort()[0]!, bytes, services: [], spiffeId })
-    for (const { createdAt, bytes, services, scoped } of bindingsOf.get(spiffeId) ?? [])
-      own.push({ order: `${createdAt} 2 ${scoped.name}`, bytes, services, spiffeId, binding: scoped.name })
+/** The parts of workloads of one namespace at a place, oldest first; the name decides between those of one second. */
+function partsOf(workloads: Iterable<Workload>, place: Place): Part[] {
+  const parts: Part[] = []
+  for (const { identities, bindings } of workloads) {
+    const here = identities.filter((identity) => placeOf(identity) === place)
+    const { spiffeId } = here[0]!.scoped
+    const orders = here.map(({ createdAt, scoped }) => `${createdAt} 1 ${scoped.name}`)
+    const bytes = here.reduce((sum, identity) => sum + identity.bytes, 0)
+    parts.push({ order: orders.sort()[0]!, bytes, services: [], spiffeId })
+    for (const { createdAt, bytes, services, scoped } of bindings)
+      parts.push({ order: `${createdAt} 2 ${scoped.name}`, bytes, services, spiffeId, binding: scoped.name })
   }
-  for (const own of parts.values()) own.sort((a, b) => (a.order < b.order ? -1 : 1))
-  return parts
+  return parts.sort(byOrder)
+}
+
+/** The parts at several places, of which a workload may be at more than one. */
+function partsTogether(lists: readonly (readonly Part[])[]): readonly Part[] {
+  if (lists.length === 1) return lists[0]!
+  const all = new Map<string, Part>()
+  for (const part of lists.flat()) {
+    const key = part.binding ?? part.spiffeId
+    const known = all.get(key)
+    if (!known) all.set(key, part)
+    else if (part.binding === undefined) {
+      const order = known.order < part.order ? known.order : part.order
+      all.set(key, { ...part, order, bytes: known.bytes + part.bytes })
+    }
+  }
+  return [...all.values()].sort(byOrder)
 }
 
 /** Takes what fits, in order, and returns what does not. */
@@ -104,11 +128,11 @@ function takeWithin(limit: number, parts: readonly Part[]): { taken: number; res
   const services = new Set<string>()
   let taken = 0
   const rest = parts.filter((part) => {
-    const news = part.services.filter(({ name }) => !services.has(name))
-    const bytes = news.reduce((sum, service) => sum + sizeOfService(service), part.bytes)
+    let { bytes } = part
+    for (const service of part.services) if (!services.has(service.name)) bytes += sizeOfService(service)
     if (taken + bytes > limit) return true
     taken += bytes
-    for (const { name } of news) services.add(name)
+    for (const { name } of part.services) services.add(name)
     return false
   })
   return { taken, rest }
@@ -147,39 +171,59 @@ function choose(limit: number, parts: ReadonlyMap<string, readonly Part[]>): Lef
 }
 
 /** `limit`: as `maxScopeBytes`. */
-export function openRoom(plan: Planned, limit = maxScopeBytes): Room {
-  const tallies = new Map<Place, Tally>()
+export function openRoom(limit = maxScopeBytes): Room {
+  const at = new Map<Place, AtPlace>()
   /** What was chosen for the groups of daemons, or for one daemon, where not all fits. */
   const chosen = new Map<string, { readonly places: readonly Place[]; readonly leftOut: LeftOut }>()
 
+  /** By namespace. */
+  function partsAt(places: readonly Place[]): ReadonlyMap<string, readonly Part[]> {
+    const lists = new Map<string, (readonly Part[])[]>()
+    for (const place of places) {
+      for (const [namespace, tally] of at.get(place)!.namespaces) {
+        tally.parts ??= partsOf(tally.workloads, place)
+        lists.set(namespace, [...(lists.get(namespace) ?? []), tally.parts])
+      }
+    }
+    return new Map([...lists].map(([namespace, its]) => [namespace, partsTogether(its)]))
+  }
+
   function leftOutAt(places: readonly Place[]): LeftOut {
     let bytes = 0
-    for (const place of places) bytes += tallies.get(place)?.bytes ?? 0
+    for (const place of places) bytes += at.get(place)?.bytes ?? 0
     if (bytes <= limit) return nothingLeftOut
-    const there = places.filter((place) => tallies.has(place)).sort()
+    const there = places.filter((place) => at.has(place)).sort()
     const key = JSON.stringify(there)
-    const known = chosen.get(key) ?? { places: there, leftOut: choose(limit, partsAt(there, plan)) }
+    const known = chosen.get(key) ?? { places: there, leftOut: choose(limit, partsAt(there)) }
     chosen.set(key, known)
     return known.leftOut
   }
 
   return {
-    count({ identities, bindings }, action) {
+    count(workload, action) {
+      const { identities, bindings } = workload
       const sign = action === 'add' ? 1 : -1
       for (const [place, here] of Map.groupBy(identities, placeOf)) {
-        const tally = tallies.get(place) ?? { bytes: 0, services: new Map() }
-        tallies.set(place, tally)
-        for (const { bytes } of [...here, ...bindings]) tally.bytes += sign * bytes
+        // A workload ID belongs to one namespace.
+        const { namespace } = here[0]!
+        const there = at.get(place) ?? { bytes: 0, namespaces: new Map<string, Tally>() }
+        at.set(place, there)
+        const tally = there.namespaces.get(namespace) ?? newTally()
+        there.namespaces.set(namespace, tally)
+        tally.workloads[action](workload)
+        tally.parts = undefined
+        for (const { bytes } of [...here, ...bindings]) there.bytes += sign * bytes
         for (const service of bindings.flatMap(({ services }) => services)) {
           const size = sizeOfService(service)
           const key = `${service.name} ${size}`
           const before = tally.services.get(key) ?? 0
           const after = before + sign
-          if (before === 0 || after === 0) tally.bytes += sign * size
+          if (before === 0 || after === 0) there.bytes += sign * size
           if (after === 0) tally.services.delete(key)
           else tally.services.set(key, after)
         }
-        if (tally.bytes === 0) tallies.delete(place)
+        if (tally.workloads.size === 0) there.namespaces.delete(namespace)
+        if (there.namespaces.size === 0) at.delete(place)
         for (const [key, { places }] of chosen) if (places.includes(place)) chosen.delete(key)
       }
     },
