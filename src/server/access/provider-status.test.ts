@@ -193,6 +193,54 @@ test('nobody is said to log in at a provider whose secret is not there', async (
   assert.match(message!, /^there is no IdentityProvider hub that is acted on/)
 })
 
+test('nobody is said to log in at a provider that is being deleted', async (context) => {
+  const metadata = { ...provider.metadata, finalizers: ['x/y'], deletionTimestamp: '2026-01-01T00:00:00Z' }
+  const going = { ...provider, metadata } as unknown as IdentityProvider
+  const state = statesOf(context, [going, client], { probe: async () => {}, secret: 's' })
+  assert.equal((await state('people')).state, 'FAILED')
+})
+
+test(
+  'a provider that was deleted and made again while nobody watched is looked at',
+  { timeout: 10_000 },
+  async (context) => {
+    let tell: Parameters<ResourceCache['onChange']>[0] = () => {}
+    let present = provider
+    const written = openBell()
+    const states = new Map<string, CommonStatus>()
+    const stop = new AbortController()
+    const running = openProviderStatus({
+      idTokens: { providers: () => [], onUnreachable: () => () => {} } as never,
+      logins,
+      cache: {
+        list: (kind: string) => (kind === 'IdentityProvider' ? [present] : []),
+        onChange(listener: typeof tell) {
+          tell = listener
+          return () => {}
+        },
+      } as unknown as ResourceCache,
+      resources: {
+        secretData: async () => new Map([['secret', Secret.of('s')]]),
+        async updateStatus(_: string, __: string, ___: string, next: (object: unknown) => CommonStatus) {
+          states.set(present.metadata.uid, next(present))
+          written.ring()
+        },
+      } as unknown as Resources,
+      clock: openTestClock(),
+      log: silentLog,
+    }).run(stop)
+    context.after(() => {
+      stop.abort()
+      return running
+    })
+    await written.after(0, context.signal)
+    present = { ...provider, metadata: { ...provider.metadata, uid: 'again' } }
+    tell([{ type: 'MODIFIED', object: present, previous: provider }])
+    while (!states.has('again') && !context.signal.aborted) await written.after(written.rings, context.signal)
+    assert.equal(states.get('again')?.state, 'AVAILABLE')
+  },
+)
+
 test('a provider whose certificate is signed by a CA of its own is said to need that CA', async (context) => {
   const oidc = { issuer: 'https://inside.example', audiences: ['id'] }
   const cause = Object.assign(

@@ -16,7 +16,7 @@ import {
   type Reason,
   type Secret,
 } from '#model/resource'
-import type { ResourceCache, Resources } from '#server/store'
+import { isBeingDeleted, type ResourceCache, type Resources } from '#server/store'
 import type { Logins } from '#server/login'
 import type { IdTokens } from './id-tokens.ts'
 
@@ -126,7 +126,7 @@ export function openProviderStatus({
   async function judgeClient({ metadata, spec }: OIDCClient): Promise<Verdict> {
     if (metadata.namespace !== defaultNamespace) return elsewhere
     const named = cache.get('IdentityProvider', defaultNamespace, spec.identityProvider!)
-    const provider = named && !olderNamesake(named) ? named : undefined
+    const provider = named && !isBeingDeleted(named) && !olderNamesake(named) ? named : undefined
     const trust = provider && oidcTrustOf(provider)
     const github = provider && githubLoginOf(provider)
     if (github && (await hasSecret(github))) {
@@ -183,8 +183,8 @@ export function openProviderStatus({
           const own = events.some(({ type, object, previous }) => {
             if (object.kind === 'Secret') return isNeeded(object)
             if (object.kind !== 'IdentityProvider' && object.kind !== 'OIDCClient') return false
-            // What is written here itself changes no specification.
-            return type !== 'MODIFIED' || object.metadata.generation !== previous?.metadata.generation
+            // What is written here itself changes no specification; another of the same name is told as a change, too.
+            return type !== 'MODIFIED' || !previous || !isAsJudged(object, previous)
           })
           if (own) changes.ring()
         }),
@@ -206,7 +206,10 @@ export function openProviderStatus({
       const keeping = new Set<Promise<void>>()
       while (!signal.aborted) {
         const { rings } = changes
-        const objects = [...cache.list('IdentityProvider'), ...cache.list('OIDCClient')]
+        // What is being deleted is acted on no more, which its deletion says already.
+        const objects = [...cache.list('IdentityProvider'), ...cache.list('OIDCClient')].filter(
+          (object) => !isBeingDeleted(object),
+        )
         const present = new Map(
           objects.map((object) => [`${object.metadata.uid} ${object.metadata.generation}`, object]),
         )
