@@ -137,8 +137,9 @@ export function openDaemonStatus({
       set(present)
     },
     changed({ status }) {
-      // Who leads cannot tell a server that was cut off from the store from one that died.
-      if (isThere && !writing && status?.state === 'DISCONNECTED') set(present)
+      // Who leads cannot tell a server that was cut off from the store from one that died. Also while something is
+      // written: that may be in the store already, below what somebody else wrote since.
+      if (isThere && status?.state === 'DISCONNECTED') set(present)
     },
     async disconnected(heardAt) {
       isThere = false
