@@ -69,6 +69,12 @@ test('a binding goes with its workload, or alone; a Service that several have ta
   assert.deepEqual(leftOutOf(66, ...shared.slice(0, 4), grown!, ...others), expected)
 })
 
+test('what is bound to a workload that is left out takes no room from what is younger', () => {
+  const older = [source('aws'), service('s3', ['s3.amazonaws.com']), binding('old', 'app/big', 'aws', 's3')]
+  const expected = [['big'], ['old'], ['riptides-system']]
+  assert.deepEqual(leftOutOf(12, ...older, sized('big', 20_000), sized('young', 9_000)), expected)
+})
+
 test('hosts are counted, for they take more than their names', () => {
   const hosts = (count: number) => Array.from({ length: count }, (_, index) => `h${index}.amazonaws.com`)
   const objects = (count: number) => [

@@ -57,7 +57,7 @@ interface AtPlace {
 
 /** What is taken or left out as a whole: a workload with its identities, or a binding. */
 interface Part {
-  /** Later for what is younger. */
+  /** Later for what is younger; of a binding later than that of its workload. */
   readonly order: string
   readonly bytes: number
   readonly services: readonly ScopedService[]
@@ -99,10 +99,14 @@ function partsOf(workloads: Iterable<Workload>, place: Place): Part[] {
     const here = identities.filter((identity) => placeOf(identity) === place)
     const { spiffeId } = here[0]!.scoped
     const orders = here.map(({ createdAt, scoped }) => `${createdAt} 1 ${scoped.name}`)
+    const first = orders.sort()[0]!
     const bytes = here.reduce((sum, identity) => sum + identity.bytes, 0)
-    parts.push({ order: orders.sort()[0]!, bytes, services: [], spiffeId })
-    for (const { createdAt, bytes, services, scoped } of bindings)
-      parts.push({ order: `${createdAt} 2 ${scoped.name}`, bytes, services, spiffeId, binding: scoped.name })
+    parts.push({ order: first, bytes, services: [], spiffeId })
+    for (const { createdAt, bytes, services, scoped } of bindings) {
+      const own = `${createdAt} 2 ${scoped.name}`
+      const order = own < first ? `${first} 2 ${scoped.name}` : own
+      parts.push({ order, bytes, services, spiffeId, binding: scoped.name })
+    }
   }
   return parts.sort(byOrder)
 }
@@ -115,27 +119,49 @@ function partsTogether(lists: readonly (readonly Part[])[]): readonly Part[] {
     const key = part.binding ?? part.spiffeId
     const known = all.get(key)
     if (!known) all.set(key, part)
-    else if (part.binding === undefined) {
+    else {
       const order = known.order < part.order ? known.order : part.order
-      all.set(key, { ...part, order, bytes: known.bytes + part.bytes })
+      const bytes = part.binding === undefined ? known.bytes + part.bytes : part.bytes
+      all.set(key, { ...part, order, bytes })
     }
   }
   return [...all.values()].sort(byOrder)
 }
 
-/** Takes what fits, in order, and returns what does not. */
-function takeWithin(limit: number, parts: readonly Part[]): { taken: number; rest: readonly Part[] } {
+/**
+ * Takes what fits, in order, and returns how much that is. What does not is noted: with a workload all that is bound
+ * to it.
+ */
+function takeWithin(
+  limit: number,
+  parts: readonly Part[],
+  { workloads, bindings }: { workloads: Set<SpiffeId>; bindings: Map<string, SpiffeId> },
+): number {
   const services = new Set<string>()
   let taken = 0
-  const rest = parts.filter((part) => {
+  for (const part of parts) {
     let { bytes } = part
     for (const service of part.services) if (!services.has(service.name)) bytes += sizeOfService(service)
-    if (taken + bytes > limit) return true
-    taken += bytes
-    for (const { name } of part.services) services.add(name)
-    return false
-  })
-  return { taken, rest }
+    if (part.binding !== undefined && (taken + bytes > limit || workloads.has(part.spiffeId)))
+      bindings.set(part.binding, part.spiffeId)
+    else if (taken + bytes > limit) workloads.add(part.spiffeId)
+    else {
+      taken += bytes
+      for (const { name } of part.services) services.add(name)
+    }
+  }
+  return taken
+}
+
+// Lists are kept for as long as they are the same, and asked about for all daemons at their place.
+const wishes = new WeakMap<readonly Part[], number>()
+
+/** How much room all of these would take. */
+function wishOf(parts: readonly Part[]): number {
+  const known =
+    wishes.get(parts) ?? takeWithin(Infinity, parts, { workloads: new Set(), bindings: new Map() })
+  wishes.set(parts, known)
+  return known
 }
 
 /**
@@ -144,27 +170,17 @@ function takeWithin(limit: number, parts: readonly Part[]): { taken: number; res
  * that wants more the oldest is taken, and what is large comes in nobody else's way.
  */
 function choose(limit: number, parts: ReadonlyMap<string, readonly Part[]>): LeftOut {
-  const wishes = [...parts].map(([namespace, own]) => ({
-    namespace,
-    own,
-    bytes: takeWithin(Infinity, own).taken,
-  }))
+  const wanted = [...parts].map(([namespace, own]) => ({ namespace, own, bytes: wishOf(own) }))
   let left = limit
-  let others = wishes.length
+  let others = wanted.length
   const workloads = new Set<SpiffeId>()
   const bindings = new Map<string, SpiffeId>()
   const namespaces = new Set<string>()
-  for (const { namespace, own, bytes } of wishes.sort((a, b) => a.bytes - b.bytes)) {
+  for (const { namespace, own, bytes } of wanted.sort((a, b) => a.bytes - b.bytes)) {
     const share = left / others--
     left -= Math.min(bytes, share)
     if (bytes <= share) continue
-    const { rest } = takeWithin(share, own)
-    for (const { spiffeId, binding } of rest) {
-      if (binding === undefined) workloads.add(spiffeId)
-      else bindings.set(binding, spiffeId)
-    }
-    for (const { spiffeId, binding } of own)
-      if (binding !== undefined && workloads.has(spiffeId)) bindings.set(binding, spiffeId)
+    takeWithin(share, own, { workloads, bindings })
     namespaces.add(namespace)
   }
   return { workloads, bindings, namespaces }
