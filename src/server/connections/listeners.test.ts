@@ -60,9 +60,13 @@ test('a port that another has is not shared with it, nor one that is shared alre
   await assert.rejects(openPlace({ port: place.port }), { code: 'EADDRINUSE' })
 })
 
-test('closed together: nobody is accepted any more, and the port is free', async () => {
-  const place = await openPlace()
-  await place[Symbol.asyncDispose]()
-  await using next = await openPlace({ port: place.port })
-  assert.equal(next.port, place.port)
+test('closed together: nobody is accepted any more, whoever was is cut, and the port is free', async () => {
+  const accepted: Socket[] = []
+  const accept = (socket: Socket) => void accepted.push(socket)
+  const listeners = await openListeners({ host, port: 0 }, { max: 10, accept })
+  const client = connect({ host, port: listeners.port }).on('error', () => {})
+  while (accepted.length < 1) await nextTurn()
+  await Promise.all([once(client.resume(), 'close'), listeners[Symbol.asyncDispose]()])
+  await using next = await openPlace({ port: listeners.port })
+  assert.equal(next.port, listeners.port)
 })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
 
-/** Listening sockets that share a port. Disposed of, they are closed, and all that they have accepted has ended. */
+/** Listening sockets that share a port. Disposed of, they are closed, and so is all that they have accepted. */
 export interface Listeners extends AsyncDisposable {
   readonly port: number
 }
@@ -41,14 +41,20 @@ export async function openListeners(
   { max, accept }: { max: number; accept: (socket: Socket) => void },
 ): Promise<Listeners> {
   await expectFree(where)
-  let connections = 0
+  const connections = new Set<Socket>()
   const take = (socket: Socket) => {
-    connections++
-    socket.once('close', () => connections--)
-    if (connections > max) socket.destroy()
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+    if (connections.size > max) socket.destroy()
     else accept(socket)
   }
   const servers: Server[] = []
+  async function dispose(): Promise<void> {
+    const closed = close(servers)
+    // Whatever they were about: who is let in by a server that stops would keep it from stopping.
+    for (const socket of connections) socket.destroy()
+    await closed
+  }
   let { port } = where
   try {
     while (servers.length < count) {
@@ -57,8 +63,8 @@ export async function openListeners(
       servers.push(server)
     }
   } catch (error) {
-    await close(servers)
+    await dispose()
     throw error
   }
-  return { port, [Symbol.asyncDispose]: () => close(servers) }
+  return { port, [Symbol.asyncDispose]: dispose }
 }

@@ -10,21 +10,24 @@ async function openPlace({ idle = 1 } = {}) {
   await using stack = new AsyncDisposableStack()
   const clock = openTestClock()
   const begun: Socket[] = []
+  const entered: Socket[] = []
   const handshakes = openHandshakes({
     begin: (socket) => void begun.push(socket),
     clock,
     atOnce: 2,
     idleMs: () => clock.monotonic() * idle,
   })
-  const listener = createServer({ pauseOnConnect: true }, (socket) => handshakes.enter(socket))
+  const listener = createServer({ pauseOnConnect: true }, (socket) => {
+    entered.push(socket)
+    handshakes.enter(socket)
+  })
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const { port } = listener.address() as AddressInfo
   stack.defer(async () => {
     const closed = once(listener, 'close')
     listener.close()
-    handshakes.close()
-    for (const socket of begun) socket.destroy()
+    for (const socket of entered) socket.destroy()
     await closed
   })
   const kept = stack.move()

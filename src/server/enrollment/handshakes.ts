@@ -22,8 +22,6 @@ export interface Handshakes {
   enter(socket: Socket): void
   /** The handshake of the connection with this peer is over. */
   end(peer: Remote): void
-  /** Drops those that wait. */
-  close(): void
 }
 
 /** Milliseconds in which the event loop had nothing to do, so far. */
@@ -96,8 +94,5 @@ export function openHandshakes({
       proceed()
     },
     end: (peer) => end(nameOf(peer)),
-    close() {
-      for (const sockets of waiting.values()) for (const socket of sockets.keys()) socket.destroy()
-    },
   }
 }

@@ -68,7 +68,6 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   const { ca, trustDomain, resources, store, clock, log, listen, openPing = pingOf } = options
   const streams = openStreams()
   const nodeKeys = openNodeKeys(store)
-  const sessions = new Set<Http2Session>()
   let own = { notBefore: 0, renewAt: 0 }
 
   async function issueOwnSvid() {
@@ -95,10 +94,8 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     settings: { maxConcurrentStreams: 32 },
   })
   server.on('session', (session) => {
-    sessions.add(session)
     session.on('error', () => {})
     session.setTimeout(idleTimeoutMs, () => session.destroy())
-    session.once('close', () => sessions.delete(session))
   })
   server.on('tlsClientError', (error, socket) => {
     log.info('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
@@ -202,10 +199,7 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     run: ({ signal }) => runTogether(signal, [watchDaemons, keepSvid]),
     async [Symbol.asyncDispose]() {
       streams.cutAll(new ConnectError('the server stops', Code.Unavailable))
-      const closed = listeners[Symbol.asyncDispose]()
-      handshakes.close()
-      for (const session of sessions) session.destroy()
-      await closed
+      await listeners[Symbol.asyncDispose]()
       await streams.idle()
     },
   }
