@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
-import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  verify,
+  type KeyObject,
+} from 'node:crypto'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import { isFault } from '#base/errors'
+import { context, element, tag } from './der.ts'
 import { makeInterceptChain, makeKey } from './fixture.ts'
 import {
   certificatesToPem,
@@ -16,6 +24,7 @@ import {
   spiffeIdOf,
   type SubjectName,
 } from './index.ts'
+import { signatureAlgorithm, signed } from './signature.ts'
 
 const at = 1_767_225_600_000
 const profile = { serial: randomBytes(16), notBefore: at, notAfter: at + 60_000 }
@@ -106,6 +115,9 @@ describe('certificates', () => {
 })
 
 describe('certificate requests', () => {
+  const [version1, empty] = [element(tag.integer, Uint8Array.of(0)), element(tag.sequence)]
+  const noAttributes = element(context(0, 'constructed'))
+
   it('prove the possession of the key', () => {
     for (const key of Object.values(keys)) {
       const { publicKey } = parseCertificateRequest(createCertificateRequest(key))
@@ -122,6 +134,53 @@ describe('certificate requests', () => {
         assert.throws(() => parseCertificateRequest(altered), invalid)
       }),
     )
+  })
+
+  it('are refused when their key is written in a form that others do not read', () => {
+    const key = makeKey()
+    const spki = createPublicKey(key).export({ type: 'spki', format: 'der' })
+    const [algorithm, point] = [spki.subarray(2, 23), spki.subarray(26)]
+    const request = (spkiDer: Uint8Array) =>
+      signed(key, element(tag.sequence, version1, empty, spkiDer, noAttributes))
+    const spkiOf = (algorithm: Uint8Array, point: Uint8Array) =>
+      element(tag.sequence, algorithm, element(tag.bitString, Uint8Array.of(0), point))
+    assert.ok(
+      parseCertificateRequest(request(spkiOf(algorithm, point))).publicKey.equals(createPublicKey(key)),
+    )
+    const odd = point.at(-1)! & 1
+    const forms = {
+      compressed: spkiOf(algorithm, Buffer.concat([Uint8Array.of(2 | odd), point.subarray(1, 33)])),
+      hybrid: spkiOf(algorithm, Buffer.concat([Uint8Array.of(6 | odd), point.subarray(1)])),
+      infinity: spkiOf(algorithm, Uint8Array.of(0)),
+      'a long form of length': spkiOf(
+        Buffer.concat([Uint8Array.of(0x30, 0x81), algorithm.subarray(1)]),
+        point,
+      ),
+    }
+    for (const [form, spki] of Object.entries(forms)) {
+      assert.throws(() => parseCertificateRequest(request(spki)), /cannot be read/, form)
+    }
+    const explicit = generateKeyPairSync('ec', { namedCurve: 'P-256', paramEncoding: 'explicit' })
+    assert.throws(() => parseCertificateRequest(createCertificateRequest(explicit.privateKey)), invalid)
+  })
+
+  it('are refused for an RSA key under which every padded message is its own signature', () => {
+    const n = keys['RSA']!.export({ format: 'jwk' }).n!
+    const key = createPublicKey({ key: { kty: 'RSA', n, e: 'AQ' }, format: 'jwk' })
+    const spki = key.export({ type: 'spki', format: 'der' })
+    const info = element(tag.sequence, version1, empty, spki, noAttributes)
+    const digest = createHash('sha256').update(info).digest()
+    const digestInfo = Buffer.concat([Buffer.from('3031300d060960864801650304020105000420', 'hex'), digest])
+    const padding = Buffer.concat([
+      Uint8Array.of(0, 1),
+      Buffer.alloc(256 - 3 - digestInfo.length, 0xff),
+      Uint8Array.of(0),
+    ])
+    const signature = Buffer.concat([padding, digestInfo])
+    assert.ok(verify('sha256', info, key, signature))
+    const bits = element(tag.bitString, Uint8Array.of(0), signature)
+    const request = element(tag.sequence, info, signatureAlgorithm(keys['RSA']!), bits)
+    assert.throws(() => parseCertificateRequest(request), invalid)
   })
 
   it('are refused when they are noise or too long', () => {

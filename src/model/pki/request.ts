@@ -18,6 +18,9 @@ export function createCertificateRequest(key: KeyObject): Buffer {
   return signed(key, element(tag.sequence, version1, distinguishedName(), publicKey, noAttributes))
 }
 
+/** Of an elliptic curve point, its first octet (RFC 5480 section 2.2). */
+const uncompressed = 4
+
 interface RequestParts {
   /** What is signed. */
   readonly info: Uint8Array
@@ -37,6 +40,23 @@ function expectShape(elements: readonly Element[], shape: readonly number[]): vo
   if (!fits) throw new RangeError('not the parts of a request')
 }
 
+/**
+ * SECURITY: only in the one form that every verifier reads: on a named curve, a whole point, in DER (RFC 5480 section
+ * 2, RFC 3279 section 2.3.1). OpenSSL takes other forms and would write them into certificates, and it takes the point
+ * at infinity, in whose name anybody can sign.
+ * @throws RangeError when it is in another form; of OpenSSL's when it cannot be read
+ */
+function publicKeyOf(spki: Uint8Array): KeyObject {
+  const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  const [algorithm, bits] = sequenceOf(spki) as [Element, Element]
+  const isPlain =
+    key.asymmetricKeyType === 'ec'
+      ? sequenceOf(algorithm.raw).at(-1)!.tag === tag.oid && bits.content[1] === uncompressed
+      : key.export({ type: 'spki', format: 'der' }).equals(spki)
+  if (!isPlain) throw new RangeError('not the form of a key that others read')
+  return key
+}
+
 /** @throws RangeError when it is no request in DER; of OpenSSL's when the key cannot be read */
 function takeApart(der: Uint8Array): RequestParts {
   const request = sequenceOf(der)
@@ -49,7 +69,7 @@ function takeApart(der: Uint8Array): RequestParts {
     throw new RangeError('not a request of version 1')
   return {
     info: info.raw,
-    publicKey: createPublicKey({ key: Buffer.from(publicKey.raw), format: 'der', type: 'spki' }),
+    publicKey: publicKeyOf(publicKey.raw),
     algorithm: algorithm.raw,
     signature: signature.content.subarray(1),
   }

@@ -10,6 +10,8 @@ interface SignatureAlgorithm {
 }
 
 const minimumRsaBits = 2048
+/** SECURITY: with 1 for an exponent every padded message is its own signature. */
+const minimumRsaExponent = 3n
 
 const onCurve = (name: string) => (key: KeyObject) =>
   key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === name
@@ -23,8 +25,11 @@ const algorithms: readonly SignatureAlgorithm[] = [
     // sha256WithRSAEncryption: 1.2.840.113549.1.1.11
     identifier: Buffer.from('300d06092a864886f70d01010b0500', 'hex'),
     hash: 'sha256',
-    fits: (key) =>
-      key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= minimumRsaBits,
+    fits({ asymmetricKeyType, asymmetricKeyDetails: { modulusLength = 0, publicExponent = 0n } = {} }) {
+      return (
+        asymmetricKeyType === 'rsa' && modulusLength >= minimumRsaBits && publicExponent >= minimumRsaExponent
+      )
+    },
   },
 ]
 
