@@ -51,6 +51,16 @@ test('so many are taken at a time, and others when these have gone', async () =>
   while (place.accepted.length < 3) await nextTurn()
 })
 
+test('nothing is begun for whoever has gone before it was accepted', async () => {
+  await using place = await openPlace()
+  place.arrive(200)
+  for (const client of place.clients) client.once('connect', () => client.resetAndDestroy())
+  // Each socket has some twelve of them to accept.
+  for (let turns = 0; turns < 100; turns++) await nextTurn()
+  assert.ok(place.accepted.every(({ remoteAddress }) => remoteAddress === host))
+  assert.ok(place.accepted.length < 100, `${place.accepted.length} accepted`)
+})
+
 test('a port that another has is not shared with it, nor one that is shared already', async () => {
   const other = createServer().listen({ host, port: 0, reusePort: true })
   await once(other, 'listening')

@@ -45,7 +45,8 @@ export async function openListeners(
   const take = (socket: Socket) => {
     connections.add(socket)
     socket.once('close', () => connections.delete(socket))
-    if (connections.size > max) socket.destroy()
+    // Whoever has reset it by now has no address any more: it would take a handshake's place and work for nothing.
+    if (connections.size > max || socket.remoteAddress === undefined) socket.destroy()
     else accept(socket)
   }
   const servers: Server[] = []
