@@ -1,6 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect'
 import { toFault, type FaultKind } from '#base/errors'
-import type { Log } from '#base/log'
+import type { Log, LogFields } from '#base/log'
 
 const codes: Record<FaultKind, Code> = {
   invalid: Code.InvalidArgument,
@@ -22,9 +22,10 @@ export function toConnectError(error: unknown): ConnectError {
 }
 
 /** Logs a failed call with what the operator may know, and renders it for the peer. */
-export function failedCall(log: Log, call: string, error: unknown): ConnectError {
+export function failedCall(log: Log, call: string, error: unknown, from: LogFields = {}): ConnectError {
   const rendered = toConnectError(error)
-  if (rendered.code === Code.Internal) log.error('node.call.failed', { call, error })
-  else if (rendered !== error) log.warn('node.call.refused', { call, reason: (error as Error).message })
+  if (rendered.code === Code.Internal) log.error('node.call.failed', { ...from, call, error })
+  else if (rendered !== error)
+    log.warn('node.call.refused', { ...from, call, reason: (error as Error).message })
   return rendered
 }

@@ -11,7 +11,7 @@ import { createClient, type Client } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { fastify } from 'fastify'
 import { openTestClock } from '#base/clock'
-import { silentLog } from '#base/log'
+import { silentLog, type Log } from '#base/log'
 import type { AuditRecord, ChangeRecord } from '#model/audit'
 import { parseTrustDomain } from '#model/identity'
 import { certificatesToPem, createCertificateRequest, parseCertificate } from '#model/pki'
@@ -72,7 +72,8 @@ export async function openTestServer({
   run = true,
   svidTtlSeconds = 3600,
   nodePort = 0,
-}: { run?: boolean; svidTtlSeconds?: number; nodePort?: number } = {}) {
+  log = silentLog,
+}: { run?: boolean; svidTtlSeconds?: number; nodePort?: number; log?: Log } = {}) {
   await using stack = new AsyncDisposableStack()
   const clock = openTestClock(Date.now())
   const store = openMemoryStore()
@@ -87,7 +88,7 @@ export async function openTestServer({
     change: async (record: (typeof changes)[number]) => void changes.push(record),
   }
   const fake = openFakeScopes()
-  const common = { store, resources, ca, audit, clock, log: silentLog, trustDomain, svidTtlSeconds }
+  const common = { store, resources, ca, audit, clock, log, trustDomain, svidTtlSeconds }
   const listen = { host: '127.0.0.1', port: 0 }
   // Answers do not come by the clock of the test: they are there at once, or not at all.
   const pulse = { isThere: true }

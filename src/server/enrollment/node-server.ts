@@ -6,6 +6,7 @@ import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
 import { Fault, isFault } from '#base/errors'
 import { runTogether } from '#base/lifecycle'
+import { pacedLog } from '#base/log'
 import { formatSpiffeId, type TrustDomain } from '#model/identity'
 import { certificatesToPem, createCertificateRequest } from '#model/pki'
 import { openListeners, openStrangers, type Listeners } from '#server/connections'
@@ -97,8 +98,9 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     session.on('error', () => {})
     session.setTimeout(idleTimeoutMs, () => session.destroy())
   })
+  const strangersLog = pacedLog(log, clock)
   server.on('tlsClientError', (error, socket) => {
-    log.info('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
+    strangersLog.warn('node.handshake.failed', { address: socket.remoteAddress, reason: error.message })
   })
   const handshakes = openHandshakes({ begin: (socket) => server.emit('connection', socket), clock })
   const strangers = openStrangers(maxStrangers)

@@ -2,6 +2,7 @@ import { createContextKey, createContextValues } from '@connectrpc/connect'
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify'
 import type { FastifyPluginAsync } from 'fastify'
 import { Fault } from '#base/errors'
+import { pacedLog } from '#base/log'
 import { Enrollment } from '#wire/proto'
 import { failedCall } from './connect-error.ts'
 import { openEnrollment, type EnrollmentOptions } from './enrollment.ts'
@@ -17,8 +18,9 @@ const remoteAddress = createContextKey('unknown')
  * config `public: true`; each address may be refused 20 times, then 10 times a minute.
  */
 export function enrollmentPlugin(options: EnrollmentOptions): FastifyPluginAsync {
-  const { clock, log } = options
-  const enrollment = openEnrollment(options)
+  const { clock } = options
+  const log = pacedLog(options.log, clock)
+  const enrollment = openEnrollment({ ...options, log })
   const limit = openRateLimit({ clock, ...refusals })
 
   async function limited<T>(call: string, address: string, run: () => Promise<T>): Promise<T> {
@@ -27,7 +29,7 @@ export function enrollmentPlugin(options: EnrollmentOptions): FastifyPluginAsync
       return await run()
     } catch (error) {
       limit.spend(address)
-      throw failedCall(log.with({ address }), call, error)
+      throw failedCall(log, call, error, { address })
     }
   }
 
