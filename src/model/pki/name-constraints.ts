@@ -12,6 +12,8 @@ export interface NameConstraints {
 
 /** RFC 2606 section 2: a name that nobody has. */
 const nowhere = 'invalid'
+/** RFC 5737 section 3 and RFC 4291 section 2.5.2: addresses that nobody has, as ranges of one. */
+const nobody = { v4: '192.0.2.0/32', v6: '::/128' }
 
 /** Every dNSName under `host` or equal to it is what a constraint permits; `*.` widens to the same subtree. */
 function dnsBase(host: string): string {
@@ -44,13 +46,19 @@ export function hostConstraints(hosts: readonly string[]): NameConstraints {
   const v4 = addresses.filter((address) => !address.includes(':'))
   const v6 = addresses.filter((address) => address.includes(':'))
   // SECURITY: a type that is not mentioned is unconstrained, so each has an entry: where nothing is bound, one
-  // reserved name that is permitted and excluded at once, which leaves nothing.
+  // reserved name that is permitted and excluded at once, which leaves nothing. Of addresses, where one kind alone is
+  // bound, the other has the same: Java (17) compares kinds with each other, and would refuse every address, were all
+  // of the other kind excluded.
+  const neither = addresses.length === 0
+  const unbound = [...(v4.length > 0 ? [] : [nobody.v4]), ...(v6.length > 0 ? [] : [nobody.v6])]
   return {
     permitted: [
       ...(bases.length > 0 ? bases : [nowhere]).map((value) => ({ type: 'dns', value }) as const),
-      ...[...v4.map((address) => `${address}/32`), ...v6.map((address) => `${address}/128`)].map(
-        (value) => ({ type: 'ip', value }) as const,
-      ),
+      ...[
+        ...v4.map((address) => `${address}/32`),
+        ...v6.map((address) => `${address}/128`),
+        ...(neither ? [] : unbound),
+      ].map((value) => ({ type: 'ip', value }) as const),
       { type: 'email', value: nowhere },
       { type: 'uri', value: nowhere },
     ],
@@ -58,8 +66,7 @@ export function hostConstraints(hosts: readonly string[]): NameConstraints {
       ...(bases.length > 0 ? sealed.map((base) => `.${base}`) : [nowhere]).map(
         (value) => ({ type: 'dns', value }) as const,
       ),
-      ...(v4.length > 0 ? [] : [{ type: 'ip', value: '0.0.0.0/0' } as const]),
-      ...(v6.length > 0 ? [] : [{ type: 'ip', value: '::/0' } as const]),
+      ...(neither ? ['0.0.0.0/0', '::/0'] : unbound).map((value) => ({ type: 'ip', value }) as const),
       { type: 'email', value: nowhere },
       { type: 'uri', value: nowhere },
     ],

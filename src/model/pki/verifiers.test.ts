@@ -28,7 +28,31 @@ const at = Date.now()
 const bound = ['api.example.com', '*.s3.example.org', '10.0.0.1', '127.0.0.1']
 const chain = makeInterceptChain(bound, at)
 const allowed = ['api.example.com', 'bucket.s3.example.org', '10.0.0.1']
-const foreign = ['evil.example', 'x.api.example.com', 'example.com', 'notapi.example.com', '10.0.0.2', '::1']
+const foreign = [
+  'evil.example',
+  'x.api.example.com',
+  'example.com',
+  'notapi.example.com',
+  '10.0.0.2',
+  '::1',
+  '::',
+]
+
+/** Of a file with root, intermediate and leaves, whether each leaf is taken. */
+const verifyInJava = `
+import java.nio.file.*; import java.security.cert.*; import java.util.*;
+class Verify {
+  public static void main(String[] files) throws Exception {
+    var factory = CertificateFactory.getInstance("X.509");
+    var all = new ArrayList<Certificate>(factory.generateCertificates(Files.newInputStream(Path.of(files[0]))));
+    var how = new PKIXParameters(Set.of(new TrustAnchor((X509Certificate) all.get(0), null)));
+    how.setRevocationEnabled(false);
+    for (var leaf : all.subList(2, all.size())) try {
+      CertPathValidator.getInstance("PKIX").validate(factory.generateCertPath(List.of(leaf, all.get(1))), how);
+      System.out.println("yes");
+    } catch (Exception e) { System.out.println("no"); }
+  }
+}`
 
 const clients = {
   'python3 ssl': (port: number, host: string, ca: string) =>
@@ -162,6 +186,21 @@ describe('an intercept chain as others verify it', () => {
         /subtree violation/,
         host,
       )
+    }
+  })
+
+  it('is accepted by Java for bound hosts, addresses too', { skip: without('javac') }, async () => {
+    const foreignToBoth = ['evil.example', 'example.com', '10.0.0.2', '::1', '::']
+    for (const [hosts, foreign] of [
+      [allowed, foreignToBoth],
+      [['2001:db8::7'], [...foreignToBoth, '0.0.0.0', '192.0.2.0']],
+    ] as const) {
+      const { root, intermediate, leaf } = makeInterceptChain(hosts, at)
+      const files = [root, intermediate, ...[...hosts, ...foreign].map(leaf)].map(String)
+      await writeFile(join(folder, 'all.pem'), files.join(''))
+      await writeFile(join(folder, 'Verify.java'), verifyInJava)
+      const { stdout } = await run('java', [join(folder, 'Verify.java'), join(folder, 'all.pem')])
+      assert.deepEqual(stdout.trim().split('\n'), [...hosts.map(() => 'yes'), ...foreign.map(() => 'no')])
     }
   })
 
