@@ -17,10 +17,13 @@ import { daemonNamespace, openNodeKeys, peerOf, serverWorkloadId, type Peer } fr
 import { openHandshakes } from './handshakes.ts'
 import { nodeService, peerPing, readPeer, type NodeContext } from './node-service.ts'
 import { pingOf, type Ping } from './pulse.ts'
+import { openSessions } from './sessions.ts'
 import { openStreams } from './streams.ts'
 
 const maxMessageBytes = 4 * 1024 * 1024
 const maxConnections = 10_000
+/** A daemon has one, and for a time those that a restart or a network have left behind. */
+const maxSessionsOfOne = 16
 /** That have not shown an SVID: room for all daemons that come back at once. */
 const maxStrangers = 5_000
 const handshakeTimeoutMs = 10_000
@@ -94,8 +97,16 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
     handshakeTimeout: handshakeTimeoutMs,
     settings: { maxConcurrentStreams: 32 },
   })
+  const peerBehind = openPeers(trustDomain)
+  const enterSession = openSessions(maxSessionsOfOne)
   server.on('session', (session) => {
     session.on('error', () => {})
+    try {
+      enterSession(peerBehind(session).spiffeId, session)
+    } catch (error) {
+      if (!isFault(error)) throw error
+      session.destroy()
+    }
     session.setTimeout(idleTimeoutMs, () => session.destroy())
   })
   const strangersLog = pacedLog(log, clock)
@@ -125,7 +136,6 @@ export async function openNodeServer(options: NodeServerOptions): Promise<NodeSe
   const { port } = listeners
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const nodeEndpoint = options.nodeEndpoint ?? `${host}:${port}`
-  const peerBehind = openPeers(trustDomain)
   const service = nodeService({ ...options, nodeEndpoint, streams, nodeKeys })
   server.on(
     'request',
