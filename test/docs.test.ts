@@ -102,7 +102,7 @@ async function commandTree(record: (name: string) => void): Promise<Command> {
     terminal,
     env: {},
     clock: systemClock,
-    readInput: async () => '',
+    readInput: async () => Buffer.alloc(0),
     signal: new AbortController().signal,
     setExitCode() {},
   }

@@ -11,7 +11,7 @@ const cli = {
   env: {},
   clock: systemClock,
   signal: new AbortController().signal,
-  readInput: async () => '',
+  readInput: async () => Buffer.alloc(0),
   setExitCode: () => {},
 }
 

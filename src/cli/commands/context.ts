@@ -49,7 +49,9 @@ async function addContext(cli: Cli, name: string | undefined, options: AddOption
   const place = { name: name ?? hostname, server, ...(caPem !== undefined && { caPem }) }
   if (tokenFile === undefined) await login(cli, place, options)
   else {
-    const token = (tokenFile === '-' ? await readInput() : readOption('--token-file', tokenFile)).trim()
+    const token = (
+      tokenFile === '-' ? String(await readInput()) : readOption('--token-file', tokenFile)
+    ).trim()
     if (!/^[\x21-\x7e]+$/.test(token))
       throw new Fault('SETTING_INVALID', `--token-file: there is no token in ${tokenFile}`)
     const context = { ...place, token }

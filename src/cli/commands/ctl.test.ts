@@ -207,6 +207,34 @@ spec:
     }
   })
 
+  test('what cannot be read, or not as it was written, is named with the reason', async () => {
+    const closed = `${bed.folder}/closed`
+    await mkdir(closed, { mode: 0o000 })
+    const cases: [file: string, code: number, message: RegExp][] = [
+      [
+        await bed.file('latin1.yaml', Buffer.from(`${serviceManifest('umlaut')}# M\xfcller`, 'latin1')),
+        1,
+        /^error: \S+latin1\.yaml: it is not UTF-8 text\n$/,
+      ],
+      [
+        await bed.file('template.yaml', 'kind: Service\nmetadata:\n  name: {{ .Values.name }}\n'),
+        1,
+        /^error: \S+template\.yaml, line 3, column 10: each key must be a string\n$/,
+      ],
+      [`${bed.folder}/latin1.yaml/x`, 2, /^error: ENOTDIR: .*\/latin1\.yaml\/x'\n$/],
+      // Root may read it.
+      [closed, 2, process.getuid!() === 0 ? /no objects found/ : /^error: EACCES: .*\/closed'\n$/],
+    ]
+    for (const [file, code, message] of cases) {
+      const outcome = await ctl(`apply -f ${file}`)
+      assert.deepEqual([outcome.code, outcome.stdout], [code, ''], file)
+      assert.match(outcome.stderr, message)
+    }
+    const latin1 = Buffer.from(`${serviceManifest('umlaut')}# M\xfcller`, 'latin1')
+    const { stderr } = await bed.run(['ctl', 'apply', '-f', '-'], { input: latin1 })
+    assert.equal(stderr, 'error: standard input: it is not UTF-8 text\n')
+  })
+
   test('kinds are understood in singular, plural, short, qualified and in any case', async () => {
     await apply(serviceManifest('named'))
     const spellings = [

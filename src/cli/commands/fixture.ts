@@ -15,7 +15,7 @@ export interface Outcome {
 }
 
 interface RunOptions {
-  readonly input?: string
+  readonly input?: string | Buffer
   readonly env?: NodeJS.ProcessEnv
   readonly signal?: AbortSignal
   /** Is told what is printed, as it is. */
@@ -43,7 +43,7 @@ export async function runLine(args: readonly string[], options: RunOptions = {})
     env,
     clock: systemClock,
     signal,
-    readInput: async () => input,
+    readInput: async () => Buffer.from(input),
   })
   return { code, ...written }
 }
@@ -57,7 +57,7 @@ export interface CliBed extends AsyncDisposable {
   /** Runs a command line as the administrator. */
   run(args: readonly string[], options?: RunOptions): Promise<Outcome>
   /** Writes a file into the folder and returns its path. */
-  file(name: string, content: string): Promise<string>
+  file(name: string, content: string | Buffer): Promise<string>
 }
 
 export async function openCliBed(flags: Readonly<Record<string, unknown>> = {}): Promise<CliBed> {

@@ -1,3 +1,4 @@
+import { isUtf8, type Buffer } from 'node:buffer'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import {
@@ -22,9 +23,11 @@ export interface Manifest {
 }
 
 /** YAML 1.2 or JSON, several documents, each on its own; empty ones are skipped and `List` objects unfolded. */
-function parseManifests(file: string, content: string): Manifest[] {
+function parseManifests(file: string, content: Buffer): Manifest[] {
+  // Read as UTF-8 all the same, an object would be kept with other characters than were written.
+  if (!isUtf8(content)) return [unreadable(`${file}: it is not UTF-8 text`)]
   const lines = new LineCounter()
-  const documents = parseAllDocuments(content, { lineCounter: lines })
+  const documents = parseAllDocuments(content.toString(), { lineCounter: lines, stringKeys: true })
   if ('empty' in documents) return []
   const lineAt = (offset: number) => lines.linePos(offset).line
   return documents.flatMap((document, at) => {
@@ -33,7 +36,8 @@ function parseManifests(file: string, content: string): Manifest[] {
     const [error] = document.errors
     if (error) {
       const { line, col } = error.linePos?.[0] ?? lines.linePos(error.pos[0])
-      const [what = ''] = error.message.split('\n')
+      const [first = ''] = error.message.split('\n')
+      const what = error.code === 'NON_STRING_KEY' ? 'each key must be a string' : first
       return [unreadable(`${place(line)}, column ${col}: ${what.replace(/ at line \d+, column \d+:?$/, '')}`)]
     }
     const { contents } = document
@@ -105,28 +109,30 @@ function offsetOf(root: Node, field: string): number {
   return offset
 }
 
-function readText(file: string): string {
+/** Reads with `read` what `-f` led to. @throws Fault SETTING_INVALID */
+function reading<T>(given: string, read: () => T): T {
   try {
-    return readFileSync(file, 'utf8')
+    return read()
   } catch (error) {
-    throw new Fault('SETTING_INVALID', `${file}: ${(error as Error).message}`, { cause: error })
+    const { code, message } = error as NodeJS.ErrnoException
+    const absent = `the path ${JSON.stringify(given)} does not exist`
+    throw new Fault('SETTING_INVALID', code === 'ENOENT' ? absent : message, { cause: error })
   }
 }
 
 function filesOf(given: string, recursive: boolean): string[] {
-  let isDirectory: boolean
-  try {
-    isDirectory = statSync(given).isDirectory()
-  } catch (error) {
-    throw new Fault('SETTING_INVALID', `the path ${JSON.stringify(given)} does not exist`, { cause: error })
-  }
-  if (!isDirectory) return [given]
-  const names = readdirSync(given, { recursive, encoding: 'utf8' })
-  return names
+  if (!reading(given, () => statSync(given)).isDirectory()) return [given]
+  return reading(given, () => readdirSync(given, { recursive, encoding: 'utf8' }))
     .filter((name) => /\.(ya?ml|json)$/.test(name))
     .sort()
     .map((name) => path.join(given, name))
 }
+
+const parseFile = (file: string) =>
+  parseManifests(
+    file,
+    reading(file, () => readFileSync(file)),
+  )
 
 /**
  * Reads what `-f` names, in order: files, directories (their .yaml, .yml and .json files), `-` for standard input.
@@ -134,12 +140,12 @@ function filesOf(given: string, recursive: boolean): string[] {
  */
 export async function readManifests(
   given: readonly string[],
-  { readInput, recursive = false }: { readInput: () => Promise<string>; recursive?: boolean | undefined },
+  { readInput, recursive = false }: { readInput: () => Promise<Buffer>; recursive?: boolean | undefined },
 ): Promise<readonly Manifest[]> {
   const manifests: Manifest[] = []
   for (const name of given) {
     if (name === '-') manifests.push(...parseManifests('standard input', await readInput()))
-    else for (const file of filesOf(name, recursive)) manifests.push(...parseManifests(file, readText(file)))
+    else manifests.push(...filesOf(name, recursive).flatMap(parseFile))
   }
   if (manifests.length === 0) throw new Fault('SETTING_INVALID', `no objects found in ${given.join(', ')}`)
   return manifests

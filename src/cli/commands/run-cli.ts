@@ -1,5 +1,5 @@
 import { addAbortSignal } from 'node:stream'
-import { text as readAll } from 'node:stream/consumers'
+import { buffer as readAll } from 'node:stream/consumers'
 import { Command, CommanderError } from 'commander'
 import { systemClock } from '#base/clock'
 import { isFault } from '#base/errors'
