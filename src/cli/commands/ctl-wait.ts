@@ -1,4 +1,4 @@
-import { Fault } from '#base/errors'
+import { Fault, isFault } from '#base/errors'
 import type { CommonStatus, KindDefinition, Resource } from '#model/resource'
 import { openApi } from './api.ts'
 import type { Cli } from './cli.ts'
@@ -64,19 +64,27 @@ export async function wait(
   const expiry = AbortSignal.timeout(Number(seconds) * 1000)
   const signal = AbortSignal.any([cli.signal, expiry])
   const holds = goalOf(options.for)
-  for (const { definition, name } of selectionsOf(words)) {
-    if (name === undefined) throw new Fault('SETTING_INVALID', 'say which object to wait for')
+  const selections = words.length === 0 ? [] : selectionsOf(words)
+  if (selections.every(({ name }) => name === undefined))
+    throw new Fault('SETTING_INVALID', 'say which object to wait for', { hint: 'as KIND/NAME, or KIND NAME' })
+  for (const { definition, name = '' } of selections) {
     requireState(definition, options.for)
     try {
       await api.waitFor(definition.kind, name, holds, { signal })
     } catch (error) {
       if (!expiry.aborted) throw error
-      const now = await api.get(definition.kind, name).catch(() => undefined)
-      throw new Fault(
-        'SERVER_UNREACHABLE',
-        `timed out waiting for ${options.for} on ${definition.plural}/${name}`,
-        { hint: now ? situationOf(now) : 'it does not exist', cause: error },
-      )
+      const now = await api.get(definition.kind, name).catch((failure: unknown) => {
+        if (isFault(failure, 'RESOURCE_NOT_FOUND')) return undefined
+        throw failure
+      })
+      // So that `--timeout 0` is a look, as in kubectl.
+      if (!holds(now)) {
+        throw new Fault(
+          'SERVER_UNREACHABLE',
+          `timed out waiting for ${options.for} on ${definition.plural}/${name}`,
+          { hint: now ? situationOf(now) : 'it does not exist', cause: error },
+        )
+      }
     }
     cli.terminal.print(`${qualifiedName(definition, name)} condition met`)
   }

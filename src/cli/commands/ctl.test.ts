@@ -373,6 +373,15 @@ spec:
       await ctl('wait svc/awaited --for=condition=Bound=False'),
       says('service.core.riptides.io/awaited condition met\n'),
     )
+    assert.deepEqual(
+      await ctl('wait svc/awaited --for=OK --timeout=0'),
+      says('service.core.riptides.io/awaited condition met\n'),
+    )
+    for (const words of ['', ' svc', ' all']) {
+      const { code, stderr } = await ctl(`wait --for=OK${words}`)
+      assert.equal(code, 2)
+      assert.match(stderr, /^error: say which object to wait for\nhint: as KIND\/NAME/)
+    }
     const gone = ctl('wait svc/awaited --for=delete')
     await ctl('delete svc awaited')
     assert.deepEqual(await gone, says('service.core.riptides.io/awaited condition met\n'))
