@@ -52,6 +52,9 @@ function goalOf(text: string): (object: Resource | undefined) => boolean {
   return (object) => object !== undefined && isAboutNow(object) && statusOf(object).state === text
 }
 
+/** How long a wait that is over asks what the object is now. */
+const lastLookMs = 2_000
+
 /** Waits for the objects one after the other. */
 export async function wait(
   cli: Cli,
@@ -73,18 +76,19 @@ export async function wait(
       await api.waitFor(definition.kind, name, holds, { signal })
     } catch (error) {
       if (!expiry.aborted) throw error
-      const now = await api.get(definition.kind, name).catch((failure: unknown) => {
-        if (isFault(failure, 'RESOURCE_NOT_FOUND')) return undefined
-        throw failure
-      })
-      // So that `--timeout 0` is a look, as in kubectl.
-      if (!holds(now)) {
-        throw new Fault(
+      const timedOut = (hint: string) =>
+        new Fault(
           'SERVER_UNREACHABLE',
           `timed out waiting for ${options.for} on ${definition.plural}/${name}`,
-          { hint: now ? situationOf(now) : 'it does not exist', cause: error },
+          { hint, cause: error },
         )
-      }
+      const look = AbortSignal.timeout(lastLookMs)
+      const now = await api.get(definition.kind, name, { signal: look }).catch((failure: unknown) => {
+        if (isFault(failure, 'RESOURCE_NOT_FOUND')) return undefined
+        throw look.aborted ? timedOut('the server does not answer') : failure
+      })
+      // So that `--timeout 0` is a look, as in kubectl.
+      if (!holds(now)) throw timedOut(now ? situationOf(now) : 'it does not exist')
     }
     cli.terminal.print(`${qualifiedName(definition, name)} condition met`)
   }

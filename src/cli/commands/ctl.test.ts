@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { parse } from 'yaml'
+import { saveContext } from '#cli/context'
 import { openCliBed, serviceManifest, type CliBed, type Outcome } from './fixture.ts'
 
 interface Listed {
@@ -415,6 +418,21 @@ spec:
       assert.match(never.stderr, new RegExp(`^error: --for: .* are never "Ok"\\nhint: ${hint}`))
     }
     assert.equal((await ctl('wait cb/lonely --for jsonpath=x')).code, 2)
+  })
+
+  test('a wait ends in time where the server does not answer', async () => {
+    const silent = createServer((socket) => socket.unref()).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const contexts = `${bed.folder}/silent.yaml`
+    const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    saveContext(contexts, { name: 'silent', server: url, token: 'any' }, { makeCurrent: true })
+    const env = { TIDEWAY_CONTEXTS: contexts }
+    assert.deepEqual(await bed.run('ctl wait svc/x --for OK --timeout 0'.split(' '), { env }), {
+      code: 75,
+      stdout: '',
+      stderr: 'error: timed out waiting for OK on services/x\nhint: the server does not answer\n',
+    })
+    silent.close()
   })
 
   test('Ctrl-C ends a wait with the code of interrupted programs', async () => {

@@ -8,6 +8,9 @@ type Fetch = typeof globalThis.fetch
 /** What servers know the command line by: whose the fields are that it writes, and who wrote in the audit trail. */
 const program = 'tideway-ctl'
 
+/** How long a server may take to begin its answer. What takes it longest, a backup of much, is far below. */
+const patienceMs = 60_000
+
 const remedies: Readonly<Record<string, string>> = {
   ECONNREFUSED:
     "is the server running, and is this its address? 'tideway context list' shows those of contexts",
@@ -83,7 +86,14 @@ export function openFetch({
           }),
         )
       })
+      // A server that hangs accepts connections, and would hold whoever calls without a terminal for ever.
+      const impatience = setTimeout(
+        () => outgoing.destroy(new Error(`no answer within ${patienceMs / 1000} seconds`)),
+        patienceMs,
+      )
+      outgoing.on('response', () => clearTimeout(impatience))
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        clearTimeout(impatience)
         if (signal?.aborted) return reject(signal.reason as Error)
         const hint = remedyOf(error, caPem)
         reject(
