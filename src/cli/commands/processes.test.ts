@@ -118,6 +118,14 @@ describe('tideway run', () => {
     )
   })
 
+  test('what was to go around another proxy does not go around the daemon', async () => {
+    const env = { HTTPS_PROXY: 'http://old:1', NO_PROXY: '.amazonaws.com', no_proxy: '*' }
+    const { stdout } = await run(launcher, args('sh', '-c', 'echo "$HTTPS_PROXY:$NO_PROXY:$no_proxy"'), {
+      env,
+    })
+    assert.equal(stdout, 'http://127.0.0.1:1::\n')
+  })
+
   test('a command that a signal ended counts as shells count it', async () => {
     assert.equal((await run(launcher, args('sh', '-c', 'kill -KILL $$'))).code, 137)
   })

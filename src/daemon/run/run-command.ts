@@ -35,7 +35,13 @@ function definedOnly(env: NodeJS.ProcessEnv): Record<string, string> {
 function proxyEnvironment({ proxy: { host, port } }: RunFacts): Record<string, string> {
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
   const names = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy']
-  return { ...Object.fromEntries(names.map((name) => [name, url])), NODE_USE_ENV_PROXY: '1' }
+  // What was to go around the proxy of before would go around the daemon, unsigned.
+  return {
+    ...Object.fromEntries(names.map((name) => [name, url])),
+    NO_PROXY: '',
+    no_proxy: '',
+    NODE_USE_ENV_PROXY: '1',
+  }
 }
 
 /** Whether this process is in the cgroup that the kernel captures, or below it. */
