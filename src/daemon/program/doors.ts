@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { Fault } from '#base/errors'
 import type { Handover } from './worker-protocol.ts'
 import type { WorkerPool } from './workers.ts'
 
@@ -14,7 +15,7 @@ export interface Door extends Disposable {
   readonly port: number
 }
 
-/** Accepts connections and gives each to a worker. */
+/** Accepts connections and gives each to a worker. @throws Fault SETTING_INVALID where it cannot listen */
 export async function openDoor(
   pool: Pick<WorkerPool, 'handOver'>,
   kind: Handover['handover'],
@@ -25,7 +26,11 @@ export async function openDoor(
     (socket: Socket) => pool.handOver(kind, socket),
   )
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', (error) => {
+      const place = 'path' in listen ? listen.path : `${listen.host}:${listen.port}`
+      const message = `the ${kind} cannot listen on ${place}: ${error.message}`
+      reject(new Fault('SETTING_INVALID', message, { cause: error }))
+    })
     const where =
       'path' in listen
         ? { path: listen.path, readableAll: listen.everyone, writableAll: listen.everyone }
