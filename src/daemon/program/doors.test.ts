@@ -14,3 +14,11 @@ test('a place where somebody else listens is said in a sentence', async () => {
   })
   other.close()
 })
+
+test('a run folder whose sockets would have too long a path is said, with what to do', async () => {
+  const path = `/tmp/${'long/'.repeat(21)}connect.sock`
+  await assert.rejects(openDoor({ handOver() {} }, 'relay', { path, everyone: false }), {
+    code: 'SETTING_INVALID',
+    hint: 'the path of a socket has 107 bytes at most: name a shorter --run-dir',
+  })
+})

@@ -15,6 +15,9 @@ export interface Door extends Disposable {
   readonly port: number
 }
 
+/** Of `sun_path`, unix(7), without its end. */
+const maxSocketPath = 107
+
 /** Accepts connections and gives each to a worker. @throws Fault SETTING_INVALID where it cannot listen */
 export async function openDoor(
   pool: Pick<WorkerPool, 'handOver'>,
@@ -29,7 +32,11 @@ export async function openDoor(
     server.once('error', (error) => {
       const place = 'path' in listen ? listen.path : `${listen.host}:${listen.port}`
       const message = `the ${kind} cannot listen on ${place}: ${error.message}`
-      reject(new Fault('SETTING_INVALID', message, { cause: error }))
+      // The kernel has no other words for it.
+      const tooLong = Buffer.byteLength(place) > maxSocketPath && {
+        hint: `the path of a socket has ${maxSocketPath} bytes at most: name a shorter --run-dir`,
+      }
+      reject(new Fault('SETTING_INVALID', message, { cause: error, ...tooLong }))
     })
     const where =
       'path' in listen
