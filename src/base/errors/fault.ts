@@ -44,3 +44,11 @@ export function toFault(error: unknown, code: FaultCode = 'INTERNAL'): Fault {
   const message = error instanceof Error ? error.message : String(error)
   return new Fault(code, message, { cause: error })
 }
+
+/** That an address or a path cannot be listened on: how `listen(2)` failed, in a sentence. SETTING_INVALID. */
+export function cannotListen(who: string, place: string, cause: unknown, hint?: string): Fault {
+  return new Fault('SETTING_INVALID', `${who} cannot listen on ${place}: ${(cause as Error).message}`, {
+    cause,
+    ...(hint !== undefined && { hint }),
+  })
+}

@@ -4,7 +4,7 @@
  * contains what only the operator may know. It does not render: each protocol has its own renderer. Beside it stands
  * what is asked of errors of Node.js in more than one room.
  */
-export { Fault, isFault, toFault } from './fault.ts'
+export { cannotListen, Fault, isFault, toFault } from './fault.ts'
 export { isUntrusted } from './untrusted.ts'
 export type { FaultOptions } from './fault.ts'
 export { faultCatalogue } from './catalogue.ts'

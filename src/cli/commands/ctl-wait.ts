@@ -67,10 +67,12 @@ export async function wait(
   const expiry = AbortSignal.timeout(Number(seconds) * 1000)
   const signal = AbortSignal.any([cli.signal, expiry])
   const holds = goalOf(options.for)
-  const selections = words.length === 0 ? [] : selectionsOf(words)
-  if (selections.every(({ name }) => name === undefined))
+  const objects = (words.length === 0 ? [] : selectionsOf(words)).flatMap(({ definition, name }) =>
+    name === undefined ? [] : [{ definition, name }],
+  )
+  if (objects.length === 0)
     throw new Fault('SETTING_INVALID', 'say which object to wait for', { hint: 'as KIND/NAME, or KIND NAME' })
-  for (const { definition, name = '' } of selections) {
+  for (const { definition, name } of objects) {
     requireState(definition, options.for)
     try {
       await api.waitFor(definition.kind, name, holds, { signal })

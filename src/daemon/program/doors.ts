@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { Fault } from '#base/errors'
+import { cannotListen } from '#base/errors'
 import type { Handover } from './worker-protocol.ts'
 import type { WorkerPool } from './workers.ts'
 
@@ -31,12 +31,10 @@ export async function openDoor(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       const place = 'path' in listen ? listen.path : `${listen.host}:${listen.port}`
-      const message = `the ${kind} cannot listen on ${place}: ${error.message}`
       // The kernel has no other words for it.
-      const tooLong = Buffer.byteLength(place) > maxSocketPath && {
-        hint: `the path of a socket has ${maxSocketPath} bytes at most: name a shorter --run-dir`,
-      }
-      reject(new Fault('SETTING_INVALID', message, { cause: error, ...tooLong }))
+      const isTooLong = Buffer.byteLength(place) > maxSocketPath
+      const hint = `the path of a socket has ${maxSocketPath} bytes at most: name a shorter --run-dir`
+      reject(cannotListen(`the ${kind}`, place, error, isTooLong ? hint : undefined))
     })
     const where =
       'path' in listen

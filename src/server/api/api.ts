@@ -1,5 +1,5 @@
 import type { Clock } from '#base/clock'
-import { Fault, isFault } from '#base/errors'
+import { cannotListen, Fault, isFault } from '#base/errors'
 import type { Readiness } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { Impersonation } from '#model/access'
@@ -171,8 +171,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
     await app.listen(listen)
   } catch (error) {
     await app.close()
-    const message = `the API cannot listen on ${listen.host}:${listen.port}: ${(error as Error).message}`
-    throw new Fault('SETTING_INVALID', message, { cause: error })
+    throw cannotListen('the API', `${listen.host}:${listen.port}`, error)
   }
   const { port } = app.server.address() as AddressInfo
   log.info('api.listening', { host: listen.host, port })

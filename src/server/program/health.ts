@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Fault } from '#base/errors'
+import { cannotListen } from '#base/errors'
 import type { Readiness } from '#base/lifecycle'
 import type { Log } from '#base/log'
 import type { MetricsRegistry } from '#base/metrics'
@@ -59,8 +59,7 @@ export async function openHealthServer({
   try {
     await once(server, 'listening')
   } catch (error) {
-    const message = `health cannot listen on ${listen.host}:${listen.port}: ${(error as Error).message}`
-    throw new Fault('SETTING_INVALID', message, { cause: error })
+    throw cannotListen('health', `${listen.host}:${listen.port}`, error)
   }
   return {
     port: (server.address() as AddressInfo).port,
